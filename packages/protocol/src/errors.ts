@@ -1,0 +1,216 @@
+/** How an error code is answered, what it means, and what the caller can do. */
+export interface ErrorKind {
+  readonly status: number;
+  readonly meaning: string;
+  readonly hint: string;
+}
+
+/** Every error code of the API. The reference page is generated from this table. */
+export const errorKinds = {
+  invalid_request: {
+    status: 400,
+    meaning: 'A field of the request is missing, of the wrong type or out of range.',
+    hint: 'Correct the field that the message names.',
+  },
+  invalid_json: {
+    status: 400,
+    meaning: 'The body is not valid JSON, or was cut off.',
+    hint: 'Send a JSON object with Content-Type: application/json.',
+  },
+  invalid_path: {
+    status: 400,
+    meaning: 'The path of a file is missing, too long, holds NUL or climbs with "..".',
+    hint: 'Give an absolute path such as /home/sandbox/data.txt.',
+  },
+  is_directory: {
+    status: 400,
+    meaning: 'The path is a directory where a file is needed.',
+    hint: 'List it with GET files/list, or name a file inside it.',
+  },
+  not_directory: {
+    status: 400,
+    meaning: 'The path, or a part of it, is a file where a directory is needed.',
+    hint: 'Name a directory.',
+  },
+  not_regular_file: {
+    status: 400,
+    meaning: 'The path is a device, socket or pipe that has no content to transfer.',
+    hint: 'Name a regular file.',
+  },
+  unauthorized: {
+    status: 401,
+    meaning: 'The API key is missing, unknown or revoked.',
+    hint: 'Send the key in the header X-API-Key; the server prints the first key when it starts for the first time.',
+  },
+  forbidden: {
+    status: 403,
+    meaning: 'The operation is not allowed on this object.',
+    hint: 'Choose another target.',
+  },
+  signature_invalid: {
+    status: 403,
+    meaning: 'The signature of a signed URL is wrong or has expired.',
+    hint: 'Ask for a new URL.',
+  },
+  not_found: {
+    status: 404,
+    meaning: 'There is no such route or object.',
+    hint: 'Look at /openapi.json for the routes.',
+  },
+  sandbox_not_found: {
+    status: 404,
+    meaning: 'No sandbox of yours has this id.',
+    hint: 'List your sandboxes with GET /api/sandboxes.',
+  },
+  template_not_found: {
+    status: 404,
+    meaning: 'No template has this name.',
+    hint: 'Use "base", the template that every installation has.',
+  },
+  file_not_found: {
+    status: 404,
+    meaning: 'The file or directory does not exist in the sandbox.',
+    hint: 'List the parent directory to see what is there.',
+  },
+  exec_not_found: {
+    status: 404,
+    meaning: 'No command has this id, or its result is no longer kept.',
+    hint: 'Results are kept for ten minutes after a command ends.',
+  },
+  method_not_allowed: {
+    status: 405,
+    meaning: 'The route exists, but not for this method.',
+    hint: 'Look at /openapi.json for the methods of this route.',
+  },
+  conflict: {
+    status: 409,
+    meaning: 'The object is in a state that does not allow the operation.',
+    hint: 'Read the state of the object and decide again.',
+  },
+  sandbox_stopped: {
+    status: 410,
+    meaning: 'The sandbox has ended (stopped or failed) and runs no more operations.',
+    hint: 'Create a new sandbox; the reason is in its status.',
+  },
+  too_large: {
+    status: 413,
+    meaning: 'The body, or a part of it, is larger than the limit.',
+    hint: 'Send less at once.',
+  },
+  command_not_started: {
+    status: 422,
+    meaning: 'The command could not be started: no such executable or working directory.',
+    hint: 'Check the spelling; to run a line of shell, use sh -c.',
+  },
+  too_many_sandboxes: {
+    status: 429,
+    meaning: 'This key has as many live sandboxes as it may have.',
+    hint: 'Kill one, or raise OPENCOMPUTER_MAX_SANDBOXES.',
+  },
+  too_many_commands: {
+    status: 429,
+    meaning: 'Too many commands run at once in this sandbox.',
+    hint: 'Wait for some to end.',
+  },
+  internal: {
+    status: 500,
+    meaning: 'The platform failed in a way that it should not.',
+    hint: 'Look for the request id in the log of the server and report it.',
+  },
+  guest_failed: {
+    status: 502,
+    meaning: 'The guest answered something that makes no sense, or its channel broke.',
+    hint: 'Try again; if it stays, create a new sandbox.',
+  },
+  creation_failed: {
+    status: 502,
+    meaning: 'The machine of a new sandbox could not be started.',
+    hint: 'Run the doctor on the host; the message holds the cause.',
+  },
+  no_capacity: {
+    status: 503,
+    meaning: 'The host has no memory or disk left for this.',
+    hint: 'Kill sandboxes that are no longer needed, ask for less, or try again later.',
+  },
+  worker_unavailable: {
+    status: 503,
+    meaning: 'The worker that owns the machine cannot be reached at the moment.',
+    hint: 'Try again in a few seconds; running sandboxes are not affected.',
+  },
+  shutting_down: {
+    status: 503,
+    meaning: 'The server is stopping.',
+    hint: 'Try again when it is back.',
+  },
+  guest_timeout: {
+    status: 504,
+    meaning: 'The guest did not answer in time.',
+    hint: 'The sandbox may be overloaded; try again.',
+  },
+  no_space: {
+    status: 507,
+    meaning: 'The disk is full, in the sandbox or on the host.',
+    hint: 'Remove files that are not needed.',
+  },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorKinds;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(errorKinds, text);
+}
+
+/** What an error looks like on the wire, between client and server as between server and worker. */
+export interface ErrorBody {
+  error: string;
+  code: ErrorCode;
+  hint: string;
+  requestId?: string;
+  [detail: string]: unknown;
+}
+
+export interface ApiErrorOptions {
+  /** Replaces the hint of the code where a better one is known. */
+  hint?: string;
+  /** Extra members of the error body, e.g. `{ limit: 4 }`. Never secrets. */
+  details?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** An error that a client may see. Anything else that is thrown becomes `internal`. */
+export class ApiError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly hint: string;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'ApiError';
+    this.code = code;
+    this.status = errorKinds[code].status;
+    this.hint = options.hint ?? errorKinds[code].hint;
+    this.details = options.details ?? {};
+  }
+
+  /** The body to send. */
+  toBody(requestId?: string): ErrorBody {
+    return {
+      ...this.details,
+      error: this.message,
+      code: this.code,
+      hint: this.hint,
+      ...(requestId === undefined ? {} : { requestId }),
+    };
+  }
+
+  /** Reads an error body back, e.g. from the worker; what does not parse becomes `fallback`. */
+  static fromBody(body: unknown, fallback: ErrorCode): ApiError {
+    if (typeof body !== 'object' || body === null)
+      return new ApiError(fallback, errorKinds[fallback].meaning);
+    const { error, code, hint, requestId: _requestId, ...details } = body as Record<string, unknown>;
+    const known = typeof code === 'string' && isErrorCode(code) ? code : fallback;
+    const message = typeof error === 'string' ? error : errorKinds[known].meaning;
+    return new ApiError(known, message, { details, ...(typeof hint === 'string' ? { hint } : {}) });
+  }
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { limits } from './limits.ts';
+import { envSchema } from './text.ts';
+
+const noNul = (text: string): boolean => !text.includes('\0');
+
+/** Body of `POST /api/sandboxes/:id/exec/run` and `/exec/run-async`. */
+export const execRequestSchema = z
+  .object({
+    cmd: z
+      .string({ error: (issue) => (issue.input === undefined ? 'cmd is required' : undefined) })
+      .min(1, 'cmd is required')
+      .max(limits.execArgBytes)
+      .refine(noNul, 'must not hold NUL')
+      .meta({ description: 'Executable; no shell is implied.', example: 'sh' }),
+    args: z
+      .array(z.string().max(limits.execArgBytes).refine(noNul, 'must not hold NUL'))
+      .max(limits.execArgs)
+      .nullish()
+      .meta({ example: ['-c', 'echo hello'] }),
+    envs: envSchema.nullish(),
+    cwd: z
+      .string()
+      .max(limits.pathBytes)
+      .refine(noNul, 'must not hold NUL')
+      .nullish()
+      .meta({ description: 'Working directory; default /home/sandbox.', example: '/tmp' }),
+    timeout: z
+      .number()
+      .int()
+      .min(0)
+      .max(limits.execTimeoutSecondsMax)
+      .nullish()
+      .meta({
+        description: `Seconds until the command is killed; 0 or absent: ${limits.execTimeoutSecondsDefault}.`,
+      }),
+  })
+  .refine(
+    (request) =>
+      (request.args ?? []).reduce(
+        (sum, arg) => sum + Buffer.byteLength(arg),
+        Buffer.byteLength(request.cmd),
+      ) <=
+      limits.jsonBodyBytes / 2,
+    `cmd and args together must not exceed ${limits.jsonBodyBytes / 2} bytes`,
+  )
+  .meta({ id: 'ExecRequest' });
+
+export type ExecRequest = z.output<typeof execRequestSchema>;
+
+/** A finished command. */
+export const execResultSchema = z
+  .object({
+    exitCode: z.number().int().meta({
+      description: 'Exit code; 128 + n when signal n killed it; -1 when it timed out.',
+    }),
+    stdout: z.string(),
+    stderr: z.string(),
+    truncated: z
+      .boolean()
+      .optional()
+      .meta({
+        description: `True when more than ${limits.execOutputBytes} bytes were printed: the oldest output is gone.`,
+      }),
+  })
+  .meta({ id: 'ExecResult' });
+
+/** Answer of run-async while the command goes on. */
+export const execStartedSchema = z
+  .object({ execId: z.string(), running: z.literal(true), startedAt: z.string() })
+  .meta({ id: 'ExecStarted' });
+
+/** Answer of `GET /api/sandboxes/:id/exec/:execId/result`. */
+export const execPollSchema = z
+  .object({
+    running: z.boolean(),
+    exitCode: z.number().int().optional(),
+    stdout: z.string(),
+    stderr: z.string(),
+    truncated: z.boolean().optional(),
+    error: z.string().optional(),
+    commandMs: z.number().optional(),
+  })
+  .meta({ id: 'ExecPoll' });
+
+export type ExecResult = z.infer<typeof execResultSchema>;
+export type ExecStarted = z.infer<typeof execStartedSchema>;
+export type ExecPoll = z.infer<typeof execPollSchema>;

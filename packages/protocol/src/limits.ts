@@ -1,0 +1,43 @@
+/**
+ * Every bound that clients can run into, in one place. The API's documentation and its refusals read these.
+ * Sizes are bytes unless the name says otherwise, times are seconds.
+ */
+export const limits = {
+  /** Body of any JSON request. */
+  jsonBodyBytes: 1024 * 1024,
+  /** Sandbox metadata: number of keys, length of a key and of a value (characters), all of it together. */
+  metadataKeys: 64,
+  metadataKeyLength: 128,
+  metadataValueLength: 4096,
+  metadataBytes: 16 * 1024,
+  /** Environment variables: number, length of a name (characters), all of it together. */
+  envVars: 512,
+  envNameLength: 256,
+  envBytes: 128 * 1024,
+  /** Idle timeout of a sandbox; 0 means never. Default from the seed contract. */
+  timeoutSecondsMax: 30 * 24 * 3600,
+  timeoutSecondsDefault: 300,
+  /** Shapes. The ceilings of CPU and memory are configurable per installation. */
+  cpuCountMin: 1,
+  cpuCountMax: 4,
+  cpuCountDefault: 1,
+  memoryMBMin: 128,
+  memoryMBMax: 2048,
+  memoryMBDefault: 1024,
+  diskMBDefault: 20480,
+  diskMBMax: 262144,
+  /** Commands. */
+  execArgs: 1024,
+  execArgBytes: 128 * 1024,
+  execTimeoutSecondsDefault: 60,
+  execTimeoutSecondsMax: 24 * 3600,
+  /** Output of one command that is kept, both streams together; older output is dropped and `truncated` is set. */
+  execOutputBytes: 8 * 1024 * 1024,
+  /** Paths inside the sandbox (PATH_MAX of Linux). */
+  pathBytes: 4096,
+  /** One uploaded file. */
+  fileBytes: 64 * 1024 * 1024 * 1024,
+  /** A page of a listing. */
+  pageSizeDefault: 200,
+  pageSizeMax: 1000,
+} as const;

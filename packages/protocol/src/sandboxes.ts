@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { limits } from './limits.ts';
+import { publicStates } from './states.ts';
+import { envSchema, metadataSchema } from './text.ts';
+
+/** Ceilings that an installation may raise or lower. */
+export interface ShapeLimits {
+  cpuCountMax: number;
+  memoryMBMax: number;
+}
+
+const timeout = z.number().int().min(0).max(limits.timeoutSecondsMax).meta({
+  description: 'Idle timeout in seconds; every operation restarts it. 0 means never.',
+  example: 300,
+});
+
+/** Body of `POST /api/sandboxes`. Unknown members are ignored, so that newer clients work with older servers. */
+export function createSandboxSchema(shape: ShapeLimits) {
+  return z
+    .object({
+      templateID: z
+        .string()
+        .min(1)
+        .max(128)
+        .default('base')
+        .meta({ description: 'Template of the root file system.', example: 'base' }),
+      timeout: timeout.default(limits.timeoutSecondsDefault),
+      envs: envSchema.default({}),
+      metadata: metadataSchema.default({}),
+      cpuCount: z
+        .number()
+        .int()
+        .min(limits.cpuCountMin)
+        .max(shape.cpuCountMax, `cpuCount must not exceed ${shape.cpuCountMax}`)
+        .default(limits.cpuCountDefault)
+        .meta({ description: 'Virtual CPUs.', example: 2 }),
+      memoryMB: z
+        .number()
+        .int()
+        .min(limits.memoryMBMin)
+        .max(shape.memoryMBMax, `memoryMB must not exceed ${shape.memoryMBMax}`)
+        .default(limits.memoryMBDefault)
+        .meta({ description: 'Memory in MiB.', example: 1024 }),
+      diskMB: z
+        .number()
+        .int()
+        .min(limits.diskMBDefault)
+        .max(limits.diskMBDefault, `only ${limits.diskMBDefault} is supported so far`)
+        .default(limits.diskMBDefault)
+        .meta({ description: 'Size of the root disk in MiB.', example: limits.diskMBDefault }),
+    })
+    .meta({ id: 'CreateSandbox' });
+}
+
+export type CreateSandbox = z.output<ReturnType<typeof createSandboxSchema>>;
+
+/** A sandbox as every route returns it. */
+export const sandboxSchema = z
+  .object({
+    sandboxID: z.string().meta({ example: 'sb-0a1b2c3d' }),
+    status: z.enum(publicStates),
+    statusReason: z.string().optional().meta({ description: 'Why it is stopped or failed.' }),
+    templateID: z.string(),
+    template: z.string(),
+    cpuCount: z.number().int(),
+    memoryMB: z.number().int(),
+    diskMB: z.number().int(),
+    metadata: z.record(z.string(), z.string()),
+    timeout: z.number().int().meta({ description: 'Idle timeout in seconds; 0 means never.' }),
+    startedAt: z.string().meta({ description: 'RFC 3339.' }),
+    endAt: z.string().meta({
+      description: 'When it expires if nothing happens (RFC 3339); 0001-01-01T00:00:00Z when never.',
+    }),
+    stoppedAt: z.string().optional(),
+    region: z.string(),
+    workerID: z.string(),
+    sandboxDomain: z.string(),
+    emulated: z.boolean().meta({
+      description: 'True where the host has no usable KVM: software emulation is not an isolation boundary.',
+    }),
+  })
+  .meta({ id: 'Sandbox' });
+
+export type Sandbox = z.infer<typeof sandboxSchema>;
+
+/** Body of `POST /api/sandboxes/:id/timeout`. */
+export const setTimeoutSchema = z.object({ timeout }).meta({ id: 'SetTimeout' });
+
+/** Query of `GET /api/sandboxes`. `metadata[key]=value` filters are read apart. */
+export const listSandboxesQuerySchema = z.object({
+  status: z
+    .enum([...publicStates, 'all'])
+    .optional()
+    .meta({ description: 'Only sandboxes of this status; by default all that have not stopped.' }),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(limits.pageSizeMax)
+    .default(limits.pageSizeDefault)
+    .meta({ description: 'Page size.' }),
+  cursor: z
+    .string()
+    .max(256)
+    .optional()
+    .meta({ description: 'Where the page starts: the X-Next-Cursor header of the page before.' }),
+});
+
+export type ListSandboxesQuery = z.output<typeof listSandboxesQuerySchema>;

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { limits } from './limits.ts';
+import { sandboxIdPattern } from './ids.ts';
+
+/**
+ * The API between server and worker: HTTP/1.1 on a unix socket (standalone).
+ * A machine has the id of its sandbox. Errors have the same body as towards clients.
+ *
+ *     GET    /v1/worker                           WorkerInfo
+ *     GET    /v1/machines                         { machines: MachineInfo[] }
+ *     GET    /v1/machines/:id                     MachineInfo
+ *     PUT    /v1/machines/:id                     MachineSpec -> MachineInfo once it is ready; the same call again is the same machine
+ *     DELETE /v1/machines/:id                     204, also when there is none
+ *     GET    /v1/events                           NDJSON stream of MachineEvent; first line { type: "hello" }
+ *     POST   /v1/machines/:id/exec                GuestExecRequest -> GuestExecResult
+ *     GET    /v1/machines/:id/exec/:execId        GuestExecResult; ?waitMs=
+ *     POST   /v1/machines/:id/exec/:execId/signal { signal }
+ *     GET    /v1/machines/:id/files?path=         bytes          PUT, DELETE the same
+ *     GET    /v1/machines/:id/files/list?path=    { entries, truncated }
+ *     GET    /v1/machines/:id/files/stat?path=    GuestFileEntry
+ *     POST   /v1/machines/:id/files/mkdir?path=   204
+ *     GET    /v1/machines/:id/stats               GuestStats
+ */
+export const machineSpecSchema = z.object({
+  template: z.string().min(1).max(128),
+  cpuCount: z.number().int().min(1).max(64),
+  memoryMB: z
+    .number()
+    .int()
+    .min(limits.memoryMBMin)
+    .max(1024 * 1024),
+  diskMB: z.number().int().min(1).max(limits.diskMBMax),
+  hostname: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
+  env: z.record(z.string(), z.string()),
+});
+export type MachineSpec = z.infer<typeof machineSpecSchema>;
+
+/**
+ * starting: not yet ready; running: usable; failed: its process ended unexpectedly; its disk is kept until it is deleted.
+ */
+export const machineStates = ['starting', 'running', 'failed'] as const;
+export type MachineState = (typeof machineStates)[number];
+
+export const machineInfoSchema = z.object({
+  id: z.string().regex(sandboxIdPattern),
+  state: z.enum(machineStates),
+  reason: z.string().optional(),
+  spec: machineSpecSchema,
+  accelerator: z.enum(['kvm', 'tcg']),
+  startedAt: z.string(),
+  /** Milliseconds of each phase of the start, by name. */
+  timings: z.record(z.string(), z.number()),
+});
+export type MachineInfo = z.infer<typeof machineInfoSchema>;
+
+export const machineListSchema = z.object({ machines: z.array(machineInfoSchema) });
+
+export const workerInfoSchema = z.object({
+  workerId: z.string(),
+  version: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  accelerationReason: z.string(),
+  networkMode: z.enum(['namespace', 'user']),
+  qemuVersion: z.string(),
+  templates: z.array(z.string()),
+  machines: z.number().int(),
+  committedMemoryMB: z.number().int(),
+  freeDiskMB: z.number().int(),
+});
+export type WorkerInfo = z.infer<typeof workerInfoSchema>;
+
+export const machineEventSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('hello') }),
+  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('machineFailed'), id: z.string().regex(sandboxIdPattern), reason: z.string() }),
+]);
+export type MachineEvent = z.infer<typeof machineEventSchema>;
+
+/** Paths of the worker's API. */
+export const workerPaths = {
+  worker: '/v1/worker',
+  machines: '/v1/machines',
+  events: '/v1/events',
+  machine: (id: string) => `/v1/machines/${id}`,
+  exec: (id: string) => `/v1/machines/${id}/exec`,
+  execResult: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}`,
+  execSignal: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/signal`,
+  files: (id: string) => `/v1/machines/${id}/files`,
+  stats: (id: string) => `/v1/machines/${id}/stats`,
+} as const;
