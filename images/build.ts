@@ -1,0 +1,166 @@
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { findArtifact, makeArtifact, removeAbandoned } from './artifact.ts';
+import { bootKey, buildBoot, parseBootManifest } from './boot.ts';
+import { takeLock } from './lock.ts';
+import { defaultCacheDir } from './paths.ts';
+import { progressPrinter } from './progress.ts';
+import { buildRootfs, checkRootfsHost, parseRootfsManifest, rootfsKey } from './rootfs.ts';
+import type { CommandContext } from './command.ts';
+import type { OnProgress } from './progress.ts';
+
+/** Everything a machine boots from; all paths are absolute and their files never change. */
+export type Images = {
+  /** Names the content of all of it. */
+  key: string;
+  /** The boot pack's directory. */
+  dir: string;
+  kernel: string;
+  initramfs: string;
+  /** Raw ext4 image, sparse. */
+  rootfs: string;
+  kernelRelease: string;
+};
+
+export type ImageOptions = {
+  /** Images live in its `images` directory. */
+  cacheDir?: string;
+  onProgress?: OnProgress;
+  signal?: AbortSignal;
+};
+
+/** The images of this source tree if they are built already. Changes nothing. */
+export async function findImages(cacheDir: string = defaultCacheDir()): Promise<Images | undefined> {
+  const imagesDir = path.join(path.resolve(cacheDir), 'images');
+  const rootfs = await findArtifact(imagesDir, `rootfs-${rootfsKey()}`, parseRootfsManifest);
+  if (!rootfs) return undefined;
+  const boot = await findArtifact(imagesDir, `boot-${bootKey(rootfs.manifest.key)}`, parseBootManifest);
+  if (!boot) return undefined;
+  return {
+    key: boot.manifest.key,
+    dir: boot.dir,
+    kernel: path.join(boot.dir, 'kernel'),
+    initramfs: path.join(boot.dir, 'initramfs'),
+    rootfs: path.join(rootfs.dir, 'rootfs.ext4'),
+    kernelRelease: boot.manifest.kernelRelease,
+  };
+}
+
+/**
+ * The images of this source tree, built first where they are missing: the root file system
+ * takes about a minute and needs the network and root, the boot pack takes seconds.
+ * Of several callers at once, in any number of processes, one builds and the others wait.
+ */
+export async function ensureImages(options: ImageOptions = {}): Promise<Images> {
+  const cacheDir = path.resolve(options.cacheDir ?? defaultCacheDir());
+  const existing = await findImages(cacheDir);
+  if (existing) return existing;
+
+  const onProgress = options.onProgress ?? (() => undefined);
+  const imagesDir = path.join(cacheDir, 'images');
+  await mkdir(imagesDir, { recursive: true });
+  await using lock = await takeLock(
+    path.join(imagesDir, '.lock'),
+    () => onProgress({ event: 'started', phase: 'waiting for another build' }),
+    options.signal,
+  );
+  await removeAbandoned(imagesDir);
+  await buildMissing(imagesDir, { lockFd: lock.fd, signal: options.signal }, onProgress);
+  const images = await findImages(cacheDir);
+  if (!images) throw new Error('the recipe changed while the images were built: build again');
+  return images;
+}
+
+async function buildMissing(
+  imagesDir: string,
+  context: Omit<CommandContext, 'log'>,
+  onProgress: OnProgress,
+): Promise<void> {
+  const key = rootfsKey();
+  const found = await findArtifact(imagesDir, `rootfs-${key}`, parseRootfsManifest);
+  if (!found) await checkRootfsHost(imagesDir);
+  const rootfs =
+    found ??
+    (await withLog(imagesDir, key, (log) =>
+      makeArtifact(imagesDir, `rootfs-${key}`, (dir) =>
+        buildRootfs({ ...context, log }, dir, key, onProgress),
+      ),
+    ));
+  const boot = bootKey(key);
+  if (await findArtifact(imagesDir, `boot-${boot}`, parseBootManifest)) return;
+  const source = { image: path.join(rootfs.dir, 'rootfs.ext4'), manifest: rootfs.manifest };
+  await withLog(imagesDir, boot, (log) =>
+    makeArtifact(imagesDir, `boot-${boot}`, (dir) =>
+      buildBoot({ ...context, log }, dir, boot, source, onProgress),
+    ),
+  );
+}
+
+/** Keeps a log of one build; an error names it. */
+async function withLog<Result>(
+  imagesDir: string,
+  key: string,
+  work: (log: CommandContext['log']) => Promise<Result>,
+): Promise<Result> {
+  const file = path.join(imagesDir, `build-${key}.log`);
+  const log = createWriteStream(file);
+  await once(log, 'open');
+  try {
+    return await work(log);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`image build failed: ${reason}\n${adviceFor(reason)}The full log is ${file}`, {
+      cause: error,
+    });
+  } finally {
+    log.end();
+    await once(log, 'close');
+  }
+}
+
+/** What to do about the failures a builder can mend, or nothing. */
+export function adviceFor(reason: string): string {
+  if (/resolve|Failed to fetch|onnect|timed out|Network|ENOTFOUND|ETIMEDOUT|EAI_AGAIN/.test(reason)) {
+    return (
+      'The build fetches packages from deb.debian.org, security.debian.org and the npm registry: ' +
+      'check the network, or set http_proxy and https_proxy, and run it again.\n'
+    );
+  }
+  if (/No space left|ENOSPC/.test(reason)) {
+    return 'Free disk space, or set OPENCOMPUTER_CACHE_DIR to a directory on a larger disk.\n';
+  }
+  return '';
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { check: { type: 'boolean', default: false }, 'cache-dir': { type: 'string' } },
+  });
+  const cacheDir = values['cache-dir'] ?? defaultCacheDir();
+  if (values.check) {
+    const images = await findImages(cacheDir);
+    console.log(images ? `up to date: ${images.dir}` : 'not built: run node images/build.ts');
+    process.exitCode = images ? 0 : 1;
+    return;
+  }
+  const interrupt = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)));
+  }
+  const images = await ensureImages({
+    cacheDir,
+    onProgress: progressPrinter(process.stderr),
+    signal: interrupt.signal,
+  });
+  console.log(images.dir);
+}
+
+if (import.meta.main) {
+  await main().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  });
+}

@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { WriteStream } from 'node:fs';
+
+/** What every command of one build shares. */
+export type CommandContext = {
+  /** Receives the command lines and everything they print. */
+  log: WriteStream;
+  /** Kept open by the commands, so that the build's lock outlives a killed builder. */
+  lockFd: number;
+  signal?: AbortSignal | undefined;
+};
+
+export type CommandOptions = {
+  cwd?: string;
+  env?: Record<string, string>;
+  /** Called for every line of output. */
+  onLine?: (line: string) => void;
+};
+
+/** Runs a program to its end and returns its standard output. Throws when it fails. */
+export async function runCommand(
+  context: CommandContext,
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<string> {
+  context.log.write(`$ ${[program, ...args].join(' ')}\n`);
+  const child = spawn(program, args, {
+    cwd: options.cwd,
+    env: { ...process.env, LC_ALL: 'C', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe', context.lockFd],
+    ...(context.signal && { signal: context.signal }),
+  });
+  const output: string[] = [];
+  const errors: string[] = [];
+  const collect = async (stream: NodeJS.ReadableStream, lines: string[]): Promise<void> => {
+    for await (const line of createInterface({ input: stream })) {
+      context.log.write(`${line}\n`);
+      lines.push(line);
+      options.onLine?.(line);
+    }
+  };
+  const [[code, signal]] = await Promise.all([
+    once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+    collect(child.stdout, output),
+    collect(child.stderr, errors),
+  ]).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+      throw new Error(`${program} is not installed`, { cause: error });
+    }
+    throw error;
+  });
+  if (code !== 0) {
+    const why = errors.slice(-5).join('; ') || output.slice(-5).join('; ');
+    throw new Error(`${program} failed (${code === null ? signal : `exit code ${code}`}): ${why}`);
+  }
+  return output.join('\n');
+}

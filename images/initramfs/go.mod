@@ -1,0 +1,3 @@
+module opencomputer/initramfs
+
+go 1.24

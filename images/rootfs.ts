@@ -1,0 +1,205 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { runCommand } from './command.ts';
+import { contentKey, folderParts } from './key.ts';
+import { recipeDir } from './paths.ts';
+import { inPhase } from './progress.ts';
+import type { CommandContext } from './command.ts';
+import type { OnProgress } from './progress.ts';
+
+/** Size of the disk a guest sees, in bytes. The file is sparse and holds about 1 GB. */
+export const virtualBytes = 20 * 1024 ** 3;
+
+/** What a build needs at its peak: the tree and the image made from it. */
+const neededBytes = 4 * 1024 ** 3;
+
+const rootfsRecipe = path.join(recipeDir, 'rootfs');
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const packageListInside = '/usr/share/opencomputer-packages.txt';
+
+const fileSystemFeatures = [
+  'has_journal,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file',
+  'dir_nlink,extra_isize,metadata_csum,64bit,resize_inode',
+].join(',');
+
+/** What `rootfs-<key>/manifest.json` holds. */
+export type RootfsManifest = { format: 1; key: string; virtualBytes: number; kernelRelease: string };
+
+/** Checks a manifest read from disk. */
+export function parseRootfsManifest(value: unknown): RootfsManifest {
+  const manifest = value as Partial<RootfsManifest> | null;
+  if (
+    manifest?.format !== 1 ||
+    typeof manifest.key !== 'string' ||
+    typeof manifest.virtualBytes !== 'number' ||
+    typeof manifest.kernelRelease !== 'string'
+  ) {
+    throw new Error('not a manifest of a root file system');
+  }
+  return {
+    format: 1,
+    key: manifest.key,
+    virtualBytes: manifest.virtualBytes,
+    kernelRelease: manifest.kernelRelease,
+  };
+}
+
+/** Names the root file system after its recipe and the code that follows it. */
+export function rootfsKey(): string {
+  return contentKey([
+    ...folderParts(rootfsRecipe),
+    { name: 'rootfs.ts', content: readFileSync(import.meta.filename) },
+  ]);
+}
+
+/** Names of Debian packages in a list with `#` comments, one or more a line. */
+export function parsePackageList(text: string): string[] {
+  const names = text
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+    .flatMap((line) => line.split(/\s+/))
+    .filter((name) => name !== '');
+  const wrong = names.find((name) => !/^[a-z0-9][a-z0-9+.-]+$/.test(name));
+  if (wrong !== undefined) throw new Error(`not the name of a Debian package: ${wrong}`);
+  return names;
+}
+
+/** Throws, with what to do, when this host can't build a root file system in `imagesDir`. */
+export async function checkRootfsHost(imagesDir: string): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new Error('building the root file system needs root: run it once with sudo');
+  }
+  const needs = { mmdebstrap: 'mmdebstrap', mke2fs: 'e2fsprogs', 'dpkg-deb': 'dpkg', npm: 'npm' };
+  const missing = Object.entries(needs)
+    .filter(([program]) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined)
+    .map(([, debianPackage]) => debianPackage);
+  if (!existsSync(keyring)) missing.push('debian-archive-keyring');
+  if (missing.length > 0) {
+    throw new Error(`missing on this host: apt-get install ${missing.join(' ')}`);
+  }
+  const disk = await statfs(imagesDir);
+  const free = disk.bavail * disk.bsize;
+  if (free < neededBytes) {
+    const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
+    throw new Error(
+      `not enough disk space in ${imagesDir}: ${gigabytes(free)} GB free, ${gigabytes(neededBytes)} GB needed; ` +
+        'free some, or set OPENCOMPUTER_CACHE_DIR to a directory on a larger disk',
+    );
+  }
+}
+
+/** Builds the root file system into a directory: `rootfs.ext4` and `packages.txt`. */
+export async function buildRootfs(
+  context: CommandContext,
+  dir: string,
+  key: string,
+  onProgress: OnProgress,
+): Promise<RootfsManifest> {
+  const tree = path.join(dir, 'tree');
+  const npmPackage = await inPhase(onProgress, 'npm package', () => fetchNpm(context, dir));
+  await inPhase(onProgress, 'Debian packages', (detail) =>
+    installPackages(context, tree, npmPackage, detail),
+  );
+  await rm(npmPackage);
+  const release = await inPhase(onProgress, 'disk image', async () => {
+    const packages = path.join(tree, packageListInside);
+    await writeFile(path.join(dir, 'packages.txt'), await readFile(packages));
+    await makeFileSystem(context, tree, path.join(dir, 'rootfs.ext4'));
+    const kernels = await runCommand(context, 'ls', [path.join(tree, 'usr/lib/modules')]);
+    await rm(tree, { recursive: true });
+    return kernels.trim();
+  });
+  // Machines' emulators read the image as users of their own.
+  await chmod(dir, 0o755);
+  return { format: 1, key, virtualBytes, kernelRelease: release };
+}
+
+/** npm's own package, by way of the host's npm: its registry, proxy and certificates apply. */
+async function fetchNpm(context: CommandContext, dir: string): Promise<string> {
+  const pinned = JSON.parse(await readFile(path.join(rootfsRecipe, 'npm.json'), 'utf8')) as {
+    package: string;
+    integrity: string;
+  };
+  const printed = await runCommand(context, 'npm', [
+    'pack',
+    '--silent',
+    pinned.package,
+    '--pack-destination',
+    dir,
+  ]);
+  const file = path.join(dir, printed.trim());
+  const integrity = `sha512-${createHash('sha512')
+    .update(await readFile(file))
+    .digest('base64')}`;
+  if (integrity !== pinned.integrity) {
+    throw new Error(
+      `${pinned.package} from the registry is not the pinned one: its integrity is ${integrity}`,
+    );
+  }
+  return file;
+}
+
+async function installPackages(
+  context: CommandContext,
+  tree: string,
+  npmPackage: string,
+  detail: (text: string) => void,
+): Promise<void> {
+  const packages = parsePackageList(await readFile(path.join(rootfsRecipe, 'packages.txt'), 'utf8'));
+  const counts = { downloaded: 0, unpacked: 0, configured: 0 };
+  const onLine = (line: string): void => {
+    if (line.startsWith('step: ')) detail(line.slice('step: '.length));
+    else {
+      if (line.startsWith('Get:')) counts.downloaded += 1;
+      else if (line.startsWith('Unpacking ')) counts.unpacked += 1;
+      else if (line.startsWith('Setting up ')) counts.configured += 1;
+      else return;
+      detail(`${counts.downloaded} fetched, ${counts.unpacked} unpacked, ${counts.configured} set up`);
+    }
+  };
+  const args = [
+    '--mode=root',
+    '--verbose',
+    '--variant=minbase',
+    '--format=directory',
+    `--include=${packages.join(',')}`,
+    `--dpkgopt=${path.join(rootfsRecipe, 'dpkg.cfg')}`,
+    '--aptopt=Acquire::Languages "none"',
+    '--aptopt=Acquire::Retries "3"',
+    // Only for this build: in the guest apt has its usual defaults.
+    '--setup-hook=echo \'APT::Install-Recommends "false";\' > "$1/etc/apt/apt.conf.d/99build"',
+    `--customize-hook=${path.join(rootfsRecipe, 'customize.sh')}`,
+    '--customize-hook=rm "$1/etc/apt/apt.conf.d/99build"',
+    'trixie',
+    tree,
+    path.join(rootfsRecipe, 'tree/etc/apt/sources.list.d/debian.sources'),
+  ];
+  await runCommand(context, 'mmdebstrap', args, {
+    env: { OPENCOMPUTER_NPM_PACKAGE: npmPackage, DEBIAN_FRONTEND: 'noninteractive' },
+    onLine,
+  });
+}
+
+async function makeFileSystem(context: CommandContext, tree: string, image: string): Promise<void> {
+  const args = [
+    '-q',
+    '-t',
+    'ext4',
+    '-b',
+    '4096',
+    '-I',
+    '256',
+    '-i',
+    '16384',
+    '-O',
+    `none,${fileSystemFeatures}`,
+  ];
+  // All inode tables count as written, so that no kernel thread does it later in every sandbox;
+  // in a new sparse file they take no space. A few reserved blocks let root work on a full disk.
+  args.push('-E', 'lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0', '-J', 'size=64', '-m', '0.1');
+  args.push('-L', 'root', '-d', tree, image, `${virtualBytes / 1024}k`);
+  await runCommand(context, 'mke2fs', args);
+}
