@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { linkExists } from './bridge.ts';
+import type { Names } from './names.ts';
+import { destroySlots, namespacePath } from './slots.ts';
+
+/** Slots removed per batch: each takes some 15 ms in the kernel, during which claims get their turn. */
+const BATCH = 16;
+
+/** Removes slots; those asked for meanwhile go in one batch. */
+export class Destroyer {
+  readonly #names: Names;
+  readonly #queue = new Map<number, PromiseWithResolvers<void>>();
+  #draining = false;
+
+  constructor(names: Names) {
+    this.#names = names;
+  }
+
+  /** @throws Error when the slot is still there afterwards. */
+  destroy(index: number): Promise<void> {
+    const known = this.#queue.get(index);
+    if (known !== undefined) return known.promise;
+    const entry = Promise.withResolvers<void>();
+    this.#queue.set(index, entry);
+    if (!this.#draining) void this.#drain();
+    return entry.promise;
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    // Releases of the same turn go together.
+    await Promise.resolve();
+    while (this.#queue.size > 0) {
+      const batch = [...this.#queue].slice(0, BATCH);
+      let failure: unknown;
+      try {
+        await destroySlots(
+          this.#names,
+          batch.map(([index]) => index),
+        );
+      } catch (error) {
+        failure = error;
+      }
+      for (const [index, { resolve, reject }] of batch) {
+        this.#queue.delete(index);
+        if (failure !== undefined && this.#remains(index)) reject(failure);
+        else resolve();
+      }
+    }
+    this.#draining = false;
+  }
+
+  #remains(index: number): boolean {
+    return linkExists(this.#names.link(index)) || existsSync(namespacePath(this.#names, index));
+  }
+}

@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants } from 'node:fs';
+import { access, open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { namespaceDirectory } from './names.ts';
+import { namespaceRules } from './rules.ts';
+import { CommandError, run, searchPath } from './run.ts';
+import type { NetworkMode } from './types.ts';
+
+/** A thing that namespaces need and this host lacks. */
+export interface Shortcoming {
+  check: 'root' | 'capabilities' | 'tools' | 'tun' | 'forwarding' | 'namespaces' | 'nftables';
+  problem: string;
+  mend: string;
+}
+
+export interface Detection {
+  mode: NetworkMode;
+  /** Empty in namespace mode. */
+  shortcomings: Shortcoming[];
+}
+
+const CAP_NET_ADMIN = 12n;
+const CAP_SYS_ADMIN = 21n;
+
+const tools = [
+  { program: 'ip', from: 'iproute2' },
+  { program: 'nft', from: 'nftables' },
+  { program: 'nsenter', from: 'util-linux' },
+];
+
+function installed(program: string): boolean {
+  return searchPath.some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function privileges(): Promise<Shortcoming[]> {
+  if (process.getuid?.() !== 0) {
+    return [{ check: 'root', problem: 'not running as root', mend: 'start OpenComputer as root' }];
+  }
+  const status = await readFile('/proc/self/status', 'utf8');
+  const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const lacking = [
+    { name: 'CAP_NET_ADMIN', bit: CAP_NET_ADMIN },
+    { name: 'CAP_SYS_ADMIN', bit: CAP_SYS_ADMIN },
+  ].filter(({ bit }) => ((held >> bit) & 1n) === 0n);
+  if (lacking.length === 0) return [];
+  const names = lacking.map(({ name }) => name).join(' and ');
+  return [
+    {
+      check: 'capabilities',
+      problem: `${names} missing`,
+      mend: `grant ${names} to the process or container`,
+    },
+  ];
+}
+
+function missingTools(): Shortcoming[] {
+  const missing = tools.filter(({ program }) => !installed(program));
+  if (missing.length === 0) return [];
+  return [
+    {
+      check: 'tools',
+      problem: `not installed: ${missing.map(({ program }) => program).join(', ')}`,
+      mend: `apt-get install ${missing.map(({ from }) => from).join(' ')}`,
+    },
+  ];
+}
+
+async function tun(): Promise<Shortcoming[]> {
+  try {
+    await (await open('/dev/net/tun', 'r+')).close();
+    return [];
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    return [
+      {
+        check: 'tun',
+        problem: `/dev/net/tun cannot be opened (${code})`,
+        mend: 'modprobe tun; in a container, pass the device /dev/net/tun in',
+      },
+    ];
+  }
+}
+
+async function forwarding(): Promise<Shortcoming[]> {
+  const path = '/proc/sys/net/ipv4/ip_forward';
+  if ((await readFile(path, 'utf8')).trim() === '1') return [];
+  try {
+    await access(path, constants.W_OK);
+    return [];
+  } catch {
+    return [
+      {
+        check: 'forwarding',
+        problem: 'IPv4 forwarding is off and cannot be turned on from here',
+        mend: 'sysctl -w net.ipv4.ip_forward=1 on the host',
+      },
+    ];
+  }
+}
+
+function said(error: unknown): string {
+  return error instanceof CommandError ? error.stderr.trim() || error.message : String(error);
+}
+
+/** Holding a capability proves little in a container: make a namespace and check a rule set. */
+async function trial(): Promise<Shortcoming[]> {
+  const name = `ocprobe-${randomBytes(4).toString('hex')}`;
+  try {
+    await run(['ip', 'netns', 'add', name]);
+  } catch (error) {
+    return [
+      {
+        check: 'namespaces',
+        problem: `a network namespace cannot be made: ${said(error)}`,
+        mend: `run on the host or in a privileged container, with ${namespaceDirectory} writable`,
+      },
+    ];
+  }
+  try {
+    await run(['nsenter', `--net=${namespaceDirectory}/${name}`, '--', 'nft', '--check', '-f', '-'], {
+      input: namespaceRules({ gateway: '10.213.0.1', limitConnections: false }),
+    });
+    return [];
+  } catch (error) {
+    return [
+      {
+        check: 'nftables',
+        problem: `nftables rules cannot be set: ${said(error)}`,
+        mend: 'use a kernel with nf_tables, its NAT and reject modules (any distribution kernel has them)',
+      },
+    ];
+  } finally {
+    await run(['ip', 'netns', 'del', name]);
+  }
+}
+
+/** Finds what networks this host can give to machines, by trying. */
+export async function detectNetworkMode(): Promise<Detection> {
+  const shortcomings = [...(await privileges()), ...missingTools()];
+  if (shortcomings.length === 0) shortcomings.push(...(await tun()), ...(await forwarding()));
+  if (shortcomings.length === 0) shortcomings.push(...(await trial()));
+  return { mode: shortcomings.length === 0 ? 'namespace' : 'user', shortcomings };
+}
+
+/** Whether the kernel can count connections in a rule. */
+export async function canLimitConnections(): Promise<boolean> {
+  const input = namespaceRules({ gateway: '10.213.0.1', limitConnections: true });
+  return (await run(['nft', '--check', '-f', '-'], { input, accept: [0, 1] })).code === 0;
+}

@@ -1,0 +1,31 @@
+import { detectNetworkMode } from './detect.ts';
+import { NamespaceNetwork } from './namespaces.ts';
+import type { Network, NetworkOptions } from './types.ts';
+import { UserNetwork } from './user.ts';
+
+export { guestNetwork } from './addresses.ts';
+export { networkArgs } from './args.ts';
+export { describeNetworkMode } from './describe.ts';
+export type { NetworkFacts } from './describe.ts';
+export { detectNetworkMode } from './detect.ts';
+export type { Detection, Shortcoming } from './detect.ts';
+export { NetworkFullError } from './types.ts';
+export type { Network, NetworkLog, NetworkMode, NetworkOptions, NetworkSlot } from './types.ts';
+
+const FIRST_UID = 300_000;
+
+/**
+ * Prepares this host's networking for machines.
+ * @throws RangeError on a malformed option; Error when the host cannot be prepared, with nothing left behind.
+ */
+export async function openNetwork(options: NetworkOptions): Promise<Network> {
+  const { uidBase = FIRST_UID } = options;
+  if (!Number.isSafeInteger(options.warm) || options.warm < 0) {
+    throw new RangeError(`warm must be a whole number from 0, not ${options.warm}`);
+  }
+  if (!Number.isSafeInteger(uidBase) || uidBase < 1 || uidBase > 4_294_000_000) {
+    throw new RangeError(`uidBase must be a user id from 1 to 4294000000, not ${uidBase}`);
+  }
+  const mode = options.mode ?? (await detectNetworkMode()).mode;
+  return mode === 'namespace' ? NamespaceNetwork.open({ ...options, uidBase }) : new UserNetwork(uidBase);
+}

@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+
+/** What a finished command printed. */
+export interface Finished {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  /** Written to standard input, which is then closed. */
+  input?: string;
+  /** The process is killed after this many milliseconds. Default 15 000. */
+  deadlineMs?: number;
+  /** Exit codes that are not an error. Default only 0. */
+  accept?: readonly number[];
+}
+
+/** A command that could not start, ran too long, or exited with an unexpected code. */
+export class CommandError extends Error {
+  readonly command: string;
+  readonly code: number | undefined;
+  readonly stderr: string;
+
+  constructor(command: readonly string[], what: string, code: number | undefined, stderr: string) {
+    const said = stderr.trim().slice(0, 1000);
+    super(`${command.join(' ')}: ${what}${said === '' ? '' : `: ${said}`}`);
+    this.name = 'CommandError';
+    this.command = command.join(' ');
+    this.code = code;
+    this.stderr = stderr;
+  }
+}
+
+const OUTPUT_LIMIT = 16 * 1024 * 1024;
+
+// Administration tools live in sbin, which is not on every service's PATH.
+const environment = {
+  PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`,
+  LC_ALL: 'C',
+};
+
+/** Directories in which `run` looks for commands. */
+export const searchPath: readonly string[] = environment.PATH.split(':').filter((entry) => entry !== '');
+
+/**
+ * Runs a program without a shell and waits for its end.
+ * @throws CommandError when it cannot start, passes its deadline, prints over 16 MiB, or exits unexpectedly.
+ */
+export function run(command: readonly [string, ...string[]], options: RunOptions = {}): Promise<Finished> {
+  const { input = '', deadlineMs = 15_000, accept = [0] } = options;
+  const [program, ...rest] = command;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, rest, { env: environment, stdio: ['pipe', 'pipe', 'pipe'], cwd: '/' });
+    let fault: string | undefined;
+    let size = 0;
+    const stop = (why: string): void => {
+      fault ??= why;
+      child.kill('SIGKILL');
+    };
+    const timer = setTimeout(() => stop(`no end after ${deadlineMs} ms`), deadlineMs);
+    const collect = (stream: NodeJS.ReadableStream): Buffer[] => {
+      const chunks: Buffer[] = [];
+      stream.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > OUTPUT_LIMIT) stop(`printed more than ${OUTPUT_LIMIT} bytes`);
+        else chunks.push(chunk);
+      });
+      return chunks;
+    };
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    // A command may end before it reads its input; its exit code tells what went wrong.
+    child.stdin.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') stop(`its input failed: ${error.message}`);
+    });
+    child.stdin.end(input);
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      reject(new CommandError(command, error.message, undefined, ''));
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      const errors = Buffer.concat(stderr).toString();
+      if (fault !== undefined) reject(new CommandError(command, fault, undefined, errors));
+      else if (code === null) reject(new CommandError(command, `killed by ${signal}`, undefined, errors));
+      else if (accept.includes(code))
+        resolve({ code, stdout: Buffer.concat(stdout).toString(), stderr: errors });
+      else reject(new CommandError(command, `exit code ${code}`, code, errors));
+    });
+  });
+}

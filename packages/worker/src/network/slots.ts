@@ -1,0 +1,184 @@
+import { existsSync } from 'node:fs';
+import { guestNetwork } from './addresses.ts';
+import type { Block } from './addresses.ts';
+import { gatewayOf, linkExists, slotAddress } from './bridge.ts';
+import { namespaceDirectory } from './names.ts';
+import type { Names } from './names.ts';
+import { namespaceRules, uplink } from './rules.ts';
+import { CommandError, run } from './run.ts';
+
+/** What the slots of one instance share. */
+export interface Fabric {
+  names: Names;
+  block: Block;
+  uidBase: number;
+  limitConnections: boolean;
+}
+
+/** Two cores are enough for the few processes a slot needs; more at once only queue in the kernel. */
+const PARALLEL = 4;
+
+export function namespacePath(names: Names, index: number): string {
+  return `${namespaceDirectory}/${names.namespace(index)}`;
+}
+
+/** Whether a slot's namespace exists and is plugged into the bridge. */
+export function slotWhole(names: Names, index: number): boolean {
+  return existsSync(namespacePath(names, index)) && existsSync(`/sys/class/net/${names.link(index)}/brport`);
+}
+
+function linkLines(names: Names, index: number): string[] {
+  return [`link add ${names.link(index)} type veth peer name ${uplink} netns ${names.namespace(index)}`];
+}
+
+function attachLines(names: Names, index: number): string[] {
+  const link = names.link(index);
+  return [
+    `link set ${link} addrgenmode none master ${names.bridge} up`,
+    `link set ${link} type bridge_slave isolated on`,
+  ];
+}
+
+/** Inside the namespace, all but the tap; every line may be repeated. */
+function insideLines(fabric: Fabric, index: number): string[] {
+  const { tap, gateway, gatewayMac, prefix, guest, guestMac } = guestNetwork;
+  return [
+    'link set lo up',
+    `link set ${uplink} addrgenmode none`,
+    `link set ${uplink} up`,
+    `address replace ${slotAddress(fabric.block, index)}/${fabric.block.prefix} dev ${uplink}`,
+    `route replace default via ${gatewayOf(fabric.block)}`,
+    `link set ${tap} addrgenmode none address ${gatewayMac}`,
+    `link set ${tap} up`,
+    `address replace ${gateway}/${prefix} dev ${tap}`,
+    `neigh replace ${guest} lladdr ${guestMac} dev ${tap} nud permanent`,
+    `netconf show dev ${tap}`,
+    `netconf show dev ${uplink}`,
+  ];
+}
+
+async function configureInside(fabric: Fabric, index: number, before: readonly string[]): Promise<void> {
+  const namespace = fabric.names.namespace(index);
+  const enter = ['nsenter', `--net=${namespacePath(fabric.names, index)}`, '--'] as const;
+  // The policy is in force before the tap is up.
+  await run([...enter, 'nft', '-f', '-'], {
+    input: namespaceRules({ gateway: gatewayOf(fabric.block), limitConnections: fabric.limitConnections }),
+  });
+  const { stdout } = await run(['ip', '-n', namespace, '-batch', '-'], {
+    input: [...before, ...insideLines(fabric, index), ''].join('\n'),
+  });
+  // A new namespace inherits forwarding from the host, but not on every host.
+  if (/^inet .*forwarding off/m.test(stdout)) {
+    await run([...enter, 'tee', '/proc/sys/net/ipv4/ip_forward'], { input: '1' });
+  }
+}
+
+async function inParallel(indexes: readonly number[], work: (index: number) => Promise<void>): Promise<void> {
+  const queue = indexes.values();
+  const failures: unknown[] = [];
+  const lane = async (): Promise<void> => {
+    for (const index of queue) {
+      try {
+        await work(index);
+      } catch (error) {
+        failures.push(error);
+        return;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, lane));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Makes all these slots, or none. */
+export async function makeSlots(fabric: Fabric, indexes: readonly number[]): Promise<void> {
+  const { names } = fabric;
+  try {
+    const lines = indexes.flatMap((index) => [
+      `netns add ${names.namespace(index)}`,
+      ...linkLines(names, index),
+      ...attachLines(names, index),
+    ]);
+    await run(['ip', '-batch', '-'], { input: [...lines, ''].join('\n'), deadlineMs: 60_000 });
+    await inParallel(indexes, (index) =>
+      configureInside(fabric, index, [
+        `tuntap add dev ${guestNetwork.tap} mode tap user ${fabric.uidBase + index}`,
+      ]),
+    );
+  } catch (cause) {
+    try {
+      await destroySlots(names, indexes);
+    } catch (second) {
+      throw new AggregateError([cause, second], 'a network slot could not be made, nor its remains removed', {
+        cause: second,
+      });
+    }
+    throw cause;
+  }
+}
+
+/** Removes these slots; whatever is already gone is no error. @throws Error naming what stayed. */
+export async function destroySlots(names: Names, indexes: readonly number[]): Promise<void> {
+  // The link goes by itself: a process that lingers in the namespace would keep it, and the address, alive.
+  const lines = indexes.flatMap((index) => [
+    ...(linkExists(names.link(index)) ? [`link del ${names.link(index)}`] : []),
+    ...(existsSync(namespacePath(names, index)) ? [`netns del ${names.namespace(index)}`] : []),
+  ]);
+  if (lines.length === 0) return;
+  const { stderr } = await run(['ip', '-force', '-batch', '-'], {
+    input: [...lines, ''].join('\n'),
+    deadlineMs: 60_000,
+    accept: [0, 1, 2, 255],
+  });
+  const left = indexes.filter(
+    (index) => linkExists(names.link(index)) || existsSync(namespacePath(names, index)),
+  );
+  if (left.length > 0) {
+    const text = left.map((index) => names.namespace(index)).join(', ');
+    throw new Error(`could not remove network of ${text}: ${stderr.trim().slice(0, 1000)}`);
+  }
+}
+
+interface TapDetails {
+  linkinfo?: { info_data?: { type?: string; user?: number | string } };
+}
+
+/**
+ * Makes a slot whole around a tap that a running machine holds.
+ * @throws Error when namespace or tap is gone, which nothing can mend under a live machine.
+ */
+export async function repairSlot(fabric: Fabric, index: number): Promise<void> {
+  const { names } = fabric;
+  const namespace = names.namespace(index);
+  if (!existsSync(namespacePath(names, index))) throw new Error(`network namespace ${namespace} is gone`);
+  const tap = await tapOf(namespace);
+  const uid = fabric.uidBase + index;
+  if (tap?.linkinfo?.info_data?.type !== 'tap' || Number(tap.linkinfo.info_data.user) !== uid) {
+    throw new Error(`network namespace ${namespace} has no ${guestNetwork.tap} that belongs to uid ${uid}`);
+  }
+  const lines = linkExists(names.link(index)) ? [] : linkLines(names, index);
+  lines.push(...attachLines(names, index), '');
+  await run(['ip', '-batch', '-'], { input: lines.join('\n') });
+  await configureInside(fabric, index, []);
+}
+
+async function tapOf(namespace: string): Promise<TapDetails | undefined> {
+  try {
+    const { stdout } = await run([
+      'ip',
+      '-N',
+      '-n',
+      namespace,
+      '-j',
+      '-d',
+      'link',
+      'show',
+      'dev',
+      guestNetwork.tap,
+    ]);
+    return (JSON.parse(stdout) as TapDetails[])[0];
+  } catch (error) {
+    if (error instanceof CommandError && error.stderr.includes('does not exist')) return undefined;
+    throw error;
+  }
+}
