@@ -1,0 +1,151 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { systemErrorCode } from './errors.ts';
+
+/**
+ * Names one process for as long as the host exists: a pid alone is given to another process sooner or later.
+ * It is plain data, so that it can be kept in a file and read by the next worker.
+ */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** When the kernel started it, in clock ticks since the host booted. */
+  readonly startTime: number;
+  /** Which boot of the host that was: pids and start times begin again with each. */
+  readonly bootId: string;
+}
+
+interface ProcessStat {
+  readonly state: string;
+  readonly processGroup: number;
+  readonly startTime: number;
+}
+
+/** Reads what `/proc/PID/stat` holds. The command in parentheses may itself hold spaces and parentheses. */
+export function parseProcessStat(text: string): ProcessStat {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const state = fields[0];
+  const processGroup = Number(fields[2]);
+  const startTime = Number(fields[19]);
+  if (!state || !Number.isSafeInteger(processGroup) || !Number.isSafeInteger(startTime)) {
+    throw new Error(
+      `/proc/PID/stat is not in the form that Linux writes: ${JSON.stringify(text.slice(0, 200))}`,
+    );
+  }
+  return { state, processGroup, startTime };
+}
+
+/** Undefined when there is no such process. Pids below 2 address groups, everything or init, and are never ours. */
+function readStat(pid: number): ProcessStat | undefined {
+  if (!Number.isSafeInteger(pid) || pid < 2) return undefined;
+  try {
+    return parseProcessStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+function isRunning(stat: ProcessStat): boolean {
+  return stat.state !== 'Z' && stat.state !== 'X' && stat.state !== 'x';
+}
+
+let knownBootId: string | undefined;
+
+function hostBootId(): string {
+  knownBootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return knownBootId;
+}
+
+/** The identity of a running process; undefined when there is none with this pid, or it is a zombie. */
+export function processIdentity(pid: number): ProcessIdentity | undefined {
+  const stat = readStat(pid);
+  if (stat === undefined || !isRunning(stat)) return undefined;
+  return { pid, startTime: stat.startTime, bootId: hostBootId() };
+}
+
+/**
+ * The identity of a child that was spawned in the same turn of the event loop. It may be over already, and its
+ * pid is still its own then: with this identity its group can be ended nevertheless.
+ */
+export function childIdentity(pid: number): ProcessIdentity | undefined {
+  const stat = readStat(pid);
+  return stat && { pid, startTime: stat.startTime, bootId: hostBootId() };
+}
+
+/** Whether this very process still runs. A zombie is dead, and so is a pid that another process has now. */
+export function isSameProcess(identity: ProcessIdentity): boolean {
+  const stat = readStat(identity.pid);
+  return (
+    stat !== undefined &&
+    isRunning(stat) &&
+    stat.startTime === identity.startTime &&
+    identity.bootId === hostBootId()
+  );
+}
+
+/** Waits until the process is gone, at most `timeoutMs`. Says whether it is; zombies count as gone. */
+export async function waitForExit(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  return waitUntil(() => !isSameProcess(identity), timeoutMs);
+}
+
+/**
+ * Signals this process, and never another one that got its pid: identity and signal follow each other in one
+ * synchronous stretch. Says whether there was a process to signal; throws if the system forbids it (EPERM).
+ */
+export function kill(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  return isSameProcess(identity) && send(identity.pid, signal);
+}
+
+/**
+ * Signals the process group that this process leads (it was spawned with `detached: true`), also when the leader
+ * has died and left children: Linux gives no new process a pid that still names a group. Says whether there was
+ * anything to signal.
+ */
+export function killGroup(leader: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  return isSameGroup(leader) && send(-leader.pid, signal);
+}
+
+/** Kills the group of this leader and waits until no member runs, at most `timeoutMs`. Says whether none does. */
+export async function endGroup(leader: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  killGroup(leader, 'SIGKILL');
+  return waitUntil(() => !isSameGroup(leader) || groupMembers(leader.pid).length === 0, timeoutMs);
+}
+
+/** Pids of the members of a process group that run. */
+export function groupMembers(processGroup: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      const stat = readStat(pid);
+      return stat !== undefined && stat.processGroup === processGroup && isRunning(stat);
+    });
+}
+
+function isSameGroup(leader: ProcessIdentity): boolean {
+  if (!Number.isSafeInteger(leader.pid) || leader.pid < 2 || leader.bootId !== hostBootId()) return false;
+  const stat = readStat(leader.pid);
+  return stat === undefined || stat.startTime === leader.startTime;
+}
+
+function send(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(target, signal);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+/** Linux tells only parents of an exit, and an adopted process is not our child: so ask, less and less often. */
+async function waitUntil(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 50)) {
+    if (condition()) return true;
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return false;
+    await delay(Math.min(pauseMs, leftMs));
+  }
+}
