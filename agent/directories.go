@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"syscall"
+)
+
+// makeDirectory creates a directory and its parents for user sandbox.
+func makeDirectory(w http.ResponseWriter, r *http.Request) error {
+	path, _, err := pathQuery(r)
+	if err != nil {
+		return err
+	}
+	if err := makeParents(path); err != nil {
+		return errFile(err, path)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// makeParents creates path and what is missing above it. What exists keeps
+// its owner and mode.
+func makeParents(path string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		if info.IsDir() {
+			return nil
+		}
+		return syscall.ENOTDIR
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	// From the top down, so that a path of any depth needs no stack.
+	for end := 1; end <= len(path); end++ {
+		if end < len(path) && path[end] != '/' {
+			continue
+		}
+		if err := makeOne(path[:end]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeOne(path string) error {
+	err := os.Mkdir(path, 0o755)
+	if err == nil {
+		return os.Lchown(path, sandboxID, sandboxID)
+	}
+	info, statErr := os.Stat(path)
+	switch {
+	case statErr == nil && info.IsDir():
+		return nil
+	case statErr == nil || errors.Is(err, os.ErrExist):
+		return syscall.ENOTDIR // a file, or a link to nowhere
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+)
+
+const (
+	basePath           = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	environmentFile    = "/etc/environment"
+	maxEnvironmentFile = 256 << 10
+
+	// maxArguments bounds argv and env of a request together, in bytes.
+	maxArguments = 1 << 20
+)
+
+// commandEnv merges the layers of a command's environment; later ones win.
+func commandEnv(account *account, layers ...map[string]string) []string {
+	merged := map[string]string{
+		"PATH":    basePath,
+		"HOME":    account.home,
+		"USER":    account.name,
+		"LOGNAME": account.name,
+		"SHELL":   "/bin/bash",
+		"LANG":    "C.UTF-8",
+	}
+	layers = append([]map[string]string{systemEnv()}, layers...)
+	for _, layer := range layers {
+		for name, value := range layer {
+			merged[name] = value
+		}
+	}
+	env := make([]string, 0, len(merged))
+	for name, value := range merged {
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+var systemEnvCache struct {
+	mu      sync.Mutex
+	version fileVersion
+	env     map[string]string
+}
+
+// systemEnv is /etc/environment, read again when it changes.
+func systemEnv() map[string]string {
+	cache := &systemEnvCache
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	version := versionOf(environmentFile)
+	if version == cache.version {
+		return cache.env
+	}
+	text, err := readSmallFile(environmentFile, maxEnvironmentFile)
+	if err != nil {
+		return nil
+	}
+	cache.version, cache.env = version, parseEnvironment(string(text))
+	return cache.env
+}
+
+// parseEnvironment reads NAME=value lines as login does: comments, an optional
+// "export" and one pair of quotes around the value.
+func parseEnvironment(text string) map[string]string {
+	env := make(map[string]string)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		line = strings.TrimSpace(strings.TrimPrefix(line, "export "))
+		name, value, found := strings.Cut(line, "=")
+		if !found || !isEnvName(name) || strings.HasPrefix(name, "#") || strings.Contains(value, "\x00") {
+			continue
+		}
+		if size := len(value); size >= 2 && (value[0] == '"' || value[0] == '\'') && value[size-1] == value[0] {
+			value = value[1 : size-1]
+		}
+		env[name] = value
+	}
+	return env
+}
+
+func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
+
+// checkEnv refuses names and values the kernel can't take, and more than the
+// protocol allows together with the used bytes.
+func checkEnv(env map[string]string, used int) error {
+	for name, value := range env {
+		if !isEnvName(name) {
+			return refuse(http.StatusBadRequest, "invalid_request", "bad environment name %.64q: it must not be empty nor contain = or NUL", name)
+		}
+		if strings.Contains(value, "\x00") {
+			return refuse(http.StatusBadRequest, "invalid_request", "the environment value of %.64q contains NUL", name)
+		}
+		used += len(name) + len(value) + 2
+	}
+	if used > maxArguments {
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "arguments and environment have %d bytes, more than %d", used, maxArguments)
+	}
+	return nil
+}

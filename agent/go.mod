@@ -1,0 +1,3 @@
+module opencomputer.dev/agent
+
+go 1.26

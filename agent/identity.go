@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+type identityRequest struct {
+	ClockUnixNs string            `json:"clockUnixNs"`
+	Entropy     string            `json:"entropy"`
+	Hostname    string            `json:"hostname"`
+	MachineID   string            `json:"machineId"`
+	Env         map[string]string `json:"env"`
+}
+
+// identity makes a restored machine itself: its time, its randomness, its
+// names and its environment.
+type identity struct {
+	mu      sync.Mutex
+	machine machine // nil: leave the kernel alone
+	root    string  // directory above etc/; empty: leave files alone
+	env     atomic.Pointer[map[string]string]
+}
+
+func newIdentity(machine machine, root string) *identity {
+	return &identity{machine: machine, root: root}
+}
+
+// sandboxEnv is the environment of the sandbox, for every later command.
+func (i *identity) sandboxEnv() map[string]string {
+	if env := i.env.Load(); env != nil {
+		return *env
+	}
+	return nil
+}
+
+// apply checks the whole request first and then applies it in the protocol's
+// order. What the kernel refuses fails the call. A file that can't be written
+// (a full or read-only disk) is only a warning, since a sandbox must wake.
+func (i *identity) apply(request *identityRequest) (warnings []string, err error) {
+	clock, entropy, err := request.check()
+	if err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.machine != nil {
+		if clock != 0 {
+			if err := i.machine.setClock(clock); err != nil {
+				return nil, errIdentity("clock", err)
+			}
+		}
+		if len(entropy) > 0 {
+			if err := i.machine.addEntropy(entropy); err != nil {
+				return nil, errIdentity("entropy", err)
+			}
+		}
+		if request.Hostname != "" {
+			if err := i.machine.setHostname(request.Hostname); err != nil {
+				return nil, errIdentity("hostname", err)
+			}
+		}
+	}
+	warn := func(err error) {
+		if err != nil {
+			log.Printf("identity: %v", err)
+			warnings = append(warnings, err.Error())
+		}
+	}
+	if i.root != "" && request.Hostname != "" {
+		warn(replaceContent(filepath.Join(i.root, "etc/hostname"), []byte(request.Hostname+"\n")))
+		warn(nameInHosts(filepath.Join(i.root, "etc/hosts"), request.Hostname))
+	}
+	if i.root != "" && request.MachineID != "" {
+		warn(replaceContent(filepath.Join(i.root, "etc/machine-id"), []byte(request.MachineID+"\n")))
+	}
+	if request.Env != nil {
+		i.env.Store(&request.Env)
+	}
+	return warnings, nil
+}
+
+func errIdentity(part string, err error) error {
+	return refuse(http.StatusInternalServerError, "identity_failed", "the kernel refused the %s: %v", part, err)
+}
+
+func errInvalidIdentity(format string, values ...any) error {
+	return refuse(http.StatusBadRequest, "invalid_identity", format, values...)
+}
+
+// maxClock keeps the time within what 32-bit file times can hold.
+var maxClock = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+
+func (r *identityRequest) check() (clock int64, entropy []byte, err error) {
+	if r.ClockUnixNs != "" {
+		clock, err = strconv.ParseInt(r.ClockUnixNs, 10, 64)
+		if err != nil || clock <= 0 || clock > maxClock {
+			return 0, nil, errInvalidIdentity("clockUnixNs must be nanoseconds since 1970 as a decimal string")
+		}
+	}
+	if r.Entropy != "" {
+		entropy, err = base64.StdEncoding.DecodeString(r.Entropy)
+		if err != nil || len(entropy) < 32 || len(entropy) > 512 {
+			return 0, nil, errInvalidIdentity("entropy must be 32 to 512 bytes in base64")
+		}
+	}
+	if r.Hostname != "" && !isHostname(r.Hostname) {
+		return 0, nil, errInvalidIdentity("hostname must be 1 to 63 letters, digits, dots and hyphens")
+	}
+	if r.MachineID != "" {
+		if id, err := hex.DecodeString(r.MachineID); err != nil || len(id) != 16 || strings.ToLower(r.MachineID) != r.MachineID {
+			return 0, nil, errInvalidIdentity("machineId must be 32 lower-case hex digits")
+		}
+	}
+	return clock, entropy, checkEnv(r.Env, 0)
+}
+
+func isHostname(name string) bool {
+	if len(name) > 63 || name[0] == '-' || name[0] == '.' {
+		return false
+	}
+	for _, char := range []byte(name) {
+		isLetter := char|0x20 >= 'a' && char|0x20 <= 'z'
+		if !isLetter && (char < '0' || char > '9') && char != '-' && char != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// replaceContent makes a small file hold exactly content. It writes in place:
+// the file may be a mount of its own, and a full disk still takes bytes over
+// bytes. Nothing is written when the file says so already.
+func replaceContent(path string, content []byte) error {
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_NONBLOCK|syscall.O_CLOEXEC|syscall.O_NOCTTY, 0o644)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer syscall.Close(fd)
+	var info syscall.Stat_t
+	if err := syscall.Fstat(fd, &info); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if info.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return &os.PathError{Op: "write", Path: path, Err: errors.New("not a regular file")}
+	}
+	if info.Size == int64(len(content)) {
+		existing := make([]byte, len(content))
+		if count, err := syscall.Pread(fd, existing, 0); err == nil && count == len(content) && string(existing) == string(content) {
+			return nil
+		}
+	}
+	if count, err := syscall.Pwrite(fd, content, 0); err != nil || count != len(content) {
+		return &os.PathError{Op: "write", Path: path, Err: errors.Join(err, errShort(count, len(content)))}
+	}
+	if info.Size > int64(len(content)) {
+		if err := syscall.Ftruncate(fd, int64(len(content))); err != nil {
+			return &os.PathError{Op: "truncate", Path: path, Err: err}
+		}
+	}
+	return nil
+}
+
+func errShort(count, wanted int) error {
+	if count == wanted || count <= 0 {
+		return nil
+	}
+	return syscall.ENOSPC
+}

@@ -1,0 +1,87 @@
+// Command agent is the guest half of a sandbox: it serves the agent protocol
+// (HTTP/2, version 1) on a virtio-serial port, or on a socket for tests.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// version is the release of the agent, reported by the handshake.
+const version = "0.1.0"
+
+type options struct {
+	portName string
+	listen   string
+	initKind string
+	root     string
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("agent: ")
+	opts := options{}
+	flag.StringVar(&opts.portName, "port", "opencomputer.agent", "name of the virtio-serial port to serve")
+	flag.StringVar(&opts.listen, "listen", "", "serve a socket instead of the port: unix:PATH or tcp:HOST:PORT; the machine's identity is then left alone")
+	flag.StringVar(&opts.initKind, "init", "systemd", "what PID 1 is, reported by the handshake: systemd or agent")
+	flag.StringVar(&opts.root, "root", "", "with -listen: directory whose etc/ receives identity files")
+	flag.Parse()
+
+	if os.Getpid() == 1 {
+		runInit()
+		return
+	}
+	if err := run(opts); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(opts options) error {
+	// A small heap is collected early so that an idle agent stays small; a
+	// deep collection is never worth a sandbox's memory.
+	debug.SetGCPercent(50)
+	syscall.Umask(0o022)
+
+	var listener net.Listener
+	machine := ownMachine{}
+	if opts.listen != "" {
+		var err error
+		if listener, err = listenSocket(opts.listen); err != nil {
+			return err
+		}
+		log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
+	} else {
+		listener = newPortListener(opts.portName)
+	}
+
+	agent := newAgent(opts.initKind)
+	if opts.listen == "" {
+		agent.identity = newIdentity(machine, "/")
+		protectFromOOM()
+	} else {
+		agent.identity = newIdentity(nil, opts.root)
+	}
+	return agent.serve(listener)
+}
+
+// listenSocket opens the socket named by a "unix:PATH" or "tcp:HOST:PORT" spec.
+// A stale unix socket file is replaced.
+func listenSocket(spec string) (net.Listener, error) {
+	network, address, found := strings.Cut(spec, ":")
+	if !found || address == "" || (network != "unix" && network != "tcp") {
+		return nil, fmt.Errorf("bad -listen %q: use unix:PATH or tcp:HOST:PORT", spec)
+	}
+	if network == "unix" {
+		if err := os.Remove(address); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return net.Listen(network, address)
+}

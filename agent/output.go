@@ -1,0 +1,109 @@
+package main
+
+import (
+	"os"
+	"sync"
+	"syscall"
+)
+
+const outputReadSize = 64 << 10
+
+var outputBuffers = sync.Pool{New: func() any { return new([outputReadSize]byte) }}
+
+// outputPipe collects one output stream of a command until every process that
+// holds its other end is gone.
+type outputPipe struct {
+	kind  stream
+	file  *os.File
+	fd    int
+	sink  func(kind stream, data []byte)
+	mu    sync.Mutex // held while reading, so that bytes arrive in order
+	over  bool
+	ended chan struct{}
+}
+
+// newOutputPipe makes a pipe and returns it with the end the command writes to.
+func newOutputPipe(kind stream, sink func(stream, []byte)) (*outputPipe, *os.File, error) {
+	var ends [2]int
+	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err := syscall.SetNonblock(ends[0], true); err != nil {
+		syscall.Close(ends[0])
+		syscall.Close(ends[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	pipe := &outputPipe{
+		kind:  kind,
+		file:  os.NewFile(uintptr(ends[0]), "output"),
+		fd:    ends[0],
+		sink:  sink,
+		ended: make(chan struct{}),
+	}
+	return pipe, os.NewFile(uintptr(ends[1]), "output"), nil
+}
+
+// collect reads until the end of the stream.
+func (p *outputPipe) collect() {
+	defer close(p.ended)
+	raw, err := p.file.SyscallConn()
+	if err == nil {
+		err = raw.Read(func(uintptr) bool {
+			for {
+				if count, more := p.readOnce(); !more {
+					return true
+				} else if count == 0 {
+					return false
+				}
+			}
+		})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.file.Close()
+}
+
+// readOnce moves what is there, at most a buffer full. It returns 0 bytes when
+// the pipe is empty and more=false at the end of the stream.
+func (p *outputPipe) readOnce() (count int, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return 0, false
+	}
+	buffer := outputBuffers.Get().(*[outputReadSize]byte)
+	defer outputBuffers.Put(buffer)
+	for {
+		count, err := syscall.Read(p.fd, buffer[:])
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return 0, true
+		case err != nil || count == 0:
+			p.over = true
+			return 0, false
+		}
+		p.sink(p.kind, buffer[:count])
+		return count, true
+	}
+}
+
+// drain collects what is in the pipe at this moment, without waiting and
+// without chasing a process that keeps writing.
+func (p *outputPipe) drain() {
+	p.mu.Lock()
+	waiting := 0
+	if !p.over {
+		waiting = pipeBytes(p.fd)
+	}
+	p.mu.Unlock()
+	for waiting > 0 {
+		count, more := p.readOnce()
+		if count == 0 || !more {
+			return
+		}
+		waiting -= count
+	}
+}

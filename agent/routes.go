@@ -1,0 +1,65 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+// route dispatches every call other than handshake and quiesce.
+func (a *agent) route(w http.ResponseWriter, r *http.Request, call *call) error {
+	switch path := r.URL.Path; {
+	case path == "/v1/exec":
+		switch r.Method {
+		case http.MethodPost:
+			return a.execStart(w, r, call)
+		case http.MethodGet:
+			return a.execList(w)
+		}
+	case strings.HasPrefix(path, "/v1/exec/"):
+		id, action, nested := strings.Cut(strings.TrimPrefix(path, "/v1/exec/"), "/")
+		switch {
+		case !nested && r.Method == http.MethodGet:
+			return a.execResult(w, r, call, id)
+		case action == "signal" && r.Method == http.MethodPost:
+			return a.execSignal(w, r, id)
+		case nested && action != "signal":
+			return errUnknownCall(r)
+		}
+	case path == "/v1/files":
+		switch r.Method {
+		case http.MethodGet:
+			return readFile(w, r)
+		case http.MethodPut:
+			return writeFile(w, r)
+		case http.MethodDelete:
+			return deleteFile(w, r)
+		}
+	case path == "/v1/files/stat":
+		if r.Method == http.MethodGet {
+			return statFile(w, r)
+		}
+	case path == "/v1/files/list":
+		if r.Method == http.MethodGet {
+			return listFiles(w, r)
+		}
+	case path == "/v1/files/mkdir":
+		if r.Method == http.MethodPost {
+			return makeDirectory(w, r)
+		}
+	case path == "/v1/stats":
+		if r.Method == http.MethodGet {
+			return sendStats(w)
+		}
+	default:
+		return errUnknownCall(r)
+	}
+	return errMethod(r)
+}
+
+func errUnknownCall(r *http.Request) error {
+	return refuse(http.StatusNotFound, "unknown_call", "this agent has no call %s %.200s", r.Method, r.URL.Path)
+}
+
+func errMethod(r *http.Request) error {
+	return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not possible on %.200s", r.Method, r.URL.Path)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	handshakeDeadline = 30 * time.Second
+	maxFrameSize      = 1 << 20
+	maxHeaderBytes    = 32 << 10 // a path of 4096 bytes, percent-encoded, fits
+)
+
+// agent is everything the protocol serves. It outlives every connection.
+type agent struct {
+	initKind          string
+	bootID            string
+	gate              gate
+	identity          *identity
+	sessions          *sessionTable
+	handshakeDeadline time.Duration
+}
+
+func newAgent(initKind string) *agent {
+	return &agent{
+		initKind:          initKind,
+		bootID:            readBootID(),
+		identity:          newIdentity(nil, ""),
+		sessions:          newSessionTable(openCgroups()),
+		handshakeDeadline: handshakeDeadline,
+	}
+}
+
+// connection is what the agent knows of one host connection.
+type connection struct {
+	shaken atomic.Bool
+	timer  *time.Timer
+}
+
+type connectionKey struct{}
+
+// serve answers the connections of listener until it fails.
+func (a *agent) serve(listener net.Listener) error {
+	return a.httpServer().Serve(listener)
+}
+
+func (a *agent) httpServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:        a,
+		Protocols:      protocols,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       log.Default(),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          2048,
+			MaxReadFrameSize:              maxFrameSize,
+			MaxReceiveBufferPerConnection: 8 << 20,
+			MaxReceiveBufferPerStream:     4 << 20,
+		},
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			state := &connection{}
+			state.timer = time.AfterFunc(a.handshakeDeadline, func() {
+				if !state.shaken.Load() {
+					log.Printf("no handshake within %s; hanging up", a.handshakeDeadline)
+					conn.Close()
+				}
+			})
+			return context.WithValue(ctx, connectionKey{}, state)
+		},
+	}
+}
+
+// ServeHTTP finds the call, checks that the host may make it, and reports its
+// failure as the protocol's error body.
+func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	state := r.Context().Value(connectionKey{}).(*connection)
+	if r.URL.Path == "/v1/handshake" {
+		if r.Method != http.MethodPost {
+			sendError(w, errMethod(r))
+			return
+		}
+		if err := a.handshake(w, r, state); err != nil {
+			sendError(w, err)
+		}
+		return
+	}
+	w.Header()["X-Epoch"] = []string{a.gate.currentEpoch()}
+	if !state.shaken.Load() {
+		sendError(w, refuse(http.StatusPreconditionFailed, "handshake_required", "the connection must begin with POST /v1/handshake"))
+		return
+	}
+	if r.URL.Path == "/v1/quiesce" && r.Method == http.MethodPost {
+		if err := a.quiesce(w, r); err != nil {
+			sendError(w, err)
+		}
+		return
+	}
+	call, err := a.gate.enter(w)
+	if err != nil {
+		sendError(w, err)
+		return
+	}
+	defer call.leave()
+	if err := a.route(w, r, call); err != nil {
+		sendError(w, err)
+	}
+}

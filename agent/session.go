@@ -1,0 +1,182 @@
+package main
+
+import (
+	"log"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lastOutputPatience is how long a result waits, after its command has exited,
+// for processes that still hold the command's output to finish their words.
+const lastOutputPatience = 100 * time.Millisecond
+
+const exitCodeTimeout = -1
+
+// session is one command: its processes, its output and its result. It
+// outlives the connection that began it.
+type session struct {
+	id      string
+	argv    []string
+	started time.Time
+	group   *commandGroup
+	pipes   [2]*outputPipe
+	timer   *time.Timer
+	done    chan struct{} // closed when the result is final
+
+	mu       sync.Mutex
+	pid      int
+	exited   bool // the main process is reaped: its pid means nothing any more
+	finished bool
+	status   syscall.WaitStatus
+	timedOut bool
+	duration time.Duration
+
+	outputMu sync.Mutex
+	output   *ring
+
+	retired time.Time // guarded by the table
+}
+
+func (s *session) collect(kind stream, data []byte) {
+	s.outputMu.Lock()
+	defer s.outputMu.Unlock()
+	s.output.append(kind, data)
+}
+
+// watch follows the started command to its end. pidfd may be -1.
+func (s *session) watch(pidfd int, onEnd func(*session)) {
+	for _, pipe := range s.pipes {
+		go pipe.collect()
+	}
+	go func() {
+		awaitExit(s.pid, pidfd)
+		s.reap()
+		s.finish()
+		close(s.done)
+		onEnd(s)
+	}()
+}
+
+// limit kills the command and all its processes after timeout.
+func (s *session) limit(timeout time.Duration) {
+	s.timer = time.AfterFunc(timeout, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.exited {
+			return
+		}
+		s.timedOut = true
+		if err := s.group.kill(s.pid); err != nil {
+			log.Printf("exec %s: cannot kill after its timeout: %v", s.id, err)
+		}
+	})
+}
+
+// reap takes the exit status. From then on the pid may belong to another
+// process, so it happens under the lock that signals take.
+func (s *session) reap() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		_, err := syscall.Wait4(s.pid, &s.status, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			log.Printf("exec %s: exit status lost: %v", s.id, err)
+		}
+		break
+	}
+	s.exited = true
+	s.duration = time.Since(s.started)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// finish completes the output: all that was written before the exit, and what
+// the processes it leaves behind say within a moment.
+func (s *session) finish() {
+	for _, pipe := range s.pipes {
+		pipe.drain()
+	}
+	patience := time.NewTimer(lastOutputPatience)
+	defer patience.Stop()
+wait:
+	for _, pipe := range s.pipes {
+		select {
+		case <-pipe.ended:
+		case <-patience.C:
+			break wait
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+}
+
+// signal sends a signal to the command's process group.
+func (s *session) signal(number syscall.Signal) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited {
+		return errSessionEnded(s.id)
+	}
+	return os.NewSyscallError("kill", syscall.Kill(-s.pid, number))
+}
+
+// discardOutput frees the buffer. Processes left behind keep their pipe, so
+// that they can go on writing.
+func (s *session) discardOutput() {
+	s.outputMu.Lock()
+	defer s.outputMu.Unlock()
+	s.output.discard()
+}
+
+// snapshot is the state of a session at one moment.
+type snapshot struct {
+	id        string
+	argv      []string
+	running   bool
+	exitCode  int
+	signal    int
+	timedOut  bool
+	truncated bool
+	started   time.Time
+	duration  time.Duration
+	stdout    []byte
+	stderr    []byte
+}
+
+func (s *session) snapshot(withOutput bool) snapshot {
+	s.mu.Lock()
+	shot := snapshot{
+		id: s.id, argv: s.argv, started: s.started,
+		running: !s.finished, timedOut: s.timedOut && s.finished, duration: s.duration,
+	}
+	if s.finished {
+		switch {
+		case s.status.Signaled():
+			shot.signal = int(s.status.Signal())
+			shot.exitCode = 128 + shot.signal
+		default:
+			shot.exitCode = s.status.ExitStatus()
+		}
+		if s.timedOut {
+			shot.exitCode = exitCodeTimeout
+		}
+	} else if !s.exited {
+		shot.duration = time.Since(s.started)
+	}
+	s.mu.Unlock()
+
+	s.outputMu.Lock()
+	defer s.outputMu.Unlock()
+	shot.truncated = s.output.truncated
+	if withOutput {
+		shot.stdout, shot.stderr = s.output.split()
+	}
+	return shot
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// errStart says why a command could not be started.
+func errStart(format string, values ...any) error {
+	return refuse(http.StatusUnprocessableEntity, "start_failed", format, values...)
+}
+
+// start runs a checked request as a new session.
+func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string) (*session, error) {
+	account, err := findAccount(request.User)
+	if err != nil {
+		return nil, errStart("%v", err)
+	}
+	command := &command{argv: request.Argv, account: account, directory: request.Cwd}
+	if command.directory == "" {
+		command.directory = account.defaultDirectory()
+	}
+	command.env = commandEnv(account, sandboxEnv, request.Env)
+	// Looking things up first names what is wrong, and lets a hung file
+	// system hang this call instead of every fork.
+	if err := command.resolve(); err != nil {
+		return nil, err
+	}
+	created, err := t.reserve(request.ID, request.Argv, request.BufferBytes)
+	if err != nil {
+		return nil, err
+	}
+	pidfd, err := created.launch(command, t.groups)
+	if err != nil {
+		t.abandon(created)
+		return nil, err
+	}
+	created.watch(pidfd, t.retire)
+	if request.TimeoutMs > 0 {
+		created.limit(time.Duration(request.TimeoutMs) * time.Millisecond)
+	}
+	return created, nil
+}
+
+// launch starts the process in its cgroup with its pipes.
+func (s *session) launch(command *command, groups *cgroups) (pidfd int, err error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return -1, errStart("no standard input: %v", err)
+	}
+	defer null.Close()
+	out, outWriter, err := newOutputPipe(stdout, s.collect)
+	if err != nil {
+		return -1, errStart("no pipe for the output: %v", err)
+	}
+	defer outWriter.Close()
+	errs, errsWriter, err := newOutputPipe(stderr, s.collect)
+	if err != nil {
+		out.file.Close()
+		return -1, errStart("no pipe for the output: %v", err)
+	}
+	defer errsWriter.Close()
+
+	s.started = time.Now() // nobody else reads it before begin
+	group, groupFD, err := groups.create(s.id)
+	if err == nil {
+		s.group = group
+		s.pid, pidfd, err = command.fork(groupFD, null, outWriter, errsWriter, s.begin)
+		if groupFD >= 0 {
+			syscall.Close(groupFD)
+		}
+		if err != nil {
+			err = command.explain(err)
+		}
+	} else {
+		err = errStart("no cgroup for the command: %v", err)
+	}
+	if err != nil {
+		out.file.Close()
+		errs.file.Close()
+		return -1, err
+	}
+	s.pipes = [2]*outputPipe{out, errs}
+	return pidfd, nil
+}
+
+// command is what to execute, as whom, where and with which environment.
+type command struct {
+	argv       []string
+	account    *account
+	directory  string
+	env        []string
+	executable string // found by resolve
+}
+
+// forking serialises forks around the change of the OOM score, which a child
+// inherits at the moment it is made.
+var forking sync.Mutex
+
+func (c *command) fork(groupFD int, in, out, errs *os.File, begin func(pid int)) (pid, pidfd int, err error) {
+	pidfd = -1
+	attributes := &syscall.ProcAttr{
+		Dir:   c.directory,
+		Env:   c.env,
+		Files: []uintptr{in.Fd(), out.Fd(), errs.Fd()},
+		Sys: &syscall.SysProcAttr{
+			Setsid:      true,
+			Credential:  &syscall.Credential{Uid: c.account.uid, Gid: c.account.gid, Groups: c.account.groups},
+			UseCgroupFD: groupFD >= 0,
+			CgroupFD:    max(groupFD, 0),
+			PidFD:       &pidfd,
+		},
+	}
+	forking.Lock()
+	defer forking.Unlock()
+	restore := plainOOMScore()
+	defer restore()
+	pid, err = syscall.ForkExec(c.executable, c.argv, attributes)
+	if err == nil {
+		begin(pid)
+	}
+	return pid, pidfd, err
+}
+
+// explain turns an error of fork or exec into words.
+func (c *command) explain(err error) error {
+	switch {
+	case isErrno(err, syscall.ENOENT):
+		return errStart("executable not found: the interpreter that %s names does not exist", c.executable)
+	case isErrno(err, syscall.EACCES, syscall.EPERM):
+		if !c.account.mayAccess(c.directory, accessExecute) {
+			return errStart("permission denied: user %s may not enter the working directory %s", c.account.name, c.directory)
+		}
+		return errStart("permission denied: user %s may not execute %s", c.account.name, c.executable)
+	case isErrno(err, syscall.ENOEXEC):
+		return errStart("not executable: %s is neither a program of this machine nor a script with a #! line", c.executable)
+	case isErrno(err, syscall.E2BIG):
+		return errStart("arguments or environment too long for the kernel: one may have at most 128 KiB")
+	case isErrno(err, syscall.EAGAIN):
+		return errStart("too many processes: the sandbox has reached its limit of %s", maxProcesses)
+	case isErrno(err, syscall.ENOMEM):
+		return errStart("out of memory: the kernel could not start %s", c.executable)
+	}
+	return errStart("cannot start %s: %v", c.executable, err)
+}
+
+// begin makes the session visible: its process exists.
+func (s *session) begin(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pid = pid
+}
+
+// begun tells whether the process exists yet.
+func (s *session) begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pid != 0
+}
+
+const (
+	oomScorePath  = "/proc/self/oom_score_adj"
+	agentOOMScore = -900
+)
+
+var oomProtected bool
+
+// protectFromOOM makes the kernel kill commands before it kills the agent.
+func protectFromOOM() {
+	oomProtected = os.WriteFile(oomScorePath, fmt.Append(nil, agentOOMScore), 0) == nil
+}
+
+// plainOOMScore gives up the protection while a child is made.
+func plainOOMScore() (restore func()) {
+	if !oomProtected || os.WriteFile(oomScorePath, []byte("0"), 0) != nil {
+		return func() {}
+	}
+	return protectFromOOM
+}
