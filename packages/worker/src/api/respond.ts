@@ -1,0 +1,65 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ApiError, describeIssues } from '@opencomputer/protocol';
+import type { z } from 'zod';
+
+const bodyBytes = 2 * 1024 * 1024;
+
+/** Answers with JSON. */
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  });
+  response.end(text);
+}
+
+/** Answers with nothing but success. */
+export function sendEmpty(response: ServerResponse): void {
+  response.writeHead(204).end();
+}
+
+/** Answers with an error; one that is already half answered is cut off, so that nobody takes it for whole. */
+export function sendError(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const known =
+    error instanceof ApiError
+      ? error
+      : new ApiError('internal', 'the worker failed unexpectedly', { cause: error });
+  sendJson(response, known.status, known.toBody());
+}
+
+/** Reads and checks a JSON body. @throws ApiError `invalid_json`, `invalid_request`, `too_large` */
+export async function readJson<Schema extends z.ZodType>(
+  request: IncomingMessage,
+  schema: Schema,
+): Promise<z.output<Schema>> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > bodyBytes) throw new ApiError('too_large', `a body may have ${bodyBytes} bytes`);
+    parts.push(part);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.concat(parts).toString('utf8'));
+  } catch (error) {
+    throw new ApiError('invalid_json', 'the body is not JSON', { cause: error });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success)
+    throw new ApiError('invalid_request', describeIssues(parsed.error), { cause: parsed.error });
+  return parsed.data;
+}
+
+/** A number of milliseconds from the query. @throws ApiError `invalid_request` */
+export function queryMilliseconds(url: URL, name: string): number {
+  const value = Number(url.searchParams.get(name) ?? 0);
+  if (!Number.isInteger(value) || value < 0)
+    throw new ApiError('invalid_request', `${name} must be a number of milliseconds`);
+  return value;
+}

@@ -1,0 +1,112 @@
+import type { ClientHttp2Session } from 'node:http2';
+import { randomBytes } from 'node:crypto';
+import {
+  agentPaths,
+  agentProtocol,
+  ApiError,
+  type HandshakeAnswer,
+  handshakeAnswerSchema,
+  type HandshakeRequest,
+  type Identity,
+} from '@opencomputer/protocol';
+import { callJson } from './request.ts';
+import { openSession } from './session.ts';
+
+export interface ChannelOptions {
+  /** Unix socket of the machine's agent port. */
+  socketPath: string;
+  /** What every handshake tells the guest: made anew each time, since clock and entropy are part of it. */
+  identity: () => Identity | undefined;
+}
+
+/** First wait for a handshake; a guest that has not seen the last hang-up yet loses the first try. */
+const firstTryMs = 5_000;
+
+/**
+ * The host's end of the channel to one guest's agent. Connects when it is needed, and again after it broke; every
+ * connection begins with a handshake that carries a fresh epoch and the identity.
+ */
+export class GuestChannel {
+  readonly #options: ChannelOptions;
+  #session: ClientHttp2Session | undefined;
+  #connecting: Promise<ClientHttp2Session> | undefined;
+  #answer: HandshakeAnswer | undefined;
+  #closed = false;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+  }
+
+  /** What the agent said of itself at the last handshake. */
+  get agent(): HandshakeAnswer | undefined {
+    return this.#answer;
+  }
+
+  /**
+   * A session that has shaken hands.
+   * @param deadlineMs how long to try in all, in milliseconds
+   * @param tryMs wait of the first try; later ones wait twice as long each
+   */
+  async session(deadlineMs = 30_000, tryMs = firstTryMs): Promise<ClientHttp2Session> {
+    if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
+    if (this.#session !== undefined && !this.#session.closed && !this.#session.destroyed)
+      return this.#session;
+    this.#connecting ??= this.#connect(deadlineMs, tryMs).finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connect(deadlineMs: number, tryMs: number): Promise<ClientHttp2Session> {
+    const end = Date.now() + deadlineMs;
+    let wait = tryMs;
+    for (;;) {
+      const left = end - Date.now();
+      try {
+        return await this.#handshake(Math.max(1, Math.min(wait, left)));
+      } catch (error) {
+        if (this.#closed || Date.now() >= end) throw error;
+      }
+      wait *= 2;
+    }
+  }
+
+  async #handshake(timeoutMs: number): Promise<ClientHttp2Session> {
+    const started = Date.now();
+    const session = await openSession(this.#options.socketPath, AbortSignal.timeout(timeoutMs));
+    try {
+      const identity = this.#options.identity();
+      const body: HandshakeRequest = {
+        protocol: agentProtocol,
+        epoch: randomBytes(16).toString('hex'),
+        ...(identity === undefined ? {} : { identity }),
+      };
+      const answer = await callJson(session, 'POST', agentPaths.handshake, handshakeAnswerSchema, {
+        body,
+        deadlineMs: Math.max(1, timeoutMs - (Date.now() - started)),
+        answerBytes: 16 * 1024,
+      });
+      if (answer.epoch !== body.epoch)
+        throw new ApiError('guest_failed', 'the guest answered a handshake of another time');
+      if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
+      this.#answer = answer;
+      this.#session = session;
+      return session;
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
+  }
+
+  /** Hangs up; the next call connects again. */
+  hangUp(): void {
+    this.#session?.destroy();
+    this.#session = undefined;
+  }
+
+  /** Hangs up for good. */
+  close(): void {
+    this.#closed = true;
+    this.hangUp();
+  }
+}

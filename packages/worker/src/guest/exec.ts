@@ -1,0 +1,66 @@
+import {
+  agentPaths,
+  ApiError,
+  type GuestExecRequest,
+  type GuestExecResult,
+  guestExecResultBytes,
+  guestExecResultSchema,
+} from '@opencomputer/protocol';
+import { z } from 'zod';
+import type { GuestChannel } from './channel.ts';
+import { callJson } from './request.ts';
+
+/** Longest wait of one call; callers that wait longer ask again. */
+const longestWaitMs = 60_000;
+const answerMs = 30_000;
+
+/**
+ * Starts a command and waits for its end, or `waitMs`.
+ * @throws ApiError `command_not_started`, `too_many_commands`, `guest_failed`, `guest_timeout`
+ */
+export async function startCommand(
+  channel: GuestChannel,
+  request: GuestExecRequest,
+): Promise<GuestExecResult> {
+  const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
+  const result = await callJson(await channel.session(), 'POST', agentPaths.exec, guestExecResultSchema, {
+    body: { ...request, waitMs },
+    deadlineMs: waitMs + answerMs,
+    answerBytes: guestExecResultBytes,
+  });
+  if (request.id !== undefined && result.id !== request.id)
+    throw new ApiError('guest_failed', 'the guest answered for another command');
+  return result;
+}
+
+/**
+ * The result of a command so far, after at most `waitMs`.
+ * @throws ApiError `exec_not_found`
+ */
+export async function commandResult(
+  channel: GuestChannel,
+  id: string,
+  waitMs: number,
+): Promise<GuestExecResult> {
+  const wait = Math.min(waitMs, longestWaitMs);
+  return callJson(
+    await channel.session(),
+    'GET',
+    `${agentPaths.exec}/${id}?waitMs=${wait}`,
+    guestExecResultSchema,
+    {
+      deadlineMs: wait + answerMs,
+      answerBytes: guestExecResultBytes,
+      notFound: 'exec_not_found',
+    },
+  );
+}
+
+/** Sends a signal to a command's process group. */
+export async function signalCommand(channel: GuestChannel, id: string, signal: number): Promise<void> {
+  await callJson(await channel.session(), 'POST', `${agentPaths.exec}/${id}/signal`, z.object({}), {
+    body: { signal },
+    deadlineMs: answerMs,
+    notFound: 'exec_not_found',
+  });
+}

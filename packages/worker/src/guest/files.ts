@@ -1,0 +1,91 @@
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import {
+  agentPaths,
+  type GuestFileEntry,
+  guestFileEntrySchema,
+  type GuestFileList,
+  guestFileListSchema,
+} from '@opencomputer/protocol';
+import type { GuestChannel } from './channel.ts';
+import { begin, callJson, type CallBounds } from './request.ts';
+
+const headMs = 60_000;
+const listAnswerBytes = 64 * 1024 * 1024;
+
+function target(path: string, route = ''): string {
+  return `${agentPaths.files}${route}?path=${encodeURIComponent(path)}`;
+}
+
+/** Ends the answer of a call whose success carries nothing. */
+async function callEmpty(
+  channel: GuestChannel,
+  method: string,
+  path: string,
+  bounds: CallBounds,
+): Promise<void> {
+  const { stream } = await begin(await channel.session(), method, path, bounds);
+  stream.resume();
+}
+
+export interface FileDownload {
+  stream: Readable;
+  /** Bytes to come, where the guest knows; a guest that sends another number breaks the stream. */
+  length: number | undefined;
+}
+
+/** Opens a file for reading. The stream breaks when the guest ends it early. */
+export async function readFile(
+  channel: GuestChannel,
+  path: string,
+  signal: AbortSignal,
+): Promise<FileDownload> {
+  const { stream, headers } = await begin(await channel.session(), 'GET', target(path), {
+    deadlineMs: headMs,
+    signal,
+  });
+  const length = Number(headers['content-length']);
+  return { stream, length: Number.isSafeInteger(length) && length >= 0 ? length : undefined };
+}
+
+/** Writes a file from a stream; the old content stays unless the whole stream arrived. */
+export async function writeFile(
+  channel: GuestChannel,
+  path: string,
+  content: Readable,
+  options: { length: number | undefined; signal: AbortSignal },
+): Promise<void> {
+  const length = options.length === undefined ? '' : `&length=${options.length}`;
+  const { stream } = await begin(await channel.session(), 'PUT', `${target(path)}${length}`, {
+    // Bounded by the size limit and the idle time-outs of the connection the content comes from.
+    deadlineMs: 24 * 3600 * 1000,
+    signal: options.signal,
+    upload: (upload) => pipeline(content, upload, { signal: options.signal }),
+  });
+  stream.resume();
+}
+
+/** Removes a file or a directory with all in it; a missing one is fine. */
+export async function removePath(channel: GuestChannel, path: string): Promise<void> {
+  await callEmpty(channel, 'DELETE', target(path), { deadlineMs: 10 * 60_000 });
+}
+
+/** Makes a directory and its parents. */
+export async function makeDirectory(channel: GuestChannel, path: string): Promise<void> {
+  await callEmpty(channel, 'POST', target(path, '/mkdir'), { deadlineMs: headMs });
+}
+
+/** The entries of a directory, sorted by name. */
+export async function listDirectory(channel: GuestChannel, path: string): Promise<GuestFileList> {
+  return callJson(await channel.session(), 'GET', target(path, '/list'), guestFileListSchema, {
+    deadlineMs: headMs,
+    answerBytes: listAnswerBytes,
+  });
+}
+
+/** What is at a path. */
+export async function statPath(channel: GuestChannel, path: string): Promise<GuestFileEntry> {
+  return callJson(await channel.session(), 'GET', target(path, '/stat'), guestFileEntrySchema, {
+    deadlineMs: headMs,
+  });
+}

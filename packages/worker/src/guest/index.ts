@@ -1,0 +1,4 @@
+export * from './channel.ts';
+export * from './exec.ts';
+export * from './files.ts';
+export * from './system.ts';

@@ -1,0 +1,190 @@
+import {
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+} from 'node:http2';
+import { ApiError, type ErrorCode, guestErrorSchema } from '@opencomputer/protocol';
+import type { z } from 'zod';
+
+/** Bounds of one call to the agent. */
+export interface CallBounds {
+  /** Milliseconds until the answer's head, and its body if it is JSON, must be there. */
+  deadlineMs: number;
+  /** Largest JSON answer in bytes. */
+  answerBytes?: number;
+  signal?: AbortSignal;
+}
+
+const defaultAnswerBytes = 1024 * 1024;
+const errorAnswerBytes = 16 * 1024;
+
+const errorCodes: Record<string, ErrorCode> = {
+  not_found: 'file_not_found',
+  is_directory: 'is_directory',
+  not_directory: 'not_directory',
+  not_regular: 'not_regular_file',
+  not_permitted: 'forbidden',
+  invalid_path: 'invalid_path',
+  no_space: 'no_space',
+  start_failed: 'command_not_started',
+  too_many_sessions: 'too_many_commands',
+  too_large: 'too_large',
+  ended: 'conflict',
+};
+
+/** Reads a stream to its end, refusing more than `limit` bytes. */
+export async function readBounded(stream: ClientHttp2Stream, limit: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > limit) {
+      stream.close(constants.NGHTTP2_CANCEL);
+      throw new ApiError('guest_failed', `the guest sent more than ${limit} bytes where less was due`);
+    }
+    parts.push(part);
+  }
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+/** Waits for the head of an answer. */
+function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
+  return new Promise((resolve, reject) => {
+    stream.once('response', resolve);
+    stream.once('error', reject);
+    stream.once('close', () =>
+      reject(new ApiError('guest_failed', 'the guest closed the call without an answer')),
+    );
+  });
+}
+
+/** The error that an answer of the agent means. */
+async function guestError(stream: ClientHttp2Stream, status: number, notFound: ErrorCode): Promise<ApiError> {
+  const body = await readBounded(stream, errorAnswerBytes);
+  let parsed;
+  try {
+    parsed = guestErrorSchema.safeParse(JSON.parse(body.toString('utf8')));
+  } catch {
+    return new ApiError('guest_failed', `the guest answered ${status} with a body that is not JSON`);
+  }
+  if (!parsed.success) return new ApiError('guest_failed', `the guest answered ${status} without an error`);
+  const { code, message } = parsed.data.error;
+  const mapped = code === 'not_found' ? notFound : errorCodes[code];
+  return new ApiError(mapped ?? 'guest_failed', message.slice(0, 1000));
+}
+
+export interface GuestStream {
+  status: number;
+  headers: IncomingHttpHeaders;
+  stream: ClientHttp2Stream;
+}
+
+/**
+ * Begins a call and waits for the head of its answer. A status outside 2xx becomes an error.
+ * @param notFound what the agent's `not_found` means for this call
+ */
+export async function begin(
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  bounds: CallBounds & {
+    notFound?: ErrorCode;
+    upload?: (stream: ClientHttp2Stream) => Promise<void>;
+    body?: string;
+  },
+): Promise<GuestStream> {
+  const stream = session.request(
+    {
+      ':method': method,
+      ':path': path,
+      ...(bounds.body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    { endStream: bounds.body === undefined && bounds.upload === undefined },
+  );
+  const deadline = setTimeout(() => {
+    stream.destroy(
+      new ApiError('guest_timeout', `the guest did not answer ${method} ${path.split('?')[0]} in time`),
+    );
+  }, bounds.deadlineMs);
+  const abort = (): void => void stream.destroy(new ApiError('guest_failed', 'the call was given up'));
+  bounds.signal?.addEventListener('abort', abort, { once: true });
+  stream.once('close', () => bounds.signal?.removeEventListener('abort', abort));
+  try {
+    const head = awaitHead(stream);
+    if (bounds.body !== undefined) stream.end(bounds.body);
+    if (bounds.upload === undefined) return await finishHead(stream, await head, bounds.notFound);
+    deadline.refresh();
+    const upload = bounds.upload(stream).then(() => head);
+    head.catch(() => undefined);
+    return await finishHead(stream, await Promise.race([upload, head]), bounds.notFound);
+  } catch (error) {
+    if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+    if (error instanceof ApiError) throw error;
+    throw new ApiError('guest_failed', 'the channel to the guest broke during the call', { cause: error });
+  } finally {
+    clearTimeout(deadline);
+  }
+}
+
+async function finishHead(
+  stream: ClientHttp2Stream,
+  headers: IncomingHttpHeaders & { ':status'?: number },
+  notFound: ErrorCode = 'file_not_found',
+): Promise<GuestStream> {
+  const status = headers[':status'] ?? 0;
+  if (status >= 200 && status < 300) return { status, headers, stream };
+  throw await guestError(stream, status, notFound);
+}
+
+/**
+ * A call with a JSON answer, parsed by `schema`.
+ * @throws ApiError what the agent refused, `guest_failed` for nonsense, `guest_timeout`
+ */
+export async function callJson<Schema extends z.ZodType>(
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  schema: Schema,
+  bounds: CallBounds & { notFound?: ErrorCode; body?: unknown },
+): Promise<z.output<Schema>> {
+  const { body, ...rest } = bounds;
+  const started = Date.now();
+  const answer = await begin(session, method, path, {
+    ...rest,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const left = Math.max(1000, bounds.deadlineMs - (Date.now() - started));
+  const timer = setTimeout(
+    () =>
+      answer.stream.destroy(new ApiError('guest_timeout', 'the guest stopped in the middle of an answer')),
+    left,
+  );
+  let raw: Buffer;
+  try {
+    raw = await readBounded(answer.stream, bounds.answerBytes ?? defaultAnswerBytes);
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError('guest_failed', 'the channel to the guest broke during an answer', { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+  return parseAnswer(raw, schema, path);
+}
+
+function parseAnswer<Schema extends z.ZodType>(raw: Buffer, schema: Schema, path: string): z.output<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(raw.toString('utf8'));
+  } catch (error) {
+    throw new ApiError('guest_failed', `the guest's answer to ${path.split('?')[0]} is not JSON`, {
+      cause: error,
+    });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success)
+    throw new ApiError('guest_failed', `the guest's answer to ${path.split('?')[0]} has the wrong form`, {
+      cause: parsed.error,
+    });
+  return parsed.data;
+}

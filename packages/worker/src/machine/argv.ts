@@ -1,0 +1,121 @@
+import { agentPortName } from '@opencomputer/protocol';
+import type { QemuFeatures } from '../host/qemu.ts';
+
+/** Names of what a machine's directory holds. QEMU runs with it as working directory and sees nothing else. */
+export const machineFiles = {
+  ram: 'ram',
+  disk: 'disk.qcow2',
+  kernel: 'kernel',
+  initramfs: 'initramfs',
+  qmp: 'qmp.sock',
+  agent: 'agent.sock',
+  /** Label of the character device behind the agent port. */
+  agentDevice: 'agent',
+  layer: (index: number) => `layer-${index}`,
+} as const;
+
+export interface DiskLayer {
+  file: string;
+  format: 'raw' | 'qcow2';
+}
+
+/** Everything that a QEMU command line depends on. */
+export interface MachineSetup {
+  /** Shown by `ps`, and how a worker finds the machines of a predecessor. */
+  name: string;
+  features: QemuFeatures;
+  accelerator: 'kvm' | 'tcg';
+  /** Value of -cpu. */
+  cpuModel: string;
+  cpuCount: number;
+  memoryMB: number;
+  /** shared: the file is the RAM (a template boots so); private: copy-on-write over the file. */
+  ram: 'shared' | 'private';
+  /** Immutable layers, the oldest first; the writable overlay on top is `disk.qcow2`. None: a machine without a disk. */
+  layers: readonly DiskLayer[];
+  /** From `networkArgs`: the -netdev part, with id `net0`. */
+  network: readonly string[];
+  guestMac: string;
+  /** boot: start the kernel; restore: load the device state from file descriptor 3 and wait for `cont`. */
+  start: { kind: 'boot'; kernelArgs: string } | { kind: 'restore' };
+}
+
+const consoleBytes = 64 * 1024;
+
+/** Upper bound of the emulator's cache of translated code per machine, in MiB; it is filled only as code runs. */
+const translationCacheMB = 256;
+
+function accelerator(setup: MachineSetup): string {
+  return setup.accelerator === 'kvm' ? 'kvm' : `tcg,thread=multi,tb-size=${translationCacheMB}`;
+}
+
+function ramObject(setup: MachineSetup): string {
+  const base = `memory-backend-file,id=ram,size=${setup.memoryMB}M,mem-path=${machineFiles.ram}`;
+  if (setup.ram === 'shared') return `${base},share=on`;
+  return setup.features.readonlyRam ? `${base},share=off,readonly=on,rom=off` : `${base},share=off`;
+}
+
+function diskArgs(layers: readonly DiskLayer[]): string[] {
+  if (layers.length === 0) return [];
+  const nodes = layers.map((layer, index) => ({
+    driver: layer.format,
+    'node-name': `layer${index}`,
+    'read-only': true,
+    file: { driver: 'file', filename: layer.file, 'read-only': true },
+    ...(layer.format === 'qcow2' ? { backing: index === 0 ? null : `layer${index - 1}` } : {}),
+  }));
+  const top = {
+    driver: 'qcow2',
+    'node-name': 'disk',
+    discard: 'unmap',
+    'detect-zeroes': 'unmap',
+    file: { driver: 'file', filename: machineFiles.disk, discard: 'unmap' },
+    backing: `layer${layers.length - 1}`,
+  };
+  return [
+    ...[...nodes, top].flatMap((node) => ['-blockdev', JSON.stringify(node)]),
+    '-device',
+    'virtio-blk-pci,drive=disk,addr=0x2',
+  ];
+}
+
+/**
+ * The command line of one machine, without the program's name. The same setup gives the same list: what is not a
+ * path or a name in it is part of the compatibility key of snapshots.
+ */
+export function machineArgv(setup: MachineSetup): string[] {
+  const shared = { qmp: machineFiles.qmp, agent: machineFiles.agent };
+  return [
+    ...['-name', setup.name],
+    ...['-no-user-config', '-nodefaults', '-display', 'none'],
+    ...['-machine', 'q35,suppress-vmdesc=on,memory-backend=ram,vmport=off,smbus=off,sata=off,hpet=off'],
+    ...['-accel', accelerator(setup), '-cpu', setup.cpuModel, '-smp', String(setup.cpuCount)],
+    ...['-m', `${setup.memoryMB}M`, '-object', ramObject(setup)],
+    // Device state is loaded without RAM and from a stream that holds nothing else.
+    ...['-global', 'migration.send-configuration=off'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-action', 'reboot=shutdown', '-rtc', 'base=utc'],
+    // A ring, since a guest may print for ever.
+    ...['-chardev', `ringbuf,id=console,size=${consoleBytes}`, '-serial', 'chardev:console'],
+    ...['-qmp', `unix:${shared.qmp},server=on,wait=off`],
+    ...['-chardev', `socket,id=agent,path=${shared.agent},server=on,wait=off`],
+    ...['-device', 'virtio-serial-pci,id=serial,addr=0x4,max_ports=2'],
+    ...['-device', `virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=${agentPortName}`],
+    ...diskArgs(setup.layers),
+    ...setup.network,
+    ...(setup.network.length === 0
+      ? []
+      : ['-device', `virtio-net-pci,netdev=net0,mac=${setup.guestMac},romfile=,addr=0x3`]),
+    ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0,addr=0x5'],
+    ...['-device', 'vmgenid,guid=auto'],
+    ...startArgs(setup),
+  ];
+}
+
+function startArgs(setup: MachineSetup): string[] {
+  if (setup.start.kind === 'restore') return ['-S', '-incoming', 'fd:3'];
+  return [
+    ...['-kernel', machineFiles.kernel, '-initrd', machineFiles.initramfs],
+    ...['-append', setup.start.kernelArgs],
+  ];
+}

@@ -1,0 +1,55 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isSameProcess } from '../host/processes.ts';
+import { machineFiles } from './argv.ts';
+import { endProcess, type MachineProcess, type ProcessSetup, startProcess } from './process.ts';
+import { Qmp } from './qmp.ts';
+
+const monitorMs = 30_000;
+
+/** A started QEMU and the connection to its monitor. */
+export interface Launched {
+  process: MachineProcess;
+  qmp: Qmp;
+}
+
+/**
+ * Starts QEMU and connects to its monitor. When that fails, nothing is left running.
+ * @throws Error with the last lines that QEMU printed
+ */
+export async function launch(setup: ProcessSetup): Promise<Launched> {
+  const started = await startProcess(setup);
+  try {
+    const qmp = await Qmp.connect(join(setup.directory, machineFiles.qmp), monitorMs, () =>
+      isSameProcess(started.identity),
+    );
+    return { process: started, qmp };
+  } catch (error) {
+    await endProcess(started.identity);
+    const printed = await lastLines(setup.logFile);
+    throw new Error(`QEMU did not start${printed === '' ? '' : `: ${printed}`}`, { cause: error });
+  }
+}
+
+/** The end of QEMU's own log, on one line. */
+export async function lastLines(logFile: string): Promise<string> {
+  const text = await readFile(logFile, 'utf8').catch(() => '');
+  return text.trim().split('\n').slice(-3).join(' | ').slice(-600);
+}
+
+/** The run state that the monitor reports. */
+export async function runState(qmp: Qmp): Promise<string> {
+  const answer = (await qmp.run('query-status')) as { status?: unknown };
+  return typeof answer.status === 'string' ? answer.status : 'unknown';
+}
+
+/** Waits until the device state is loaded, and lets the machine run. @throws Error when it is not loaded in time */
+export async function resume(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
+  const end = Date.now() + deadlineMs;
+  while ((await runState(qmp)) === 'inmigrate') {
+    if (Date.now() >= end) throw new Error(`the device state was not loaded within ${deadlineMs} ms`);
+    await delay(1);
+  }
+  await qmp.run('cont');
+}

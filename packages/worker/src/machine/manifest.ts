@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type MachineSetup, machineArgv } from './argv.ts';
+
+export const manifestFile = 'manifest.json';
+
+/** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
+export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
+
+const compatibilitySchema = z.object({
+  qemu: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  cpuModel: z.string(),
+  /** Model of the host's processor where the guest sees it (KVM), else empty. */
+  hostCpu: z.string(),
+  cpuCount: z.number().int().min(1),
+  memoryMB: z.number().int().min(1),
+  diskMB: z.number().int().min(0),
+  /** Content keys of the boot files (kernel, initramfs with agent) and of the root file system. */
+  boot: z.string(),
+  rootfs: z.string(),
+  /** Hash of the command line less names and paths. */
+  argv: z.string(),
+});
+
+/** All that must be equal for a machine's device state and memory to be restored. */
+export type Compatibility = z.infer<typeof compatibilitySchema>;
+
+const manifestSchema = z.object({
+  format: z.literal(1),
+  key: z.string().regex(/^[0-9a-f]{32}$/),
+  name: z.string(),
+  compatibility: compatibilitySchema,
+  layers: z.array(z.enum(['raw', 'qcow2'])).max(64),
+  agentGeneration: z.number().int(),
+  createdAt: z.string(),
+});
+
+/** Describes a snapshot. It is written last: a directory without it is not a snapshot. */
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Hash of a command line's meaning: the same machine under another name, network or directory has the same one. */
+export function argvHash(setup: MachineSetup): string {
+  const neutral = machineArgv({ ...setup, name: '', network: [], start: { kind: 'restore' } });
+  return createHash('sha256').update(JSON.stringify(neutral)).digest('hex').slice(0, 16);
+}
+
+/** The name under which a snapshot with this compatibility is kept. */
+export function compatibilityKey(name: string, compatibility: Compatibility): string {
+  const ordered = Object.entries(compatibility).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([1, name, ordered]))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/**
+ * Reads the manifest of a snapshot.
+ * @returns undefined when the directory holds none
+ * @throws Error when it is damaged
+ */
+export async function readManifest(directory: string): Promise<Manifest | undefined> {
+  let text: string;
+  try {
+    text = await readFile(join(directory, manifestFile), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Error(`the manifest of the snapshot in ${directory} is damaged`, { cause: error });
+  }
+}

@@ -1,0 +1,79 @@
+import type { Logger } from 'pino';
+import type { OverlayStock } from '../disk/overlay.ts';
+import type { Acceleration } from '../host/acceleration.ts';
+import type { Qemu } from '../host/qemu.ts';
+import type { Network, NetworkSlot } from '../network/types.ts';
+import { networkArgs } from '../network/args.ts';
+import { guestNetwork } from '../network/addresses.ts';
+import type { DiskLayer, MachineSetup } from './argv.ts';
+import type { ProcessSetup } from './process.ts';
+
+/** Boot files and base root file system, as `images/` builds them. */
+export interface Images {
+  kernel: string;
+  initramfs: string;
+  rootfs: string;
+  /** Content keys. */
+  bootKey: string;
+  rootfsKey: string;
+}
+
+/** What every machine of this host is made with. */
+export interface Platform {
+  /** Tells this installation from others on the host: 8 hex digits. */
+  instanceTag: string;
+  qemu: Qemu;
+  acceleration: Acceleration;
+  /** Model of the host's processor, as /proc/cpuinfo names it. */
+  hostCpu: string;
+  images: Images;
+  overlays: OverlayStock;
+  network: Network;
+  /** Where deleted directories go until they are gone. */
+  trash: string;
+  log: Logger;
+}
+
+/** CPU, memory and disk of a machine. */
+export interface Shape {
+  cpuCount: number;
+  memoryMB: number;
+  diskMB: number;
+}
+
+/** What the names of all QEMU processes of an installation begin with. */
+export function processPrefix(instanceTag: string): string {
+  return `opencomputer-${instanceTag}-`;
+}
+
+/** The setup of a machine's command line on this host. */
+export function machineSetup(
+  platform: Platform,
+  machine: { name: string; shape: Shape; layers: readonly DiskLayer[]; slot: NetworkSlot | undefined },
+  mode: Pick<MachineSetup, 'ram' | 'start'>,
+): MachineSetup {
+  return {
+    name: processPrefix(platform.instanceTag) + machine.name,
+    features: platform.qemu.features,
+    accelerator: platform.acceleration.accelerator,
+    cpuModel: platform.acceleration.cpuModel,
+    cpuCount: machine.shape.cpuCount,
+    memoryMB: machine.shape.memoryMB,
+    layers: machine.layers,
+    network: machine.slot === undefined ? [] : networkArgs(machine.slot),
+    guestMac: guestNetwork.guestMac,
+    ...mode,
+  };
+}
+
+/** The user that a machine runs as; undefined when we are not root and it runs as ourselves. */
+export function machineUid(slot: NetworkSlot): number | undefined {
+  return process.getuid?.() === 0 ? slot.uid : undefined;
+}
+
+/** How a machine's process is confined. */
+export function confinementOf(slot: NetworkSlot): ProcessSetup['confinement'] {
+  const uid = machineUid(slot);
+  if (uid === undefined) return undefined;
+  return { uid, namespacePath: slot.mode === 'namespace' ? slot.namespacePath : undefined };
+}

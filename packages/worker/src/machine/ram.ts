@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
+
+const pageBytes = 4096;
+const entryBytes = 8;
+/** Largest run of pages that is copied at once. */
+const runBytes = 1024 * 1024;
+
+/** Bits of an entry of /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst), in its upper 32 bits. */
+const presentOrSwapped = 0b11 << 30;
+const fileOrShared = 1 << 29;
+
+interface Mapping {
+  start: number;
+  end: number;
+}
+
+/** Where a process has mapped the RAM file with this inode. */
+export function findMapping(maps: string, inode: number): Mapping | undefined {
+  for (const line of maps.split('\n')) {
+    const fields = line.split(/\s+/);
+    if (Number(fields[4]) !== inode) continue;
+    const [start, end] = (fields[0] ?? '').split('-').map((hex) => Number.parseInt(hex, 16));
+    if (start !== undefined && end !== undefined) return { start, end };
+  }
+  return undefined;
+}
+
+/**
+ * The runs of pages that a process wrote to in a private mapping of a file: there, and no longer the file's.
+ * @param pagemap its entries, 8 bytes a page
+ * @returns pairs of page number and number of pages
+ */
+export function dirtyRuns(pagemap: Buffer): [page: number, count: number][] {
+  const runs: [number, number][] = [];
+  const pages = pagemap.length / entryBytes;
+  const most = runBytes / pageBytes;
+  let begin = -1;
+  for (let page = 0; page <= pages; page++) {
+    const upper = page < pages ? pagemap.readUInt32LE(page * entryBytes + 4) : 0;
+    const dirty = (upper & presentOrSwapped) !== 0 && (upper & fileOrShared) === 0;
+    if (dirty && begin < 0) begin = page;
+    if (begin >= 0 && (!dirty || page - begin === most)) {
+      runs.push([begin, page - begin]);
+      begin = dirty ? page : -1;
+    }
+  }
+  return runs;
+}
+
+async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < buffer.length;) {
+    const { bytesRead } = await file.read(buffer, done, buffer.length - done, position + done);
+    if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${position + done}`);
+    done += bytesRead;
+  }
+}
+
+/**
+ * Writes the RAM of a stopped machine to a new file: a copy of the image that it maps privately, sharing blocks
+ * where the file system can, with the pages that it changed written over it. Durable when it returns.
+ * @param pid the QEMU process
+ * @param image the file that it maps
+ * @returns bytes that the machine had changed
+ */
+export async function saveRam(pid: number, image: string, target: string): Promise<number> {
+  const source = await open(image, 'r');
+  const inode = (await source.stat()).ino;
+  await source.close();
+  const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), inode);
+  if (mapping === undefined) throw new Error(`process ${pid} does not map ${image}`);
+  const pagemapFile = await open(`/proc/${pid}/pagemap`, 'r');
+  const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
+  try {
+    await readFully(pagemapFile, pagemap, (mapping.start / pageBytes) * entryBytes);
+  } finally {
+    await pagemapFile.close();
+  }
+  // Node's own copy fills the holes of a sparse file.
+  await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], { timeout: 300_000 });
+  const memory = await open(`/proc/${pid}/mem`, 'r');
+  const output = await open(target, 'r+');
+  const buffer = Buffer.alloc(runBytes);
+  let bytes = 0;
+  try {
+    for (const [page, count] of dirtyRuns(pagemap)) {
+      const part = buffer.subarray(0, count * pageBytes);
+      await readFully(memory, part, mapping.start + page * pageBytes);
+      await output.write(part, 0, part.length, page * pageBytes);
+      bytes += part.length;
+    }
+    await output.sync();
+  } finally {
+    await memory.close();
+    await output.close();
+  }
+  return bytes;
+}

@@ -1,0 +1,74 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { chmod, chown, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
+import { machineFiles } from './argv.ts';
+import { type Manifest, manifestFile, snapshotFiles } from './manifest.ts';
+import type { Qmp } from './qmp.ts';
+
+const hangUpMs = 10_000;
+
+/** Whether the guest holds the agent port open. */
+async function guestHoldsPort(qmp: Qmp): Promise<boolean> {
+  const devices = (await qmp.run('query-chardev')) as { label?: unknown; 'frontend-open'?: unknown }[];
+  return devices.some(
+    (device) => device.label === machineFiles.agentDevice && device['frontend-open'] === true,
+  );
+}
+
+/**
+ * Hangs up the agent channel and waits until the guest has seen it and waits for the next call. A guest frozen
+ * before that would wake with half a conversation in its port.
+ * @param hangUp closes our end
+ * @throws Error when the guest did not react in time
+ */
+export async function hangUpAndWait(qmp: Qmp, hangUp: () => void): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    const watch = (name: string, data: Record<string, unknown>): void => {
+      if (name !== 'VSERPORT_CHANGE' || data['open'] !== false) return;
+      qmp.off('event', watch);
+      resolve();
+    };
+    qmp.on('event', watch);
+  });
+  hangUp();
+  const end = Date.now() + hangUpMs;
+  const late = delay(hangUpMs, 'late' as const, { ref: false });
+  if ((await Promise.race([closed, late])) === 'late')
+    throw new Error('the guest did not see the channel end');
+  while (!(await guestHoldsPort(qmp))) {
+    if (Date.now() >= end) throw new Error('the guest did not open its port again');
+    await delay(5);
+  }
+}
+
+/**
+ * Saves the device state of a stopped machine, without RAM and disks, to a file in its directory.
+ * QEMU has the command for Xen's tools, but it serves any machine.
+ */
+export async function saveDevices(qmp: Qmp, file: string): Promise<void> {
+  await qmp.run('xen-save-devices-state', { filename: file, live: false }, 30_000);
+}
+
+/** Makes a file immutable as far as ownership goes, and durable. */
+export async function sealFile(path: string, mode: number): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    if (process.getuid?.() === 0) await chown(path, 0, 0);
+    await chmod(path, mode);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Completes a snapshot whose files are in place: seals them and writes the manifest last.
+ * @param ramMode permissions of the RAM image: QEMU before 8.2 opens it for writing even where it only maps it privately
+ */
+export async function sealSnapshot(directory: string, manifest: Manifest, ramMode: number): Promise<void> {
+  await sealFile(join(directory, snapshotFiles.ram), ramMode);
+  await sealFile(join(directory, snapshotFiles.devices), 0o400);
+  await writeFileAtomic(join(directory, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+  await syncDirectory(directory);
+}

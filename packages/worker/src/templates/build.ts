@@ -1,0 +1,150 @@
+import { mkdir, rename } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { linkFile, discardDirectory } from '../disk/overlay.ts';
+import { GuestChannel, quiesceGuest } from '../guest/index.ts';
+import { syncDirectory } from '../host/atomic-file.ts';
+import { machineArgv, machineFiles } from '../machine/argv.ts';
+import { layersOf, makeDisk, makeRunDirectory } from '../machine/directory.ts';
+import { launch, type Launched } from '../machine/launch.ts';
+import { kernelArgs } from '../machine/kernel-args.ts';
+import {
+  compatibilityKey,
+  type Compatibility,
+  type Manifest,
+  readManifest,
+  snapshotFiles,
+} from '../machine/manifest.ts';
+import { confinementOf, machineSetup, machineUid, type Platform, type Shape } from '../machine/platform.ts';
+import { endProcess } from '../machine/process.ts';
+import { hangUpAndWait, saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
+import { waitForExit } from '../host/processes.ts';
+import { settle } from './settle.ts';
+
+const bootMs = 300_000;
+
+/** A cold-booted machine whose memory is a file of its own. */
+interface Builder {
+  launched: Launched;
+  channel: GuestChannel;
+}
+
+/**
+ * Builds the snapshot from which machines of one template and shape are restored: cold boot on a shared RAM file,
+ * settle, save. The finished directory appears under its name in one step.
+ * @param target directory to make; its parent exists
+ * @throws Error when the guest does not come up; nothing is left then
+ */
+export async function buildTemplate(
+  platform: Platform,
+  template: { name: string; shape: Shape; compatibility: Compatibility; target: string },
+  report: (phase: string) => void,
+): Promise<Manifest> {
+  const { name, shape, compatibility, target } = template;
+  await using stack = new AsyncDisposableStack();
+  const directory = join(target, '..', `.build-${process.pid}-${randomUUID().slice(0, 8)}`);
+  await mkdir(directory, { mode: 0o700 });
+  stack.defer(() => discardDirectory(directory, platform.trash));
+  const slot = await platform.network.claim();
+  stack.defer(() => platform.network.release(slot));
+
+  const uid = machineUid(slot);
+  const run = await makeRunDirectory(directory, uid);
+  await linkFile(platform.images.rootfs, join(run, machineFiles.layer(0)));
+  await linkFile(platform.images.kernel, join(run, machineFiles.kernel));
+  await linkFile(platform.images.initramfs, join(run, machineFiles.initramfs));
+  await makeDisk(run, platform.overlays, shape.diskMB, uid);
+
+  report('booting');
+  const start = { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) };
+  const setup = machineSetup(
+    platform,
+    { name: `template-${name}`, shape, layers: layersOf(['raw']), slot },
+    { ram: 'shared', start },
+  );
+  const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), slot);
+  stack.defer(() => endProcess(builder.launched.process.identity));
+  stack.defer(() => builder.channel.close());
+  const agent = await settleGuest(builder, report);
+
+  report('saving');
+  await freeze(builder);
+  const manifest: Manifest = {
+    format: 1,
+    key: compatibilityKey(name, compatibility),
+    name,
+    compatibility,
+    layers: ['raw', 'qcow2'],
+    agentGeneration: agent.generation,
+    createdAt: new Date().toISOString(),
+  };
+  const finished = join(directory, 'finished');
+  await mkdir(finished, { mode: 0o700 });
+  await collect(run, finished);
+  await sealSnapshot(finished, manifest, platform.qemu.features.readonlyRam ? 0o444 : 0o666);
+  await publish(finished, target);
+  await syncDirectory(join(target, '..'));
+  return manifest;
+}
+
+async function boot(
+  platform: Platform,
+  setup: ReturnType<typeof machineSetup>,
+  run: string,
+  logFile: string,
+  slot: Parameters<typeof confinementOf>[0],
+): Promise<Builder> {
+  const launched = await launch({
+    qemu: platform.qemu.path,
+    argv: machineArgv(setup),
+    directory: run,
+    logFile,
+    confinement: confinementOf(slot),
+  });
+  return {
+    launched,
+    channel: new GuestChannel({ socketPath: join(run, machineFiles.agent), identity: () => undefined }),
+  };
+}
+
+async function settleGuest({ launched, channel }: Builder, report: (phase: string) => void) {
+  await channel.session(bootMs, bootMs);
+  const agent = channel.agent;
+  if (agent === undefined) throw new Error('the guest did not shake hands');
+  await settle(channel, launched.process.identity, agent.init, report);
+  return agent;
+}
+
+/** Takes device state, memory and disk at one stopped instant. */
+async function freeze({ launched, channel }: Builder): Promise<void> {
+  const { qmp, process } = launched;
+  await quiesceGuest(channel, { sync: true });
+  await hangUpAndWait(qmp, () => channel.hangUp());
+  await qmp.run('stop');
+  await saveDevices(qmp, snapshotFiles.devices);
+  await qmp.run('quit');
+  if (!(await waitForExit(process.identity, 30_000))) throw new Error('QEMU did not end after the snapshot');
+}
+
+async function collect(run: string, finished: string): Promise<void> {
+  await sealFile(join(run, machineFiles.disk), 0o444);
+  await rename(join(run, machineFiles.disk), join(finished, machineFiles.layer(1)));
+  for (const file of [
+    snapshotFiles.ram,
+    snapshotFiles.devices,
+    machineFiles.layer(0),
+    machineFiles.kernel,
+    machineFiles.initramfs,
+  ])
+    await rename(join(run, file), join(finished, file));
+}
+
+/** Gives the finished snapshot its name. Another worker with the same cache may have been faster: then its one stands. */
+async function publish(finished: string, target: string): Promise<void> {
+  try {
+    await rename(finished, target);
+  } catch (error) {
+    const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
+    if (!taken || (await readManifest(target)) === undefined) throw error;
+  }
+}

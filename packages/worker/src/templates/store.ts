@@ -1,0 +1,143 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ApiError } from '@opencomputer/protocol';
+import { discardDirectory } from '../disk/overlay.ts';
+import {
+  argvHash,
+  compatibilityKey,
+  type Compatibility,
+  type Manifest,
+  readManifest,
+} from '../machine/manifest.ts';
+import { layersOf } from '../machine/directory.ts';
+import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
+import { buildTemplate } from './build.ts';
+
+/** The layers of every template: the base root file system and what its first boot wrote. */
+const templateLayers = ['raw', 'qcow2'] as const;
+
+/** A snapshot that machines are restored from. */
+export interface Template {
+  directory: string;
+  manifest: Manifest;
+}
+
+/** The templates of this host. Each shape of one is built when it is first asked for, then kept. */
+export class TemplateStore {
+  readonly #directory: string;
+  readonly #platform: Platform;
+  readonly #known = new Map<string, Promise<Template>>();
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(directory: string, platform: Platform) {
+    this.#directory = directory;
+    this.#platform = platform;
+  }
+
+  /** Removes what builds that were interrupted left behind. */
+  async open(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    for (const entry of await readdir(this.#directory)) {
+      const builder = /^\.build-(\d+)-/.exec(entry)?.[1];
+      if (builder !== undefined && !isAlive(Number(builder)))
+        await discardDirectory(join(this.#directory, entry), this.#platform.trash);
+    }
+  }
+
+  /** Names that `get` takes. */
+  names(): string[] {
+    return ['base'];
+  }
+
+  /**
+   * The template for a shape; built now if this host has never had it. Builds run one after another, and callers
+   * of one shape share its build.
+   * @throws ApiError `template_not_found`, or `creation_failed` when the guest does not come up
+   */
+  async get(name: string, shape: Shape): Promise<Template> {
+    if (!this.names().includes(name))
+      throw new ApiError(
+        'template_not_found',
+        `there is no template ${JSON.stringify(name)}; there is: ${this.names().join(', ')}`,
+      );
+    const compatibility = this.#compatibility(name, shape);
+    const key = compatibilityKey(name, compatibility);
+    let known = this.#known.get(key);
+    if (known === undefined) {
+      known = this.#find(name, key, shape, compatibility);
+      this.#known.set(key, known);
+      known.catch(() => this.#known.delete(key));
+    }
+    return known;
+  }
+
+  async #find(name: string, key: string, shape: Shape, compatibility: Compatibility): Promise<Template> {
+    const directory = join(this.#directory, key);
+    const there = await readManifest(directory);
+    if (there?.key === key) return { directory, manifest: there };
+    const turn = this.#queue.then(() => this.#build(name, directory, shape, compatibility));
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #build(
+    name: string,
+    directory: string,
+    shape: Shape,
+    compatibility: Compatibility,
+  ): Promise<Template> {
+    const log = this.#platform.log.child({
+      template: name,
+      cpuCount: shape.cpuCount,
+      memoryMB: shape.memoryMB,
+    });
+    const started = Date.now();
+    const report = (phase: string): void =>
+      log.info({ seconds: (Date.now() - started) / 1000 }, `template: ${phase}`);
+    try {
+      const manifest = await buildTemplate(
+        this.#platform,
+        { name, shape, compatibility, target: directory },
+        report,
+      );
+      report('ready');
+      return { directory, manifest };
+    } catch (error) {
+      log.error({ err: error }, 'template: build failed');
+      if (error instanceof ApiError && error.status < 500) throw error;
+      throw new ApiError(
+        'creation_failed',
+        `the template ${name} with ${shape.cpuCount} CPU and ${shape.memoryMB} MB could not be prepared: ${(error as Error).message}`,
+        { cause: error },
+      );
+    }
+  }
+
+  #compatibility(name: string, shape: Shape): Compatibility {
+    const { qemu, acceleration, images } = this.#platform;
+    const setup = machineSetup(
+      this.#platform,
+      { name, shape, layers: layersOf(templateLayers), slot: undefined },
+      { ram: 'private', start: { kind: 'restore' } },
+    );
+    return {
+      qemu: qemu.version.text,
+      accelerator: acceleration.accelerator,
+      cpuModel: acceleration.cpuModel,
+      hostCpu: acceleration.accelerator === 'kvm' ? this.#platform.hostCpu : '',
+      ...shape,
+      boot: images.bootKey,
+      rootfs: images.rootfsKey,
+      argv: argvHash(setup),
+    };
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,205 @@
+import { chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import type { WorkerInfo } from '@opencomputer/protocol';
+import { type Logger, pino } from 'pino';
+import packageFile from '../package.json' with { type: 'json' };
+import { EventStreams } from './api/events.ts';
+import { execRoutes } from './api/exec.ts';
+import { fileRoutes } from './api/files.ts';
+import { makeHttpServer } from './api/http.ts';
+import { machineRoutes } from './api/machines.ts';
+import { sendJson } from './api/respond.ts';
+import type { Routes } from './api/router.ts';
+import type { WorkerConfig } from './config.ts';
+import { OverlayStock } from './disk/overlay.ts';
+import { probeAcceleration } from './host/acceleration.ts';
+import { Capacity } from './host/capacity.ts';
+import { findQemu } from './host/qemu.ts';
+import { readDiskFreeMB, readHost } from './host/readings.ts';
+import { takeWorkerLock } from './lock.ts';
+import type { Images, Platform } from './machine/platform.ts';
+import { recoverMachines } from './machine/recover.ts';
+import { MachineRegistry } from './machine/registry.ts';
+import { openNetwork } from './network/index.ts';
+import { TemplateStore } from './templates/store.ts';
+
+const probeMs = 10_000;
+
+export interface RunningWorker {
+  socket: string;
+  /** Stops serving; the machines run on. */
+  close(): Promise<void>;
+}
+
+function imagesOf(config: WorkerConfig): Images {
+  const images = {
+    kernel: join(config.bootImage, 'kernel'),
+    initramfs: join(config.bootImage, 'initramfs'),
+    rootfs: join(config.rootfsImage, 'rootfs.ext4'),
+    bootKey: basename(config.bootImage),
+    rootfsKey: basename(config.rootfsImage),
+  };
+  for (const file of [images.kernel, images.initramfs, images.rootfs])
+    if (!existsSync(file)) throw new Error(`${file} is missing; build the images first (npm run images)`);
+  return images;
+}
+
+async function hostCpu(): Promise<string> {
+  return /^model name\s*:\s*(.+)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';
+}
+
+/** Directories of the worker below its data directory. */
+async function makeDirectories(
+  config: WorkerConfig,
+): Promise<{ machines: string; network: string; trash: string }> {
+  const root = join(config.dataDir, 'worker');
+  const directories = {
+    machines: join(root, 'machines'),
+    network: join(root, 'network'),
+    trash: join(root, 'trash'),
+  };
+  await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
+  // The server may pass through, to reach the socket; what is below is closed to it.
+  await mkdir(root, { recursive: true, mode: 0o711 });
+  for (const directory of Object.values(directories))
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  return directories;
+}
+
+async function makePlatform(
+  config: WorkerConfig,
+  directories: { network: string; trash: string },
+  log: Logger,
+): Promise<Platform> {
+  const qemu = await findQemu();
+  const images = imagesOf(config);
+  const acceleration = await probeAcceleration({
+    setting: config.acceleration,
+    qemu: qemu.path,
+    kernel: images.kernel,
+    cacheFile: join(config.cacheDir, 'acceleration.json'),
+    deadlineMs: probeMs,
+    log,
+  });
+  const network = await openNetwork({
+    instanceTag: config.instanceTag,
+    stateDir: directories.network,
+    warm: config.warmNetworks,
+    log,
+    ...(config.subnet === undefined ? {} : { subnet: config.subnet }),
+  });
+  return {
+    instanceTag: config.instanceTag,
+    qemu,
+    acceleration,
+    hostCpu: await hostCpu(),
+    images,
+    overlays: new OverlayStock(join(config.cacheDir, 'overlays'), qemu.imagePath),
+    network,
+    trash: directories.trash,
+    log,
+  };
+}
+
+function infoRoutes(
+  config: WorkerConfig,
+  platform: Platform,
+  registry: MachineRegistry,
+  templates: TemplateStore,
+): Routes {
+  return {
+    'GET /v1/worker': async ({ response }) => {
+      const machines = registry.list();
+      const info: WorkerInfo = {
+        workerId: hostname(),
+        version: packageFile.version,
+        accelerator: platform.acceleration.accelerator,
+        accelerationReason: platform.acceleration.reason,
+        networkMode: platform.network.mode,
+        qemuVersion: platform.qemu.version.text,
+        templates: templates.names(),
+        machines: machines.length,
+        committedMemoryMB: machines.reduce((sum, machine) => sum + machine.spec.memoryMB, 0),
+        freeDiskMB: Math.floor(await readDiskFreeMB(config.dataDir)),
+      };
+      sendJson(response, 200, info);
+    },
+  };
+}
+
+async function listen(server: Server, config: WorkerConfig): Promise<void> {
+  await mkdir(dirname(config.socket), { recursive: true });
+  // A socket that a predecessor left; the lock says that nobody listens on it.
+  await rm(config.socket, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.socket, resolve);
+  });
+  await chmod(config.socket, 0o600);
+  if (config.socketOwner !== undefined)
+    await chown(config.socket, config.socketOwner.uid, config.socketOwner.gid);
+}
+
+async function emptyTrash(trash: string): Promise<void> {
+  for (const entry of await readdir(trash)) await rm(join(trash, entry), { recursive: true, force: true });
+}
+
+/**
+ * Starts the worker of this host: takes over the machines that run, cleans up what a crash left, serves the API.
+ * @throws Error when the host lacks something, with what to do about it
+ */
+export async function startWorker(config: WorkerConfig): Promise<RunningWorker> {
+  const log = pino({ name: 'worker', level: config.logLevel });
+  const lock = await takeWorkerLock(config.instanceTag, config.dataDir);
+  const directories = await makeDirectories(config);
+  const platform = await makePlatform(config, directories, log);
+  const templates = new TemplateStore(join(config.cacheDir, 'templates'), platform);
+  await templates.open();
+  const capacity = new Capacity({
+    config: {
+      memoryOvercommit: config.memoryOvercommit,
+      minFreeDiskMB: config.minFreeDiskMB,
+      maxMachines: config.maxMachines,
+    },
+    readings: () => readHost(config.dataDir),
+  });
+  const events = new EventStreams();
+  const registry = new MachineRegistry({
+    platform,
+    templates,
+    capacity,
+    directory: directories.machines,
+    onFailed: (id, reason) => events.publish({ type: 'machineFailed', id, reason }),
+  });
+  const recovery = await recoverMachines(platform, registry, capacity, directories.machines);
+  const swept = await platform.network.sweep([]);
+  await emptyTrash(directories.trash);
+  log.info({ ...recovery, sweptNetworks: swept }, 'recovered');
+
+  const server = makeHttpServer(
+    {
+      ...infoRoutes(config, platform, registry, templates),
+      ...machineRoutes(registry),
+      ...execRoutes(registry),
+      ...fileRoutes(registry),
+      ...events.routes(),
+    },
+    log,
+  );
+  await listen(server, config);
+  log.info({ socket: config.socket, accelerator: platform.acceleration.accelerator }, 'listening');
+  return {
+    socket: config.socket,
+    close: async () => {
+      events.close();
+      server.close();
+      server.closeAllConnections();
+      registry.detach();
+      await platform.network.close({ keep: true });
+      lock.close();
+    },
+  };
+}
