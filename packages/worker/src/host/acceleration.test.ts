@@ -47,7 +47,7 @@ function probeWith(qemu: string, changes: Partial<AccelerationProbe> = {}): Prom
     qemu,
     kernel: join(directory, 'kernel'),
     cacheFile: join(directory, 'state', 'acceleration.json'),
-    deadlineMs: 300,
+    deadlineMs: 700,
     log: pino({ enabled: false }),
     kvmDevice: '/dev/null',
     ...changes,
@@ -91,7 +91,7 @@ describe('a KVM that', () => {
   test('hangs means emulation, and the machine is killed with its children', async () => {
     const found = await probeWith(await fakeQemu('sleep 60 & sleep 60'));
     expect(found).toMatchObject({ accelerator: 'tcg', cpuModel: 'max', cached: false });
-    expect(found.reason).toContain('printed nothing within 0.3 s');
+    expect(found.reason).toContain('printed nothing within 0.7 s');
     expect(found.hint).toContain(join(directory, 'state', 'acceleration.json'));
     expect(await starts()).toHaveLength(1);
     await expectNothingLeft();
@@ -119,7 +119,7 @@ describe('a KVM that', () => {
   });
 
   test('leaves a child that holds the serial port open does not hold up the probe', async () => {
-    const found = await probeWith(await fakeQemu('sleep 60 & exit 1'), { deadlineMs: 500 });
+    const found = await probeWith(await fakeQemu('sleep 60 & exit 1'), { deadlineMs: 2000 });
     expect(found.reason).toContain('ended with status 1');
     await expectNothingLeft();
   });
@@ -225,7 +225,7 @@ describe('the kept answer', () => {
   test('spares the next probe, whichever it is', async () => {
     for (const [behaviour, deadlineMs] of [
       [bootsWithoutArchCapabilities, 10_000],
-      [hangs, 300],
+      [hangs, 700],
     ] as const) {
       await rm(cacheFile(), { force: true });
       const qemu = await fakeQemu(behaviour);

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { writeFileAtomic } from './atomic-file.ts';
+import { syncDirectory, syncFile, writeFileAtomic } from './atomic-file.ts';
 
 let directory: string;
 
@@ -36,4 +36,10 @@ test('a failure leaves no temporary file', async () => {
   await mkdir(join(path, 'child'), { recursive: true });
   await expect(writeFileAtomic(path, 'content')).rejects.toThrow('EISDIR');
   expect(await readdir(directory)).toEqual(['occupied']);
+});
+
+test('a file that is not there cannot be made durable', async () => {
+  await expect(syncFile(join(directory, 'missing'))).rejects.toThrow('ENOENT');
+  await expect(syncDirectory(join(directory, 'missing'))).rejects.toThrow('ENOENT');
+  await expect(syncDirectory(directory)).resolves.toBeUndefined();
 });

@@ -151,8 +151,13 @@ describe('Capacity', () => {
 
 /** A simulated host: machines take what they are expected to take 30 s after their start, other programs come and go. */
 describe('whatever the order', () => {
-  const config: CapacityConfig = { memoryOvercommit: 2, minFreeDiskMB: 2048, maxMachines: 12 };
-  const totals = { memoryMB: 8192, diskMB: 8192 };
+  const configs: CapacityConfig[] = [0.5, 4].map((memoryOvercommit) => ({
+    memoryOvercommit,
+    minFreeDiskMB: 2048,
+    maxMachines: 12,
+  }));
+  /** Other programs take their part, so that each of the limits is met in some runs. */
+  const totals = { memoryMB: 8192, othersMB: 5000, diskMB: 8192 };
 
   const command = fc.oneof(
     {
@@ -182,67 +187,71 @@ describe('whatever the order', () => {
 
   test('machines never take more than there is', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(command, { maxLength: 40 }), async (commands) => {
-        let now = 0;
-        let count = 0;
-        let delays: number[] = [];
-        const live = new Map<string, { memoryMB: number; diskMB: number; startedAt?: number }>();
-        const sumOf = (
-          amount: (machine: { memoryMB: number; diskMB: number }) => number,
-          settledOnly: boolean,
-        ): number =>
-          [...live.values()]
-            .filter(
-              ({ startedAt }) => !settledOnly || (startedAt !== undefined && now >= startedAt + settlingMs),
-            )
-            .reduce((total, machine) => total + amount(machine), 0);
-        const takes = ({ memoryMB }: { memoryMB: number }): number => startingMemoryMB(memoryMB);
-        const capacity = new Capacity({
-          config,
-          now: () => now,
-          readings: async () => {
-            // Some readings take longer than others, so that decisions interleave.
-            for (let turn = delays.shift() ?? 0; turn > 0; turn -= 1) await Promise.resolve();
-            return {
-              memoryTotalMB: totals.memoryMB,
-              memoryAvailableMB: totals.memoryMB - sumOf(takes, true),
-              diskFreeMB: totals.diskMB - sumOf(({ diskMB }) => diskMB, true),
-            };
-          },
-        });
-        for (const step of commands) {
-          const names = [...live.keys()];
-          if (step.kind === 'reserve') {
-            delays = [...step.delays];
-            await Promise.all(
-              step.demands.map(async (demand) => {
-                const name = `m${(count += 1)}`;
-                if ((await capacity.reserve(name, demand)).ok) live.set(name, demand);
-              }),
-            );
-          } else if (step.kind === 'wait') now += step.ms;
-          else if (names.length > 0) {
-            const name = names[step.pick % names.length] ?? '';
-            const machine = live.get(name);
-            if (step.kind === 'release')
-              expect([capacity.release(name), live.delete(name)]).toEqual([true, true]);
-            else if (machine !== undefined) {
-              capacity.started(name);
-              machine.startedAt ??= now;
+      fc.asyncProperty(
+        fc.constantFrom(...configs),
+        fc.array(command, { maxLength: 40 }),
+        async (config, commands) => {
+          let now = 0;
+          let count = 0;
+          let delays: number[] = [];
+          const live = new Map<string, { memoryMB: number; diskMB: number; startedAt?: number }>();
+          const sumOf = (
+            amount: (machine: { memoryMB: number; diskMB: number }) => number,
+            settledOnly: boolean,
+          ): number =>
+            [...live.values()]
+              .filter(
+                ({ startedAt }) => !settledOnly || (startedAt !== undefined && now >= startedAt + settlingMs),
+              )
+              .reduce((total, machine) => total + amount(machine), 0);
+          const takes = ({ memoryMB }: { memoryMB: number }): number => startingMemoryMB(memoryMB);
+          const capacity = new Capacity({
+            config,
+            now: () => now,
+            readings: async () => {
+              // Some readings take longer than others, so that decisions interleave.
+              for (let turn = delays.shift() ?? 0; turn > 0; turn -= 1) await Promise.resolve();
+              return {
+                memoryTotalMB: totals.memoryMB,
+                memoryAvailableMB: totals.memoryMB - totals.othersMB - sumOf(takes, true),
+                diskFreeMB: totals.diskMB - sumOf(({ diskMB }) => diskMB, true),
+              };
+            },
+          });
+          for (const step of commands) {
+            const names = [...live.keys()];
+            if (step.kind === 'reserve') {
+              delays = [...step.delays];
+              await Promise.all(
+                step.demands.map(async (demand) => {
+                  const name = `m${(count += 1)}`;
+                  if ((await capacity.reserve(name, demand)).ok) live.set(name, demand);
+                }),
+              );
+            } else if (step.kind === 'wait') now += step.ms;
+            else if (names.length > 0) {
+              const name = names[step.pick % names.length] ?? '';
+              const machine = live.get(name);
+              if (step.kind === 'release')
+                expect([capacity.release(name), live.delete(name)]).toEqual([true, true]);
+              else if (machine !== undefined) {
+                capacity.started(name);
+                machine.startedAt ??= now;
+              }
             }
+            const committedMB = sumOf(({ memoryMB }) => memoryMB, false);
+            expect(capacity.commitments()).toMatchObject({ machines: live.size, committedMB });
+            expect(live.size).toBeLessThanOrEqual(config.maxMachines);
+            expect(committedMB).toBeLessThanOrEqual(config.memoryOvercommit * totals.memoryMB);
+            expect(totals.memoryMB - totals.othersMB - sumOf(takes, false)).toBeGreaterThanOrEqual(
+              memoryFloorMB(config, totals.memoryMB),
+            );
+            expect(totals.diskMB - sumOf(({ diskMB }) => diskMB, false)).toBeGreaterThanOrEqual(
+              config.minFreeDiskMB,
+            );
           }
-          const committedMB = sumOf(({ memoryMB }) => memoryMB, false);
-          expect(capacity.commitments()).toMatchObject({ machines: live.size, committedMB });
-          expect(live.size).toBeLessThanOrEqual(config.maxMachines);
-          expect(committedMB).toBeLessThanOrEqual(config.memoryOvercommit * totals.memoryMB);
-          expect(totals.memoryMB - sumOf(takes, false)).toBeGreaterThanOrEqual(
-            memoryFloorMB(config, totals.memoryMB),
-          );
-          expect(totals.diskMB - sumOf(({ diskMB }) => diskMB, false)).toBeGreaterThanOrEqual(
-            config.minFreeDiskMB,
-          );
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     );
   });
