@@ -1,10 +1,8 @@
-import { existsSync } from 'node:fs';
-import { linkExists } from './bridge.ts';
 import type { Names } from './names.ts';
-import { destroySlots, namespacePath } from './slots.ts';
+import { destroySlots, slotRemains } from './slots.ts';
 
-/** Slots removed per batch: each takes some 15 ms in the kernel, during which claims get their turn. */
-const BATCH = 16;
+/** Slots removed per batch: few enough that claims get their turn with the kernel. */
+const BATCH = 64;
 
 /** Removes slots; those asked for meanwhile go in one batch. */
 export class Destroyer {
@@ -43,14 +41,10 @@ export class Destroyer {
       }
       for (const [index, { resolve, reject }] of batch) {
         this.#queue.delete(index);
-        if (failure !== undefined && this.#remains(index)) reject(failure);
+        if (failure !== undefined && slotRemains(this.#names, index)) reject(failure);
         else resolve();
       }
     }
     this.#draining = false;
-  }
-
-  #remains(index: number): boolean {
-    return linkExists(this.#names.link(index)) || existsSync(namespacePath(this.#names, index));
   }
 }

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { guestNetwork } from './addresses.ts';
 import type { Block } from './addresses.ts';
 import { gatewayOf, linkExists, slotAddress } from './bridge.ts';
@@ -17,6 +18,9 @@ export interface Fabric {
 
 /** Two cores are enough for the few processes a slot needs; more at once only queue in the kernel. */
 const PARALLEL = 4;
+
+/** How long links may outlive their namespace before they are removed by name. */
+const LINGER_MS = 300;
 
 export function namespacePath(names: Names, index: number): string {
   return `${namespaceDirectory}/${names.namespace(index)}`;
@@ -117,26 +121,38 @@ export async function makeSlots(fabric: Fabric, indexes: readonly number[]): Pro
   }
 }
 
-/** Removes these slots; whatever is already gone is no error. @throws Error naming what stayed. */
+/**
+ * Removes these slots; whatever is already gone is no error.
+ * @throws Error naming what stayed.
+ */
 export async function destroySlots(names: Names, indexes: readonly number[]): Promise<void> {
-  // The link goes by itself: a process that lingers in the namespace would keep it, and the address, alive.
-  const lines = indexes.flatMap((index) => [
-    ...(linkExists(names.link(index)) ? [`link del ${names.link(index)}`] : []),
-    ...(existsSync(namespacePath(names, index)) ? [`netns del ${names.namespace(index)}`] : []),
-  ]);
-  if (lines.length === 0) return;
-  const { stderr } = await run(['ip', '-force', '-batch', '-'], {
-    input: [...lines, ''].join('\n'),
-    deadlineMs: 60_000,
-    accept: [0, 1, 2, 255],
-  });
-  const left = indexes.filter(
-    (index) => linkExists(names.link(index)) || existsSync(namespacePath(names, index)),
-  );
+  const spaces = indexes.filter((index) => existsSync(namespacePath(names, index)));
+  const namespacesLeft = await remove(spaces.map((index) => `netns del ${names.namespace(index)}`));
+  // The kernel takes the links along, all at once and far faster than one by one; but not while a process
+  // lingers in the namespace.
+  const links = (): number[] => indexes.filter((index) => linkExists(names.link(index)));
+  const patience = performance.now() + (spaces.length === 0 ? 0 : LINGER_MS);
+  while (links().length > 0 && performance.now() < patience) await setTimeout(5);
+  const linksLeft = await remove(links().map((index) => `link del ${names.link(index)}`));
+
+  const left = indexes.filter((index) => slotRemains(names, index));
   if (left.length > 0) {
     const text = left.map((index) => names.namespace(index)).join(', ');
-    throw new Error(`could not remove network of ${text}: ${stderr.trim().slice(0, 1000)}`);
+    throw new Error(`could not remove network of ${text}: ${(namespacesLeft + linksLeft).slice(0, 1000)}`);
   }
+}
+
+/** Whether any part of a slot exists. */
+export function slotRemains(names: Names, index: number): boolean {
+  return linkExists(names.link(index)) || existsSync(namespacePath(names, index));
+}
+
+/** Runs every line whatever becomes of the others. @returns what was complained about. */
+async function remove(lines: readonly string[]): Promise<string> {
+  if (lines.length === 0) return '';
+  const input = [...lines, ''].join('\n');
+  return (await run(['ip', '-force', '-batch', '-'], { input, deadlineMs: 60_000, accept: [0, 1, 2, 255] }))
+    .stderr;
 }
 
 interface TapDetails {

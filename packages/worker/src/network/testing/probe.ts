@@ -1,0 +1,50 @@
+// Run by the tests inside a namespace: tries what it is told and prints what came of it.
+import { Resolver } from 'node:dns/promises';
+import { connect } from 'node:net';
+
+/** One attempt: a TCP connection, or a look-up through the name server given. */
+export type Attempt = { connect: string; port: number } | { lookup: string; server: string };
+
+export interface Outcome {
+  /** "timeout", the system's error code, or what the other side said. */
+  result: string;
+  ms: number;
+}
+
+const PATIENCE_MS = 3000;
+
+function tryConnect(host: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.setTimeout(PATIENCE_MS, () => {
+      socket.destroy();
+      resolve('timeout');
+    });
+    socket.on('data', (data: Buffer) => {
+      socket.destroy();
+      resolve(data.toString());
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.on('end', () => resolve('closed'));
+  });
+}
+
+async function tryLookup(name: string, server: string): Promise<string> {
+  const resolver = new Resolver({ timeout: PATIENCE_MS, tries: 1 });
+  resolver.setServers([server]);
+  try {
+    return (await resolver.resolve4(name)).join(',');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
+async function attempt(task: Attempt): Promise<Outcome> {
+  const start = performance.now();
+  const result =
+    'connect' in task ? await tryConnect(task.connect, task.port) : await tryLookup(task.lookup, task.server);
+  return { result, ms: performance.now() - start };
+}
+
+const tasks = JSON.parse(process.argv[2] ?? '[]') as Attempt[];
+process.stdout.write(JSON.stringify(await Promise.all(tasks.map(attempt))));
