@@ -64,6 +64,9 @@ find "$root/etc/systemd/system" -path '*.wants/*' -delete
 # Started by their sockets and bus names when something asks for them, not at boot.
 rm -f "$root/usr/lib/systemd/system/multi-user.target.wants/dbus.service" \
       "$root/usr/lib/systemd/system/multi-user.target.wants/systemd-logind.service"
+# /run/nologin, which the masked systemd-user-sessions.service would remove.
+mkdir -p "$root/etc/tmpfiles.d"
+ln -s /dev/null "$root/etc/tmpfiles.d/systemd-nologin.conf"
 chroot "$root" systemctl --quiet enable opencomputer-agent.service
 
 say "clean-up"
