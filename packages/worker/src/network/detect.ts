@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
 import { access, open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { namespaceDirectory } from './names.ts';
 import { namespaceRules } from './rules.ts';
-import { CommandError, run, searchPath } from './run.ts';
+import { CommandError, installed, run } from './run.ts';
 import type { NetworkMode } from './types.ts';
 
 /** A thing that namespaces need and this host lacks. */
@@ -28,17 +27,6 @@ const tools = [
   { program: 'nft', from: 'nftables' },
   { program: 'nsenter', from: 'util-linux' },
 ];
-
-function installed(program: string): boolean {
-  return searchPath.some((directory) => {
-    try {
-      accessSync(join(directory, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 async function privileges(): Promise<Shortcoming[]> {
   if (process.getuid?.() !== 0) {

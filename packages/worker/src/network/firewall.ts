@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { run } from './run.ts';
+import { installed, run } from './run.ts';
 
 /** What must pass a firewall that other software set up on the host. */
 export interface Passage {
@@ -37,7 +37,8 @@ async function legacyFilterInUse(): Promise<boolean> {
 /** The iptables programs whose filter table exists; asking any other would create its table. */
 async function activePrograms(chains: readonly BaseChain[]): Promise<string[]> {
   const modern = chains.some((chain) => chain.family === 'ip' && chain.table === 'filter');
-  return [...(modern ? ['iptables-nft'] : []), ...((await legacyFilterInUse()) ? ['iptables-legacy'] : [])];
+  const legacy = await legacyFilterInUse();
+  return [...(modern ? ['iptables-nft'] : []), ...(legacy ? ['iptables-legacy'] : [])].filter(installed);
 }
 
 function wanted({ bridge, gateway, dnsPort }: Passage, listing: string): Rule[] {
@@ -97,7 +98,8 @@ async function remove(program: string, rules: readonly Rule[]): Promise<void> {
  */
 export async function openFirewall(passage: Passage): Promise<string[]> {
   const chains = await baseChains();
-  for (const program of await activePrograms(chains)) {
+  const programs = await activePrograms(chains);
+  for (const program of programs) {
     const listing = await list(program);
     const rules = wanted(passage, listing);
     const present = rulesOf(passage.bridge, listing);
@@ -111,7 +113,9 @@ export async function openFirewall(passage: Passage): Promise<string[]> {
   return chains
     .filter((chain) => chain.policy === 'drop' && (chain.hook === 'forward' || chain.hook === 'input'))
     .filter((chain) => chain.family === 'inet' || chain.family === 'ip')
-    .filter((chain) => !(chain.family === 'ip' && chain.table === 'filter'))
+    .filter(
+      ({ family, table }) => !(family === 'ip' && table === 'filter' && programs.includes('iptables-nft')),
+    )
     .map((chain) => `${chain.family} ${chain.table} ${chain.name}`);
 }
 

@@ -8,10 +8,11 @@ import { hostRules } from './rules.ts';
 import { run } from './run.ts';
 import type { NetworkLog } from './types.ts';
 
-/** How often the host is checked for what other software undid. */
 const CHECK_MS = 10_000;
 
 export interface HostOptions {
+  /** Milliseconds between checks. */
+  checkMs?: number | undefined;
   names: Names;
   block: Block;
   dnsPort: number;
@@ -44,15 +45,20 @@ export class Host {
     this.#options = options;
   }
 
-  /** Puts everything in place, then checks it every ten seconds. */
+  /** Puts everything in place, then checks it over and over. */
   async start(): Promise<void> {
     await this.#applyRules();
-    await this.#passFirewall();
+    try {
+      await this.#passFirewall();
+    } catch (error) {
+      // Without passage machines may have no network, but no more than the policy allows either.
+      this.#complain(error, 'the host\u2019s firewall could not be opened for machines');
+    }
     this.#timer = setInterval(() => {
       this.#check ??= this.check().finally(() => {
         this.#check = undefined;
       });
-    }, CHECK_MS).unref();
+    }, this.#options.checkMs ?? CHECK_MS).unref();
   }
 
   /** Ends the checks and leaves the rules in force. */
@@ -90,10 +96,15 @@ export class Host {
       await this.#passFirewall();
       this.#lastFault = '';
     } catch (error) {
-      const fault = String(error);
-      if (fault !== this.#lastFault) log.error({ error }, 'the host network could not be kept in order');
-      this.#lastFault = fault;
+      this.#complain(error, 'the host network could not be kept in order');
     }
+  }
+
+  /** Logs a fault once, not at every check. */
+  #complain(error: unknown, what: string): void {
+    const fault = String(error);
+    if (fault !== this.#lastFault) this.#options.log.error({ error }, what);
+    this.#lastFault = fault;
   }
 
   async #applyRules(): Promise<void> {

@@ -71,7 +71,7 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     await using lab = new Lab();
     const tag = randomTag();
     const network = await open(lab, tag);
-    await run(['ip', 'link', 'add', `oc${tag}-2`, 'type', 'dummy']);
+    await run(['ip', 'link', 'add', `oc${tag}-2`, 'type', 'bridge']);
     const claims = await Promise.allSettled(Array.from({ length: 4 }, () => network.claim()));
     expect(claims.map(({ status }) => status)).toEqual(Array.from({ length: 4 }, () => 'rejected'));
     expect((claims[0] as PromiseRejectedResult).reason.message).toContain('File exists');
@@ -177,6 +177,35 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     ]);
     await network.close({ keep: true });
     expect(await traces(tag)).toContain(nameOf(machine));
+  });
+
+  test('mends what other software undid under running machines', async () => {
+    await using lab = new Lab();
+    const tag = randomTag();
+    const options = { instanceTag: tag, stateDir: await lab.directory(), warm: 0, log: quiet };
+    const network = await openNetwork({ ...options, checkMs: 50 });
+    lab.defer(() => network.close({ keep: false }));
+    const far = await lab.internet('198.51.100.246', '198.51.100.245', []);
+    await lab.greeter(far, '0.0.0.0', 18_082);
+    const guest = await lab.guest(await network.claim());
+    const online = async (): Promise<boolean> => {
+      const [outcome] = await lab.probe(guest, [{ connect: '198.51.100.246', port: 18_082 }]);
+      return outcome!.result === 'from 198.51.100.245';
+    };
+    expect(await online()).toBe(true);
+    await run(['nft', 'delete', 'table', 'inet', `oc_${tag}`]);
+    await until('the table is back', online);
+    await run(['ip', 'link', 'del', `oc${tag}`]);
+    await until('the bridge is back', online);
+    const route = (await run(['ip', '-4', 'route', 'show', 'dev', `oc${tag}`])).stdout.split(' ')[0]!;
+    const hadFilter = (await run(['nft', 'list', 'table', 'ip', 'filter'], { accept: [0, 1] })).code === 0;
+    const wall = ['FORWARD', '-s', route, '-j', 'DROP'];
+    await run(['iptables-nft', '-A', ...wall]);
+    lab.defer(async () => {
+      await run(['iptables-nft', '-D', ...wall]);
+      if (!hadFilter) await run(['nft', 'delete', 'table', 'ip', 'filter']);
+    });
+    await until('the firewall is open', online);
   });
 
   test('refuses to take back a slot without its tap', async () => {

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
 
 /** What a finished command printed. */
 export interface Finished {
@@ -40,8 +42,17 @@ const environment = {
   LC_ALL: 'C',
 };
 
-/** Directories in which `run` looks for commands. */
-export const searchPath: readonly string[] = environment.PATH.split(':').filter((entry) => entry !== '');
+/** Whether `run` would find a program. */
+export function installed(program: string): boolean {
+  return environment.PATH.split(':').some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
 
 /**
  * Runs a program without a shell and waits for its end.

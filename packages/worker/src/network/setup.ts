@@ -52,7 +52,14 @@ export async function setUp(options: SetupOptions, onBridgeRestored: () => Promi
   const forwarder = undo.use(
     await listen({ address: gatewayOf(block), resolvers: () => resolvers.current(), log }),
   );
-  const host = new Host({ names, block, dnsPort: forwarder.port, log, onBridgeRestored });
+  const host = new Host({
+    names,
+    block,
+    dnsPort: forwarder.port,
+    log,
+    onBridgeRestored,
+    checkMs: options.checkMs,
+  });
   undo.defer(async () => {
     await host.stop();
     if (leftovers.size === 0) await host.remove();

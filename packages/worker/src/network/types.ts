@@ -37,6 +37,8 @@ export interface NetworkOptions {
   log: NetworkLog;
   /** Default: what `detectNetworkMode` finds. */
   mode?: NetworkMode;
+  /** Milliseconds between checks that other software left the host's rules in place. Default 10 000. */
+  checkMs?: number;
   /** The host's resolver configuration. Default /etc/resolv.conf. */
   resolvConf?: string;
 }

@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
 import { guestNetwork } from '../addresses.ts';
 import { networkArgs } from '../args.ts';
+import { detectNetworkMode } from '../detect.ts';
 import type { NetworkSlot } from '../index.ts';
 import { run } from '../run.ts';
 import type { Attempt, Outcome } from './probe.ts';
@@ -184,8 +185,10 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
   }
 }
 
-const root = process.getuid?.() === 0;
-if (!root) process.stdout.write('network tests with real namespaces are skipped: they need root\n');
+const { mode, shortcomings } = await detectNetworkMode();
+for (const { problem, mend } of shortcomings) {
+  process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${mend})\n`);
+}
 
 /** For `describe.skipIf`. */
-export const needsRoot = !root;
+export const needsRoot = mode !== 'namespace';
