@@ -43,7 +43,7 @@ export class Machine {
     });
     const { qmp } = this.launched;
     qmp.on('event', (name, data) => {
-      if (name === 'SHUTDOWN') this.#shutdownReason = String(data['reason'] ?? 'unknown');
+      if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
     });
     qmp.once('close', () => {
       this.channel.close();

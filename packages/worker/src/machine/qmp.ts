@@ -67,19 +67,17 @@ export class Qmp extends EventEmitter<QmpEvents> {
   }
 
   async #negotiate(deadlineMs: number): Promise<void> {
-    const greeting = new Promise<void>((resolve) => {
-      this.#greeted = resolve;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.close();
+        reject(new QmpError('the monitor of QEMU sent no greeting'));
+      }, deadlineMs);
+      this.#greeted = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
-    await Promise.race([
-      greeting,
-      delay(deadlineMs, undefined, { ref: false }).then(() => this.#fail('sent no greeting')),
-    ]);
     await this.run('qmp_capabilities', {}, deadlineMs);
-  }
-
-  #fail(what: string): never {
-    this.close();
-    throw new QmpError(`the monitor of QEMU ${what}`);
   }
 
   /** False once the connection has ended. */

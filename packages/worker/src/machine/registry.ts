@@ -101,11 +101,10 @@ export class MachineRegistry {
     await this.#deleting.get(id);
     const existing = this.#creating.get(id);
     if (existing !== undefined) return same(existing.spec, spec, id, existing.done);
-    const there = this.#running.get(id)?.info() ?? this.#failed.get(id);
-    if (there !== undefined) {
-      if ('reason' in there && !('state' in there)) throw machineEnded(id, there.reason ?? '');
-      return same((there as MachineInfo).spec, spec, id, there as MachineInfo);
-    }
+    const failed = this.#failed.get(id);
+    if (failed !== undefined) throw machineEnded(id, failed.reason);
+    const there = this.#running.get(id)?.info();
+    if (there !== undefined) return same(there.spec, spec, id, there);
     const done = this.#create(id, spec).finally(() => this.#creating.delete(id));
     this.#creating.set(id, { spec, done });
     return done;
