@@ -81,13 +81,16 @@ test('a full host refuses every waiting claim', async () => {
   ).toBe(true);
 });
 
-test('closing refuses claims, also those that wait', async () => {
-  const pool = new Pool(options({ make: () => new Promise((resolve) => setTimeout(resolve, 20, [1])) }));
-  const waiting = pool.claim();
-  const refused = expect(waiting).rejects.toThrow('closed');
-  await Promise.resolve();
-  expect(await pool.close()).toEqual([1]);
+test('closing refuses claims, also those that wait, and returns what is made by then', async () => {
+  const slot = Promise.withResolvers<number[]>();
+  const make = vi.fn<() => Promise<number[]>>(() => slot.promise);
+  const pool = new Pool(options({ make }));
+  const refused = expect(pool.claim()).rejects.toThrow('closed');
+  await vi.waitFor(() => expect(make).toHaveBeenCalledOnce());
+  const closed = pool.close();
   await refused;
+  slot.resolve([1]);
+  expect(await closed).toEqual([1]);
   await expect(pool.claim()).rejects.toThrow('closed');
 });
 
