@@ -165,4 +165,20 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     const [reached] = await lab.probe(other, [{ connect: internet, port: PORT }]);
     expect(reached!.result).toBe(`from ${hostAddress}`);
   });
+
+  // Last, since it takes the host's rules away.
+  test('the namespace refuses by itself, without the rules of the host', async () => {
+    await run(['nft', 'delete', 'table', 'inet', nameOf(slot).replace(/^oc-([0-9a-f]+)-.*$/, 'oc_$1')]);
+    const targets = [
+      await bridgeAddress(slot),
+      metadata,
+      ...privateAddresses,
+      await uplinkAddress(neighbour),
+    ];
+    const outcomes = await lab.probe(
+      guest,
+      targets.map((connect) => ({ connect, port: PORT })),
+    );
+    expect(outcomes.map(({ result }) => result)).toEqual(targets.map(() => 'ECONNREFUSED'));
+  });
 });
