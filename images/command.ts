@@ -33,6 +33,8 @@ export async function runCommand(
     stdio: ['ignore', 'pipe', 'pipe', context.lockFd],
     ...(context.signal && { signal: context.signal }),
   });
+  const { stdout, stderr } = child;
+  if (!stdout || !stderr) throw new Error(`${program}: no pipes for its output`);
   const output: string[] = [];
   const errors: string[] = [];
   const collect = async (stream: NodeJS.ReadableStream, lines: string[]): Promise<void> => {
@@ -44,8 +46,8 @@ export async function runCommand(
   };
   const [[code, signal]] = await Promise.all([
     once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
-    collect(child.stdout, output),
-    collect(child.stderr, errors),
+    collect(stdout, output),
+    collect(stderr, errors),
   ]).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
       throw new Error(`${program} is not installed`, { cause: error });
