@@ -8,6 +8,8 @@ try {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  // Under a launcher: do not outlive it.
+  process.once('disconnect', stop);
 } catch (error) {
   const { message, hint } = error as Error & { hint?: string };
   process.stderr.write(`worker: ${message}${hint === undefined ? '' : `\n        ${hint}`}\n`);

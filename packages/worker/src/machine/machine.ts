@@ -7,9 +7,14 @@ import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
 import { identityOf } from './identity.ts';
 import { lastLines, type Launched } from './launch.ts';
+import type { MachineProcess } from './process.ts';
+import { Qmp } from './qmp.ts';
 import type { MachineRecord } from './record.ts';
 
 export const machineLogFile = 'qemu.log';
+
+/** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
+const exitMs = 3000;
 
 interface MachineParts {
   directory: string;
@@ -26,39 +31,41 @@ export class Machine {
   readonly record: MachineRecord;
   readonly directory: string;
   readonly slot: NetworkSlot;
+  readonly process: MachineProcess;
   readonly channel: GuestChannel;
-  readonly launched: Launched;
-  /** Set once the machine is being ended on purpose. */
+  #qmp: Qmp;
+  /** Set once the machine is being ended, or let go of, on purpose. */
   #ending = false;
   #shutdownReason: string | undefined;
+  #failure: string | undefined;
+  readonly #onEnd: (machine: Machine, reason: string) => void;
 
   constructor(parts: MachineParts, onEnd: (machine: Machine, reason: string) => void) {
     this.record = parts.record;
     this.directory = parts.directory;
     this.slot = parts.slot;
-    this.launched = parts.launched;
+    this.process = parts.launched.process;
     this.channel = new GuestChannel({
       socketPath: join(this.directory, runDirectory, machineFiles.agent),
       identity: () => identityOf(this.record),
     });
-    const { qmp } = this.launched;
-    qmp.on('event', (name, data) => {
-      if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
-    });
-    qmp.once('close', () => {
-      this.channel.close();
-      void this.#explainEnd().then((reason) => {
-        if (!this.#ending) onEnd(this, reason);
-      });
-    });
+    this.#onEnd = onEnd;
+    this.#qmp = parts.launched.qmp;
+    this.#watch();
   }
 
   get id(): string {
     return this.record.id;
   }
 
-  get alive(): boolean {
-    return isSameProcess(this.launched.process.identity);
+  /** The connection to its monitor. */
+  get qmp(): Qmp {
+    return this.#qmp;
+  }
+
+  /** Why it ended, once it has ended unasked. */
+  get failure(): string | undefined {
+    return this.#failure;
   }
 
   info(): MachineInfo {
@@ -66,19 +73,53 @@ export class Machine {
     return { id, state: 'running', spec, accelerator, startedAt, timings };
   }
 
-  /** From here on the end of the process is no surprise. */
+  /** From here on the end of the process is no surprise; it is no longer watched. */
   expectEnd(): void {
     this.#ending = true;
     this.channel.close();
+    this.#qmp.close();
+  }
+
+  #watch(): void {
+    this.#qmp.on('event', (name, data) => {
+      if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
+    });
+    this.#qmp.once('close', () => {
+      if (!this.#ending) void this.#monitorClosed();
+    });
+    // A process that ended before anybody listened has closed it already.
+    if (!this.#qmp.open) void this.#monitorClosed();
+  }
+
+  /** The process has ended, or its monitor alone broke and is opened again. */
+  async #monitorClosed(): Promise<void> {
+    const reason = await this.#reconnect();
+    if (reason === undefined || this.#ending) return;
+    this.#ending = true;
+    this.#failure = reason;
+    this.channel.close();
+    this.#onEnd(this, reason);
+  }
+
+  async #reconnect(): Promise<string | undefined> {
+    const { identity } = this.process;
+    if (await waitForExit(identity, exitMs)) return this.#explainEnd();
+    try {
+      const path = join(this.directory, runDirectory, machineFiles.qmp);
+      this.#qmp = await Qmp.connect(path, exitMs, () => isSameProcess(identity));
+    } catch (error) {
+      if (await waitForExit(identity, 0)) return this.#explainEnd();
+      return `the monitor of its QEMU process broke: ${(error as Error).message}`;
+    }
+    if (this.#ending) this.#qmp.close();
+    else this.#watch();
+    return undefined;
   }
 
   async #explainEnd(): Promise<string> {
-    const gone = await waitForExit(this.launched.process.identity, 5000);
-    if (!gone) return 'the monitor of its QEMU process broke';
-    const { child } = this.launched.process;
+    const { child } = this.process;
     const exit = child?.signalCode ?? child?.exitCode ?? undefined;
-    const printed = await lastLines(join(this.directory, machineLogFile));
-    return describeEnd(this.#shutdownReason, exit, printed);
+    return describeEnd(this.#shutdownReason, exit, await lastLines(join(this.directory, machineLogFile)));
   }
 }
 

@@ -54,18 +54,22 @@ export class MachineRegistry {
 
   /** What happens when a machine's process ends unasked. */
   readonly ended = (machine: Machine, reason: string): void => {
+    const { platform, capacity, onFailed } = this.#options;
+    // One that ends before its creation has returned is the creation's failure.
     if (this.#running.get(machine.id) !== machine) return;
     this.#running.delete(machine.id);
-    this.#options.capacity.release(machine.id);
+    capacity.release(machine.id);
     this.addFailed(machine.record, reason);
-    this.#options.platform.log.error({ machine: machine.id, reason }, 'machine failed');
-    this.#options.onFailed(machine.id, reason);
-    void this.#options.platform.network.release(machine.slot).catch((error: unknown) => {
-      this.#options.platform.log.error(
-        { machine: machine.id, err: error },
-        'network of a failed machine stays',
-      );
-    });
+    platform.log.error({ machine: machine.id, reason }, 'machine failed');
+    onFailed(machine.id, reason);
+    endProcess(machine.process.identity)
+      .then(() => platform.network.release(machine.slot))
+      .catch((error: unknown) => {
+        platform.log.error(
+          { machine: machine.id, err: error },
+          'remains of a failed machine stay until it is deleted',
+        );
+      });
   };
 
   list(): MachineInfo[] {
@@ -123,8 +127,9 @@ export class MachineRegistry {
       this.add(machine);
       capacity.started(id);
       platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
-      if (!machine.launched.qmp.open) this.ended(machine, 'its QEMU process ended right after the start');
-      return machine.info();
+      // It may have died before it was in the list that `ended` looks at.
+      if (machine.failure !== undefined) this.ended(machine, machine.failure);
+      return this.info(id);
     } catch (error) {
       capacity.release(id);
       if (error instanceof ApiError) throw error;
@@ -154,10 +159,8 @@ export class MachineRegistry {
     if (record !== undefined && existsSync(directory))
       await writeRecord(directory, { ...record, deleting: true });
     machine?.expectEnd();
-    const process =
-      machine?.launched.process.identity ?? findProcesses(processPrefix(platform.instanceTag)).get(id);
+    const process = machine?.process.identity ?? findProcesses(processPrefix(platform.instanceTag)).get(id);
     if (process !== undefined) await endProcess(process);
-    machine?.launched.qmp.close();
     if (machine !== undefined) await platform.network.release(machine.slot);
     await discardDirectory(directory, platform.trash);
     this.#running.delete(id);
@@ -167,10 +170,7 @@ export class MachineRegistry {
 
   /** Lets go of all machines without ending them, before the worker stops. */
   detach(): void {
-    for (const machine of this.#running.values()) {
-      machine.expectEnd();
-      machine.launched.qmp.close();
-    }
+    for (const machine of this.#running.values()) machine.expectEnd();
   }
 }
 

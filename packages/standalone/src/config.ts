@@ -1,0 +1,41 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** What the launcher itself needs; worker and server read the rest of the environment on their own. */
+export interface StandaloneConfig {
+  dataDir: string;
+  cacheDir: string;
+  /** `host:port`. */
+  listen: string;
+  /** User and group, by number, that the server becomes when the launcher is root. */
+  serverUser: number | undefined;
+}
+
+/** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
+const serverUid = 299_999;
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+/** Reads the configuration; an empty variable counts as absent. */
+export function readConfig(environment: NodeJS.ProcessEnv): StandaloneConfig {
+  const given = (name: string): string | undefined => environment[name] || undefined;
+  const fallback = isRoot() ? '/var/lib/opencomputer' : join(homedir(), '.local/share/opencomputer');
+  const dataDir = resolve(given('OPENCOMPUTER_DATA_DIR') ?? fallback);
+  return {
+    dataDir,
+    cacheDir: resolve(given('OPENCOMPUTER_CACHE_DIR') ?? join(dataDir, 'cache')),
+    listen: given('OPENCOMPUTER_LISTEN') ?? '127.0.0.1:8080',
+    serverUser: isRoot() ? serverUid : undefined,
+  };
+}
+
+/** Files of the launcher below the data directory. */
+export function launcherFiles(dataDir: string) {
+  return {
+    pid: join(dataDir, 'opencomputer.pid'),
+    log: join(dataDir, 'opencomputer.log'),
+    apiKey: join(dataDir, 'api-key'),
+  };
+}

@@ -1,0 +1,91 @@
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { ensureImages } from '../../../images/build.ts';
+import { progressPrinter } from '../../../images/progress.ts';
+import { launcherFiles, readConfig } from './config.ts';
+import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
+import { Supervisor } from './supervise.ts';
+
+const stopMs = 15_000;
+
+function say(text: string): void {
+  process.stderr.write(`opencomputer: ${text}\n`);
+}
+
+function modulePath(relative: string): string {
+  return new URL(relative, import.meta.url).pathname;
+}
+
+/** Runs the platform of one host in the foreground: the images are built first where they are missing. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const files = launcherFiles(config.dataDir);
+  await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
+  const other = readPidFile(files.pid);
+  if (other !== undefined)
+    throw new Error(
+      `it runs already on ${config.dataDir} (process ${other.pid}); stop it with "npm stop", or set OPENCOMPUTER_DATA_DIR to another directory`,
+    );
+  const images = await ensureImages({
+    cacheDir: config.cacheDir,
+    onProgress: progressPrinter(process.stderr),
+  });
+  await writePidFile(files.pid);
+
+  const user = config.serverUser === undefined ? undefined : `${config.serverUser}:${config.serverUser}`;
+  const env = {
+    ...process.env,
+    OPENCOMPUTER_DATA_DIR: config.dataDir,
+    OPENCOMPUTER_CACHE_DIR: config.cacheDir,
+  };
+  const worker = new Supervisor(
+    {
+      name: 'worker',
+      module: modulePath('../../worker/src/main.ts'),
+      env: {
+        ...env,
+        OPENCOMPUTER_BOOT_IMAGE: images.dir,
+        OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
+        ...(user === undefined ? {} : { OPENCOMPUTER_SOCKET_OWNER: user }),
+      },
+    },
+    say,
+  );
+  const server = new Supervisor(
+    {
+      name: 'server',
+      module: modulePath('../../server/src/main.ts'),
+      env: { ...env, ...(user === undefined ? {} : { OPENCOMPUTER_RUN_AS: user }) },
+    },
+    say,
+  );
+  say(
+    `images ${basename(images.dir)}; data in ${config.dataDir}; listening on http://${config.listen} in a moment`,
+  );
+
+  const stop = async (): Promise<void> => {
+    await Promise.all([server.stop(stopMs), worker.stop(stopMs)]);
+    await removePidFile(files.pid);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      say('stopping; sandboxes go on running');
+      void stop().then(() => process.exit(0));
+    });
+  try {
+    await Promise.race([worker.run(), server.run()]);
+    await stop();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  const { message, hint } = error as Error & { hint?: string };
+  say(message);
+  if (hint !== undefined) say(hint);
+  process.exit(1);
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# From a fresh clone to a running platform and a first sandbox. Safe to run again: what is there stays.
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=scripts/setup.sh
+. scripts/setup.sh
+
+started=$(date +%s)
+need_languages
+need_runtime
+install_and_build
+node images/build.ts >/dev/null
+node packages/standalone/src/up.ts
+node scripts/first-sandbox.ts
+printf '\nDone in %s s.\n' "$(($(date +%s) - started))"
