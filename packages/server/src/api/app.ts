@@ -1,0 +1,74 @@
+import { Hono } from 'hono';
+import { ApiError, type Operation, type OperationId, operations } from '@opencomputer/protocol';
+import { presentedKey } from '../auth/presented-key.ts';
+import { type ApiEnv, type Handler, type Services } from './context.ts';
+import { docsPage, openApiText } from './docs.ts';
+import { toApiError } from './errors.ts';
+import * as exec from './exec.ts';
+import * as files from './files.ts';
+import { observe } from './observe.ts';
+import * as sandboxes from './sandboxes.ts';
+import * as signedFiles from './signed-files.ts';
+import * as system from './system.ts';
+
+/** Every operation of the contract has a handler here: the type sees to it. */
+const handlers: Record<OperationId, Handler> = {
+  createSandbox: sandboxes.createSandbox,
+  listSandboxes: sandboxes.listSandboxes,
+  getSandbox: sandboxes.getSandbox,
+  deleteSandbox: sandboxes.deleteSandbox,
+  setTimeout: sandboxes.setTimeout,
+  runCommand: exec.runCommand,
+  runCommandAsync: exec.runCommandAsync,
+  getCommandResult: exec.getCommandResult,
+  readFile: files.readFile,
+  writeFile: files.writeFile,
+  deleteFile: files.deleteFile,
+  listFiles: files.listFiles,
+  makeDirectory: files.makeDirectory,
+  signDownload: signedFiles.signDownload,
+  signUpload: signedFiles.signUpload,
+  signedDownload: signedFiles.signedDownload,
+  signedUpload: signedFiles.signedUpload,
+  health: system.health,
+  alive: system.alive,
+  readiness: system.readiness,
+  metrics: system.metrics,
+};
+
+/** The HTTP API, routed by the operations table. */
+export function createApp(services: Services): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>();
+  const { log } = services;
+  app.use(observe(services));
+  const methods = new Map<string, string[]>();
+  for (const [id, operation] of Object.entries<Operation>(operations)) {
+    const handle = handlers[id as OperationId];
+    methods.set(operation.path, [...(methods.get(operation.path) ?? []), operation.method]);
+    app.on(operation.method, operation.path, async (c) => {
+      c.set('route', operation.path);
+      if (operation.auth === 'key') c.set('caller', await services.keys.verify(presentedKey(c.req)));
+      return handle(c, services);
+    });
+  }
+  const document = openApiText(services.version);
+  app.get('/openapi.json', (c) => c.body(document, 200, { 'content-type': 'application/json' }));
+  app.get('/docs', (c) => c.body(docsPage.html, 200, docsPage.headers));
+  for (const [path, allowed] of methods)
+    app.all(path, (c) => {
+      c.set('route', path);
+      c.header('allow', allowed.join(', '));
+      throw new ApiError('method_not_allowed', `${c.req.method} is not possible here`, {
+        hint: `Possible: ${allowed.join(', ')}.`,
+      });
+    });
+  app.notFound(() => {
+    throw new ApiError('not_found', 'there is no such route');
+  });
+  app.onError((error, c) => {
+    const requestId = c.get('requestId');
+    const told = toApiError(error, log, requestId);
+    return c.json(told.toBody(requestId), told.status as 500);
+  });
+  return app;
+}

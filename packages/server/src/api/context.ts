@@ -1,0 +1,70 @@
+import type { Context } from 'hono';
+import type { Caller, KeyVerifier } from '../auth/keys.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Log } from '../observe/log.ts';
+import type { Commands } from '../sandboxes/commands.ts';
+import type { Installation } from '../sandboxes/present.ts';
+import type { SandboxService } from '../sandboxes/service.ts';
+import type { IdleClock } from '../sandboxes/idle-clock.ts';
+import type { Store } from '../store/tables.ts';
+import type { WorkerClient } from '../workers/client.ts';
+import type { ShapeLimits } from '@opencomputer/protocol';
+
+/** What handlers work with. */
+export interface Services {
+  readonly store: Store;
+  readonly keys: KeyVerifier;
+  readonly sandboxes: SandboxService;
+  readonly commands: Commands;
+  readonly idle: IdleClock;
+  readonly worker: WorkerClient;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly installation: Installation;
+  readonly shape: ShapeLimits;
+  readonly signingSecret: string;
+  readonly version: string;
+  readonly workerConnected: () => boolean;
+  readonly stopping: () => boolean;
+  readonly timing: ExecTiming;
+}
+
+/** Milliseconds of the waits that clients see. */
+export interface ExecTiming {
+  /** How long `run` holds its header back, and how often it pads afterwards. */
+  readonly padMs: number;
+  /** How long `run-async` waits for an end. */
+  readonly asyncMs: number;
+  /** How long a poll waits for an end. */
+  readonly pollMs: number;
+}
+
+export const defaultExecTiming: ExecTiming = { padMs: 10_000, asyncMs: 400, pollMs: 500 };
+
+export interface Variables {
+  requestId: string;
+  /** The pattern of the route, for logs and metrics. */
+  route: string;
+  caller: Caller | undefined;
+}
+
+// oxlint-disable-next-line typescript/consistent-type-definitions -- Hono wants a type that is open to indexing.
+export type ApiEnv = { Variables: Variables };
+export type ApiContext = Context<ApiEnv>;
+export type Handler = (c: ApiContext, services: Services) => Promise<Response>;
+
+/** Who makes the request. Only for routes that need a key. */
+export function callerOf(c: ApiContext): Caller {
+  const caller = c.get('caller');
+  if (caller === undefined) throw new Error('this route does not authenticate');
+  return caller;
+}
+
+/** Headers of every answer. */
+export function commonHeaders(requestId: string): Record<string, string> {
+  return {
+    'x-request-id': requestId,
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'X-Request-Id, X-Next-Cursor, X-Truncated',
+  };
+}

@@ -1,0 +1,17 @@
+import { ApiError } from '@opencomputer/protocol';
+import type { Log } from '../observe/log.ts';
+
+/** SQLite's code for a full disk. */
+const sqliteFull = 13;
+
+/** What a client is told of an error. What it should not have caused is logged with its stack. */
+export function toApiError(error: unknown, log: Log, requestId: string): ApiError {
+  if (error instanceof ApiError) {
+    if (error.status >= 500) log.warn({ err: error, requestId }, 'request failed');
+    return error;
+  }
+  log.error({ err: error, requestId }, 'request failed unexpectedly');
+  if ((error as { errcode?: unknown } | null)?.errcode === sqliteFull)
+    return new ApiError('no_space', 'the disk of the server is full');
+  return new ApiError('internal', 'an internal error; the log of the server has more');
+}

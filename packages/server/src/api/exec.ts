@@ -1,0 +1,36 @@
+import { ApiError, execRequestSchema, isExecId } from '@opencomputer/protocol';
+import { clientGone } from '../http.ts';
+import { callerOf, type Handler } from './context.ts';
+import { readJson, sandboxId } from './input.ts';
+import { paddedJson } from './padding.ts';
+
+export const runCommand: Handler = async (c, { sandboxes, commands, timing, log }) => {
+  const { owner } = callerOf(c);
+  const id = sandboxId(c);
+  const request = await readJson(c, execRequestSchema);
+  const gone = clientGone(c);
+  const result = sandboxes.withMachine(owner, id, () => commands.run(id, request, gone));
+  return paddedJson(c, result, timing.padMs, log);
+};
+
+export const runCommandAsync: Handler = async (c, { sandboxes, commands, timing }) => {
+  const id = sandboxId(c);
+  const request = await readJson(c, execRequestSchema);
+  const startedAt = new Date().toISOString();
+  const started = await sandboxes.withMachine(callerOf(c).owner, id, () =>
+    commands.start(id, request, timing.asyncMs),
+  );
+  if (!started.running) return c.json(started.result);
+  return c.json({ execId: started.execId, running: true, startedAt }, 202);
+};
+
+export const getCommandResult: Handler = async (c, { sandboxes, commands, timing }) => {
+  const id = sandboxId(c);
+  const execId = c.req.param('execId') ?? '';
+  const result = await sandboxes.withMachine(callerOf(c).owner, id, () => {
+    if (!isExecId(execId))
+      throw new ApiError('exec_not_found', `no command has the id ${execId.slice(0, 64)}`);
+    return commands.poll(id, execId, timing.pollMs);
+  });
+  return c.json(result);
+};

@@ -1,0 +1,94 @@
+import type { Readable } from 'node:stream';
+import {
+  ApiError,
+  type FileEntry,
+  type GuestFileEntry,
+  limits,
+  resolveGuestPath,
+} from '@opencomputer/protocol';
+import { clientGone, requestBody, sendStream } from '../http.ts';
+import { type ApiContext, callerOf, commonHeaders, type Handler, type Services } from './context.ts';
+import { sandboxId } from './input.ts';
+import { boundedBody } from './upload.ts';
+
+function queryPath(c: ApiContext): string {
+  return resolveGuestPath(c.req.query('path'));
+}
+
+function toFileEntry(entry: GuestFileEntry): FileEntry {
+  const { name, path, isDir, size, type, mode, modifiedAt } = entry;
+  return { name, path, isDir, ...(size === 0 ? {} : { size }), type, mode, modifiedAt };
+}
+
+/** Sends a file. @param owner Undefined where a signature has authorized the request. */
+export async function sendFile(
+  c: ApiContext,
+  { sandboxes, worker }: Services,
+  owner: string | undefined,
+  path: string,
+): Promise<Response> {
+  const id = sandboxId(c);
+  const gone = clientGone(c);
+  const file = await sandboxes.withMachine(owner, id, () => worker.readFile(id, path, gone));
+  const length = file.headers['content-length'];
+  const headers = {
+    ...commonHeaders(c.get('requestId')),
+    'content-type': 'application/octet-stream',
+    'x-content-type-options': 'nosniff',
+    ...(length === undefined ? {} : { 'content-length': length }),
+  };
+  if (c.req.method === 'HEAD') {
+    file.destroy();
+    return new Response(null, { headers });
+  }
+  return sendStream(c, headers, file, sandboxes.hold(id));
+}
+
+/** Stores the body of the request in a file; a body that is cut off changes nothing. */
+export async function receiveFile(
+  c: ApiContext,
+  { sandboxes, worker }: Services,
+  owner: string | undefined,
+  path: string,
+): Promise<Response> {
+  const id = sandboxId(c);
+  const declared = c.req.header('content-length');
+  const length = declared === undefined ? undefined : Number(declared);
+  if (length !== undefined && length > limits.fileBytes)
+    throw new ApiError('too_large', `a file may have ${limits.fileBytes} bytes`, {
+      details: { limit: limits.fileBytes },
+    });
+  await sandboxes.withMachine(owner, id, async () => {
+    const body: Readable = boundedBody(requestBody(c), length, limits.fileBytes);
+    await worker.writeFile(id, path, body, length);
+  });
+  return c.body(null, 204);
+}
+
+export const readFile: Handler = async (c, services) =>
+  sendFile(c, services, callerOf(c).owner, queryPath(c));
+
+export const writeFile: Handler = async (c, services) =>
+  receiveFile(c, services, callerOf(c).owner, queryPath(c));
+
+export const deleteFile: Handler = async (c, { sandboxes, worker }) => {
+  const id = sandboxId(c);
+  const path = queryPath(c);
+  await sandboxes.withMachine(callerOf(c).owner, id, () => worker.deleteFile(id, path));
+  return c.body(null, 204);
+};
+
+export const listFiles: Handler = async (c, { sandboxes, worker }) => {
+  const id = sandboxId(c);
+  const path = resolveGuestPath(c.req.query('path') || '/');
+  const list = await sandboxes.withMachine(callerOf(c).owner, id, () => worker.listFiles(id, path));
+  if (list.truncated) c.header('X-Truncated', 'true');
+  return c.json(list.entries.map(toFileEntry));
+};
+
+export const makeDirectory: Handler = async (c, { sandboxes, worker }) => {
+  const id = sandboxId(c);
+  const path = queryPath(c);
+  await sandboxes.withMachine(callerOf(c).owner, id, () => worker.makeDirectory(id, path));
+  return c.body(null, 204);
+};

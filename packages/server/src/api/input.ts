@@ -1,0 +1,74 @@
+import type { z } from 'zod';
+import { ApiError, describeIssues, isSandboxId, limits } from '@opencomputer/protocol';
+import { requestBody } from '../http.ts';
+import type { ApiContext } from './context.ts';
+
+/** Milliseconds for the whole of a JSON body. */
+const jsonBodyMs = 30_000;
+
+/**
+ * Reads and checks a JSON body; an empty one counts as `{}`.
+ * @throws ApiError `invalid_json`, `too_large`, `invalid_request`.
+ */
+export async function readJson<T>(c: ApiContext, schema: z.ZodType<T>): Promise<T> {
+  const text = await readText(c);
+  return check(schema, text.trim() === '' ? {} : parseJson(text));
+}
+
+/** Checks the query. @throws ApiError `invalid_request`. */
+export function readQuery<T>(c: ApiContext, schema: z.ZodType<T>): T {
+  return check(schema, c.req.query());
+}
+
+/** The id in the path. @throws ApiError `sandbox_not_found` when it is none. */
+export function sandboxId(c: ApiContext): string {
+  const id = c.req.param('id') ?? '';
+  if (!isSandboxId(id)) throw new ApiError('sandbox_not_found', `sandbox ${id.slice(0, 64)} not found`);
+  return id;
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ApiError('invalid_request', describeIssues(parsed.error), { cause: parsed.error });
+}
+
+function tooLarge(): ApiError {
+  return new ApiError('too_large', `the body is larger than ${limits.jsonBodyBytes} bytes`, {
+    details: { limit: limits.jsonBodyBytes },
+  });
+}
+
+async function readText(c: ApiContext): Promise<string> {
+  if (Number(c.req.header('content-length') ?? 0) > limits.jsonBodyBytes) throw tooLarge();
+  const body = requestBody(c);
+  const timer = setTimeout(() => {
+    body.destroy(new ApiError('invalid_json', `the body did not arrive within ${jsonBodyMs / 1000} s`));
+  }, jsonBodyMs);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limits.jsonBodyBytes) throw tooLarge();
+      chunks.push(chunk);
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    const message = error instanceof TypeError ? 'the body is not UTF-8' : 'the body was cut off';
+    throw new ApiError('invalid_json', message, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ApiError('invalid_json', `the body is not JSON: ${(error as Error).message.slice(0, 200)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../observe/log.ts';
+import { type ApiContext, commonHeaders } from './context.ts';
+import { toApiError } from './errors.ts';
+
+/**
+ * Answers with JSON that may take long. What is ready within `padMs` is answered with its proper status; after that a
+ * 200 goes out and a space every `padMs`, so that nothing between here and the client gives up.
+ */
+export async function paddedJson(
+  c: ApiContext,
+  result: Promise<unknown>,
+  padMs: number,
+  log: Log,
+): Promise<Response> {
+  const waiting = new AbortController();
+  const settled = result.finally(() => waiting.abort());
+  const late = delay(padMs, 'late' as const, { signal: waiting.signal }).catch(() => 'settled' as const);
+  if ((await Promise.race([settled.then(() => 'settled' as const), late])) === 'settled')
+    return c.json((await result) as object);
+  const requestId = c.get('requestId');
+  const body = settled.catch((error: unknown) => toApiError(error, log, requestId).toBody(requestId));
+  return new Response(padded(body, padMs), {
+    headers: { ...commonHeaders(requestId), 'content-type': 'application/json' },
+  });
+}
+
+function padded(result: Promise<unknown>, padMs: number): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  const space = encoder.encode(' ');
+  let timer: NodeJS.Timeout | undefined;
+  return new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(space);
+      timer = setInterval(() => controller.enqueue(space), padMs);
+    },
+    async pull(controller) {
+      // Called when the first space is gone; from then on only the timer and the result write.
+      const value = await result;
+      clearInterval(timer);
+      controller.enqueue(encoder.encode(JSON.stringify(value)));
+      controller.close();
+    },
+    cancel() {
+      clearInterval(timer);
+    },
+  });
+}

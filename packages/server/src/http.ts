@@ -1,0 +1,153 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { getRequestListener, type HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import type { Context } from 'hono';
+import { ApiError } from '@opencomputer/protocol';
+import type { ServerConfig } from './config.ts';
+
+/** Milliseconds for the header of a request. */
+const headerMs = 20_000;
+/** Longer than any answer is silent: a create may take three minutes before its first byte. */
+const silenceMs = 240_000;
+const keepAliveMs = 75_000;
+const headerBytes = 64 * 1024;
+
+type Fetch = (request: Request, bindings: HttpBindings) => Response | Promise<Response>;
+
+/** The HTTP server of the process. */
+export interface HttpServer {
+  readonly url: string;
+  /** Stops accepting, lets requests finish for up to `graceMs`, then breaks them off. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Starts to listen. @throws Error when the address is taken or not allowed. */
+export async function listen(fetch: Fetch, address: ServerConfig['listen']): Promise<HttpServer> {
+  const listener = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
+    errorHandler: malformed,
+    overrideGlobalObjects: false,
+  });
+  const server = createServer(
+    {
+      headersTimeout: headerMs,
+      // Uploads may take hours; silence is bounded below and JSON bodies have their own limit.
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      maxHeaderSize: headerBytes,
+      connectionsCheckingInterval: 5000,
+      noDelay: true,
+    },
+    (incoming, outgoing) => void listener(incoming, outgoing),
+  );
+  server.timeout = silenceMs;
+  server.on('clientError', answerClientError);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(address.port, address.host, resolve);
+  await promise.catch((error: Error) => {
+    throw new Error(
+      `OPENCOMPUTER_LISTEN: cannot listen on ${address.host}:${address.port}: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  });
+  const { port } = server.address() as AddressInfo;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return { url: `http://${host}:${port}`, close: (graceMs) => closeServer(server, graceMs) };
+}
+
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.close(() => resolve());
+  server.closeIdleConnections();
+  // Connections become idle one by one as their requests end.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const force = setTimeout(() => server.closeAllConnections(), graceMs);
+  await promise;
+  clearInterval(sweep);
+  clearTimeout(force);
+}
+
+function malformed(): Response {
+  const error = new ApiError('invalid_request', 'the request line or the Host header is malformed');
+  return Response.json(error.toBody(), { status: error.status });
+}
+
+/** Requests that never became one: cut off, too large a header, not HTTP. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy();
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const cutOff = error.code === 'HPE_INVALID_EOF_STATE';
+  const message = tooLarge
+    ? `the header of the request is larger than ${headerBytes} bytes`
+    : cutOff
+      ? 'the request was cut off'
+      : 'the request is not valid HTTP, or took too long';
+  const answer = new ApiError(tooLarge ? 'too_large' : 'invalid_request', message);
+  const body = JSON.stringify(answer.toBody());
+  const status = `${answer.status} ${tooLarge ? 'Payload Too Large' : 'Bad Request'}`;
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+interface NodeEnv {
+  readonly incoming?: IncomingMessage;
+  readonly outgoing?: ServerResponse;
+}
+
+function nodeEnv(c: Context): NodeEnv {
+  return (c.env ?? {}) as NodeEnv;
+}
+
+/** Calls `then` once the answer is complete or broken off; false when there is no connection to watch. */
+export function onAnswered(c: Context, then: (status: number, complete: boolean) => void): boolean {
+  const { outgoing } = nodeEnv(c);
+  outgoing?.once('close', () => then(outgoing.statusCode, outgoing.writableFinished));
+  return outgoing !== undefined;
+}
+
+/** Aborted when the client goes away before the answer is complete. */
+export function clientGone(c: Context): AbortSignal {
+  const { outgoing } = nodeEnv(c);
+  if (outgoing === undefined) return c.req.raw.signal;
+  const controller = new AbortController();
+  const gone = (): void => {
+    if (!outgoing.writableFinished) controller.abort(new Error('the client went away'));
+  };
+  if (outgoing.destroyed) gone();
+  else outgoing.once('close', gone);
+  return controller.signal;
+}
+
+/** The body of the request as it arrives, with backpressure. */
+export function requestBody(c: Context): Readable {
+  const { incoming } = nodeEnv(c);
+  if (incoming !== undefined) return incoming;
+  const { body } = c.req.raw;
+  return body === null ? Readable.from([]) : Readable.fromWeb(body);
+}
+
+/**
+ * Answers 200 with a stream, with backpressure. A stream that breaks breaks the answer off, so that nobody takes it
+ * for complete; a client that goes away ends the stream. `ended` is called in the end, in every case.
+ */
+export function sendStream(
+  c: Context,
+  headers: Record<string, string>,
+  stream: Readable,
+  ended: () => void,
+): Response {
+  const { outgoing } = nodeEnv(c);
+  if (outgoing === undefined) {
+    stream.once('close', ended);
+    return new Response(Readable.toWeb(stream) as ReadableStream, { headers });
+  }
+  outgoing.writeHead(200, headers);
+  pipeline(stream, outgoing).then(ended, ended);
+  return RESPONSE_ALREADY_SENT;
+}

@@ -1,0 +1,45 @@
+import type { ApiError } from '@opencomputer/protocol';
+import type { Store } from '../store/tables.ts';
+
+/** What a step works on. */
+export interface StepContext<Input> {
+  readonly sandboxId: string;
+  readonly input: Input;
+  /** Aborted at the deadline of the attempt, when the operation is cancelled, and when the server stops. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One step of an operation. What it does outside the database may be done any number of times with the same outcome,
+ * since a crash between the doing and the noting repeats it.
+ */
+export interface Step<Input, Result> {
+  readonly name: string;
+  /** Does the work outside the database. */
+  run(context: StepContext<Input>): Promise<Result>;
+  /** Writes down what was done, in the transaction that also notes the step as finished. */
+  commit(tx: Store, context: StepContext<Input>, result: Result): Promise<void>;
+  /** Milliseconds that one attempt may take. */
+  readonly attemptMs: number;
+  /** Takes the work back, finished or not; tried until it succeeds. A reason where that cannot be. */
+  readonly undo: ((context: StepContext<Input>) => Promise<void>) | { readonly impossible: string };
+}
+
+/** A kind of durable operation on a sandbox. */
+export interface OperationDefinition<Input = unknown> {
+  readonly kind: string;
+  readonly steps: readonly Step<Input, unknown>[];
+  /** Milliseconds until it is given up and undone; Infinity: it is tried until it succeeds. */
+  readonly deadlineMs: number;
+  /** Milliseconds for which failures that may pass are tried again; at most the deadline. */
+  readonly patienceMs: number;
+  /** What to do at start with one that a crash cut off: go on, or undo it for the given reason. */
+  readonly afterCrash: 'resume' | (() => ApiError);
+  /** Writes down that it was undone, in the transaction that ends it. */
+  undone(tx: Store, sandboxId: string, input: Input, error: ApiError): Promise<void>;
+}
+
+/** Lets a step be written with its own type of result. */
+export function step<Input, Result>(definition: Step<Input, Result>): Step<Input, unknown> {
+  return definition;
+}

@@ -1,0 +1,107 @@
+import type { Services } from './api/context.ts';
+import type { ServerConfig } from './config.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { OperationEngine } from './operations/engine.ts';
+import { Reconciler } from './reconcile/reconciler.ts';
+import { Commands } from './sandboxes/commands.ts';
+import { createOperation } from './sandboxes/create.ts';
+import { Expiry } from './sandboxes/expiry.ts';
+import { IdleClock } from './sandboxes/idle-clock.ts';
+import { RunningCommands } from './sandboxes/running-commands.ts';
+import { SandboxService } from './sandboxes/service.ts';
+import { stopOperation } from './sandboxes/stop.ts';
+import { pruneOperations } from './store/operations.ts';
+import { sandboxesInState } from './store/sandboxes.ts';
+import type { Store } from './store/tables.ts';
+import { WorkerClient } from './workers/client.ts';
+import { WorkerLink } from './workers/link.ts';
+
+/** Operations that ended are kept for a day. */
+const historyMs = 24 * 3600 * 1000;
+const pruneEveryMs = 3600 * 1000;
+
+export interface PlatformOptions {
+  readonly config: ServerConfig;
+  readonly store: Store;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface Platform {
+  readonly services: Pick<Services, 'sandboxes' | 'commands' | 'idle' | 'worker' | 'workerConnected'>;
+  close(): Promise<void>;
+}
+
+/** Puts together what is behind the API: operations, the worker, the reconciler and the idle clock. */
+export async function startPlatform({ config, store, log, metrics }: PlatformOptions): Promise<Platform> {
+  const worker = new WorkerClient(config.workerSocket, metrics);
+  const idle = new IdleClock();
+  const running = new RunningCommands(worker);
+  const forget = (id: string): void => {
+    idle.forget(id);
+    running.forget(id);
+  };
+  const reconciler = new Reconciler({ store, worker, log, metrics, ended: forget });
+  const link = new WorkerLink(
+    worker,
+    {
+      connected: () => {
+        engine.retryNow();
+        void reconciler.run();
+      },
+      disconnected: () => log.warn('worker disconnected'),
+      failed: (id, reason) => void lost(id, reason),
+    },
+    log,
+  );
+  const lost = (id: string, reason: string): Promise<void> =>
+    reconciler.machineLost(id, reason).catch((error: unknown) => {
+      log.error({ err: error, sandboxId: id }, 'loss of a machine not written down; it is found again');
+    });
+  const definitions = [
+    createOperation(store, worker, async () => (link.info ?? (await worker.info())).workerId),
+    stopOperation(worker),
+  ];
+  const engine = new OperationEngine({ store, log, metrics, definitions });
+  const sandboxes = new SandboxService({
+    store,
+    engine,
+    idle,
+    log,
+    maxSandboxes: config.maxSandboxes,
+    reconcile: () => reconciler.run(),
+  });
+  const expiry = new Expiry(store, idle, running, sandboxes, log);
+
+  const recovered = await engine.recover();
+  if (recovered > 0) log.info({ operations: recovered }, 'taking up operations that were cut off');
+  for (const row of await sandboxesInState(store, 'running')) idle.watch(row.id, row.timeout_s);
+  const prune = (): void =>
+    void pruneOperations(store, Date.now() - historyMs).catch((error: unknown) =>
+      log.warn({ err: error }, 'old operations not forgotten'),
+    );
+  prune();
+  const pruning = setInterval(prune, pruneEveryMs);
+  link.start();
+  reconciler.start();
+  expiry.start();
+  const services = {
+    sandboxes,
+    commands: new Commands(worker, running),
+    idle,
+    worker,
+    workerConnected: () => link.connected,
+  };
+  return {
+    services,
+    close: async () => {
+      clearInterval(pruning);
+      await link.close();
+      await engine.close();
+      await reconciler.close();
+      await expiry.close();
+      worker.close();
+    },
+  };
+}

@@ -1,0 +1,176 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  ApiError,
+  type ExecPoll,
+  type ExecRequest,
+  type ExecResult,
+  type GuestExecRequest,
+  limits,
+  newExecId,
+} from '@opencomputer/protocol';
+import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
+import { WorkerUnreachable } from '../workers/transport.ts';
+import type { RunningCommands } from './running-commands.ts';
+
+/** Milliseconds that one request to the worker waits for the end of a command. */
+const longestWaitMs = 25_000;
+/** How long a command is asked after while the worker is away. */
+const workerAwayMs = 60_000;
+/** How long a command that cannot have reached the worker is sent again. */
+const sendAgainMs = 10_000;
+const retryMs = 200;
+/** What an agent may need to kill a command at its timeout, and then some. */
+const overtimeMs = 60_000;
+
+/** A command that was started: finished within the wait, or still running. */
+export type Started =
+  | { readonly running: false; readonly result: ExecResult }
+  | { readonly running: true; readonly execId: string };
+
+/** Runs commands in machines, through restarts of the worker. */
+export class Commands {
+  readonly #worker: WorkerClient;
+  readonly #running: RunningCommands;
+
+  constructor(worker: WorkerClient, running: RunningCommands) {
+    this.#worker = worker;
+    this.#running = running;
+  }
+
+  /** Runs a command to its end. When `clientGone` is aborted the command goes on, but nobody waits for it. */
+  async run(sandboxId: string, request: ExecRequest, clientGone: AbortSignal): Promise<ExecResult> {
+    const guestRequest = toGuestRequest(request);
+    const deadline = performance.now() + (guestRequest.timeoutMs ?? 0) + overtimeMs;
+    let result = await this.#start(sandboxId, { ...guestRequest, waitMs: longestWaitMs });
+    while (result.running) {
+      clientGone.throwIfAborted();
+      if (performance.now() > deadline)
+        throw new ApiError('guest_timeout', 'the guest did not end the command at its timeout');
+      result = await this.#await(sandboxId, result.id, longestWaitMs, clientGone);
+    }
+    return toResult(result);
+  }
+
+  /** Starts a command and waits up to `waitMs` for its end. */
+  async start(sandboxId: string, request: ExecRequest, waitMs: number): Promise<Started> {
+    const result = await this.#start(sandboxId, { ...toGuestRequest(request), waitMs });
+    return result.running
+      ? { running: true, execId: result.id }
+      : { running: false, result: toResult(result) };
+  }
+
+  /** The state of a command after `waitMs` at most. @throws ApiError `exec_not_found`. */
+  async poll(sandboxId: string, execId: string, waitMs: number): Promise<ExecPoll> {
+    const result = await this.#worker.commandResult(sandboxId, execId, waitMs);
+    if (!result.running) this.#running.ended(sandboxId, execId);
+    const output = { stdout: decode(result.stdout), stderr: decode(result.stderr) };
+    const truncated = result.truncated ? { truncated: true } : {};
+    if (result.running) return { running: true, ...output, ...truncated };
+    return { running: false, ...toResult(result), commandMs: result.durationMs };
+  }
+
+  async #start(
+    sandboxId: string,
+    request: GuestExecRequest & { id: string; waitMs: number },
+  ): Promise<WorkerExecResult> {
+    this.#running.started(sandboxId, request.id);
+    const result = await this.#send(sandboxId, request);
+    if (!result.running) this.#running.ended(sandboxId, request.id);
+    return { ...result, id: request.id };
+  }
+
+  /** Sends a command so that it runs once at most: what may have arrived is asked after, not sent again. */
+  async #send(
+    sandboxId: string,
+    request: GuestExecRequest & { id: string; waitMs: number },
+  ): Promise<WorkerExecResult> {
+    const started = performance.now();
+    for (;;) {
+      try {
+        return await this.#worker.startCommand(sandboxId, request);
+      } catch (error) {
+        if (error instanceof WorkerUnreachable && error.neverSent) {
+          if (performance.now() - started > sendAgainMs) {
+            this.#running.ended(sandboxId, request.id);
+            throw error;
+          }
+          await delay(retryMs);
+        } else if (fateUnknown(error)) return this.#askAfter(sandboxId, request, error);
+        else {
+          this.#running.ended(sandboxId, request.id);
+          throw error;
+        }
+      }
+    }
+  }
+
+  async #askAfter(
+    sandboxId: string,
+    request: GuestExecRequest & { id: string; waitMs: number },
+    error: unknown,
+  ): Promise<WorkerExecResult> {
+    try {
+      return await this.#await(sandboxId, request.id, request.waitMs);
+    } catch (failure) {
+      if (!(failure instanceof ApiError) || failure.code !== 'exec_not_found') throw failure;
+      this.#running.ended(sandboxId, request.id);
+      throw new ApiError('worker_unavailable', 'the command was not started: the worker went away', {
+        cause: error,
+      });
+    }
+  }
+
+  /** Waits for a command by its id, also while the worker is away for a while. */
+  async #await(
+    sandboxId: string,
+    execId: string,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<WorkerExecResult> {
+    const started = performance.now();
+    for (;;) {
+      try {
+        const result = await this.#worker.commandResult(sandboxId, execId, waitMs, signal);
+        if (!result.running) this.#running.ended(sandboxId, execId);
+        return { ...result, id: execId };
+      } catch (error) {
+        const away = error instanceof ApiError && error.code === 'worker_unavailable';
+        if (!away || performance.now() - started > workerAwayMs + waitMs) throw error;
+        await delay(retryMs, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  }
+}
+
+/** True when a command may have been started although the answer is an error. */
+function fateUnknown(error: unknown): boolean {
+  return (
+    error instanceof ApiError && ['worker_unavailable', 'guest_failed', 'guest_timeout'].includes(error.code)
+  );
+}
+
+function toGuestRequest(request: ExecRequest): GuestExecRequest & { id: string } {
+  return {
+    id: newExecId(),
+    argv: [request.cmd, ...(request.args ?? [])],
+    ...(request.cwd ? { cwd: request.cwd } : {}),
+    ...(request.envs ? { env: request.envs } : {}),
+    timeoutMs: 1000 * (request.timeout || limits.execTimeoutSecondsDefault),
+    bufferBytes: limits.execOutputBytes,
+  };
+}
+
+/** Bytes that are not UTF-8 become replacement characters. */
+function decode(base64: string): string {
+  return Buffer.from(base64, 'base64').toString();
+}
+
+function toResult(result: WorkerExecResult): ExecResult {
+  const stderr = decode(result.stderr);
+  return {
+    exitCode: result.timedOut ? -1 : (result.exitCode ?? -1),
+    stdout: decode(result.stdout),
+    stderr: result.timedOut ? `${stderr}\nProcess timed out` : stderr,
+    ...(result.truncated ? { truncated: true } : {}),
+  };
+}

@@ -1,0 +1,45 @@
+import { publicState, type Sandbox } from '@opencomputer/protocol';
+import type { SandboxRow } from '../store/tables.ts';
+
+/** How the wire says "never". */
+const never = '0001-01-01T00:00:00Z';
+
+export interface Installation {
+  readonly region: string;
+  readonly sandboxDomain: string;
+}
+
+/** A sandbox as clients see it. @param remainingMs Until it expires; undefined when never or not known. */
+export function presentSandbox(
+  row: SandboxRow,
+  remainingMs: number | undefined,
+  installation: Installation,
+): Sandbox {
+  const isoTime = (ms: number): string => new Date(ms).toISOString();
+  return {
+    sandboxID: row.id,
+    status: publicState(row.state),
+    ...(row.reason === null ? {} : { statusReason: row.reason }),
+    templateID: row.template,
+    template: row.template,
+    cpuCount: row.cpu_count,
+    memoryMB: row.memory_mb,
+    diskMB: row.disk_mb,
+    metadata: JSON.parse(row.metadata),
+    timeout: row.timeout_s,
+    startedAt: isoTime(row.started_at ?? row.created_at),
+    endAt: endAt(row, remainingMs),
+    ...(row.stopped_at === null ? {} : { stoppedAt: isoTime(row.stopped_at) }),
+    region: installation.region,
+    workerID: row.worker_id,
+    sandboxDomain: installation.sandboxDomain,
+    emulated: row.emulated === 1,
+  };
+}
+
+function endAt(row: SandboxRow, remainingMs: number | undefined): string {
+  if (row.stopped_at !== null) return new Date(row.stopped_at).toISOString();
+  if (row.timeout_s === 0) return never;
+  const ms = remainingMs ?? row.timeout_s * 1000;
+  return new Date(Date.now() + ms).toISOString();
+}

@@ -1,0 +1,33 @@
+import { type OperationDefinition, step } from '../operations/definition.ts';
+import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
+import type { EventTable } from '../store/tables.ts';
+import type { WorkerClient } from '../workers/client.ts';
+
+const attemptMs = 60_000;
+
+export interface StopInput {
+  readonly actor: EventTable['actor'];
+}
+
+/** Deletes the machine and the disk of a sandbox whose row is there in state `stopping`. */
+export function stopOperation(worker: WorkerClient): OperationDefinition<StopInput> {
+  return {
+    kind: 'stop',
+    deadlineMs: Infinity,
+    patienceMs: Infinity,
+    afterCrash: 'resume',
+    steps: [
+      step<StopInput, void>({
+        name: 'machine',
+        attemptMs,
+        run: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        commit: async (tx, { sandboxId, input }) => {
+          if ((await findSandbox(tx, sandboxId)) === undefined) return;
+          await changeSandbox(tx, sandboxId, { action: 'stopped', actor: input.actor });
+        },
+        undo: { impossible: 'a deleted disk does not come back; it is tried until the worker has done it' },
+      }),
+    ],
+    undone: () => Promise.resolve(),
+  };
+}

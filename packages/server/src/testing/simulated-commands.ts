@@ -1,0 +1,87 @@
+import { ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
+
+interface Running {
+  result: GuestExecResult;
+  readonly ended: Promise<void>;
+}
+
+const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64');
+
+/** Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `exit N`, `bytes HEX`, `env NAME`, `pwd`. */
+export class SimulatedCommands {
+  readonly #environment: Record<string, string>;
+  readonly #commands = new Map<string, Running>();
+  /** How many commands were really started. */
+  started = 0;
+
+  constructor(environment: Record<string, string>) {
+    this.#environment = environment;
+  }
+
+  async start(request: GuestExecRequest): Promise<GuestExecResult> {
+    const id = request.id ?? '00000000';
+    const [program = '', ...args] = request.argv;
+    this.started += 1;
+    const startedAt = new Date().toISOString();
+    const none = { signal: null, timedOut: false, truncated: false, stdout: '', stderr: '', startedAt };
+    const result: GuestExecResult = { ...none, id, running: true, exitCode: null, durationMs: 0 };
+    const command: Running = { result, ended: this.#run(program, args, request, result) };
+    this.#commands.set(id, command);
+    return this.result(id, request.waitMs ?? Infinity);
+  }
+
+  async result(id: string, waitMs: number): Promise<GuestExecResult> {
+    const command = this.#commands.get(id);
+    if (command === undefined) throw new ApiError('exec_not_found', `no command ${id}`);
+    if (command.result.running && waitMs > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const waited = new Promise<void>((resolve) => {
+        if (waitMs !== Infinity) timer = setTimeout(resolve, waitMs);
+      });
+      await Promise.race([command.ended, waited]);
+      clearTimeout(timer);
+    }
+    return command.result;
+  }
+
+  #run(program: string, args: string[], request: GuestExecRequest, result: GuestExecResult): Promise<void> {
+    const finish = (exitCode: number, stdout: string | Buffer = '', stderr = ''): Promise<void> => {
+      result.running = false;
+      result.exitCode = exitCode;
+      result.stdout = base64(stdout);
+      result.stderr = base64(stderr);
+      return Promise.resolve();
+    };
+    switch (program) {
+      case 'echo':
+        return finish(0, `${args.join(' ')}\n`);
+      case 'exit':
+        return finish(Number(args[0]), '', 'failed\n');
+      case 'bytes':
+        return finish(0, Buffer.from(args[0] ?? '', 'hex'));
+      case 'env':
+        return finish(0, { ...this.#environment, ...request.env }[args[0] ?? ''] ?? '');
+      case 'pwd':
+        return finish(0, request.cwd ?? '/home/sandbox');
+      case 'flood':
+        result.truncated = true;
+        return finish(0, 'tail');
+      case 'sleep':
+        return this.#sleep(Number(args[0]) * 1000, request.timeoutMs ?? 0, result, finish);
+      default:
+        throw new ApiError('command_not_started', `executable not found: ${program}`);
+    }
+  }
+
+  async #sleep(
+    ms: number,
+    timeoutMs: number,
+    result: GuestExecResult,
+    finish: (exitCode: number, stdout?: string) => Promise<void>,
+  ): Promise<void> {
+    const killed = timeoutMs > 0 && timeoutMs < ms;
+    await new Promise((resolve) => setTimeout(resolve, killed ? timeoutMs : ms).unref());
+    result.timedOut = killed;
+    await finish(killed ? -1 : 0, 'slept\n');
+  }
+}

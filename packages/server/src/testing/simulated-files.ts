@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { ApiError, type GuestFileEntry } from '@opencomputer/protocol';
+
+/** Files of a simulated machine, in memory. `/zero/N` is a file of N zero bytes; writes below `/null/` are dropped. */
+export class SimulatedFiles {
+  readonly content = new Map<string, Buffer>();
+  readonly directories = new Set(['/', '/home', '/home/sandbox', '/tmp']);
+
+  async serve(request: IncomingMessage, response: ServerResponse, part: string, path: string): Promise<void> {
+    if (part === 'list') return answerJson(response, { entries: this.#list(path), truncated: false });
+    if (part === 'mkdir') this.#makeDirectory(path);
+    else if (request.method === 'GET') return this.#read(response, path);
+    else if (request.method === 'PUT') await this.#write(request, path);
+    else this.#remove(path);
+    response.writeHead(204).end();
+  }
+
+  #read(response: ServerResponse, path: string): void {
+    const zeros = /^\/zero\/(\d+)$/.exec(path)?.[1];
+    if (zeros !== undefined) {
+      response.writeHead(200, { 'content-length': zeros });
+      Readable.from(zeroBytes(Number(zeros))).pipe(response);
+      return;
+    }
+    if (this.directories.has(path)) throw new ApiError('is_directory', `${path} is a directory`);
+    const bytes = this.content.get(path);
+    if (bytes === undefined) throw new ApiError('file_not_found', `${path} does not exist`);
+    response.writeHead(200, { 'content-length': bytes.length });
+    response.end(bytes);
+  }
+
+  async #write(request: IncomingMessage, path: string): Promise<void> {
+    if (this.directories.has(path)) throw new ApiError('is_directory', `${path} is a directory`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of request as AsyncIterable<Buffer>)
+      if (!path.startsWith('/null/')) chunks.push(chunk);
+    // A body that is cut off throws above.
+    this.content.set(path, Buffer.concat(chunks));
+  }
+
+  #remove(path: string): void {
+    for (const known of [...this.content.keys()])
+      if (known === path || known.startsWith(`${path}/`)) this.content.delete(known);
+    this.directories.delete(path);
+  }
+
+  #makeDirectory(path: string): void {
+    if (this.content.has(path)) throw new ApiError('not_directory', `${path} is a file`);
+    this.directories.add(path);
+  }
+
+  #list(path: string): GuestFileEntry[] {
+    if (this.content.has(path)) throw new ApiError('not_directory', `${path} is a file`);
+    if (!this.directories.has(path)) throw new ApiError('file_not_found', `${path} does not exist`);
+    const prefix = path === '/' ? '/' : `${path}/`;
+    const inside = (known: string): boolean =>
+      known !== path && known.startsWith(prefix) && !known.slice(prefix.length).includes('/');
+    const about = { uid: 1000, gid: 1000, modifiedAt: '2026-01-01T00:00:00Z' };
+    const files = [...this.content].filter(([known]) => inside(known));
+    return [
+      ...files.map(([known, bytes]): GuestFileEntry => ({
+        ...about,
+        name: known.slice(prefix.length),
+        path: known,
+        type: 'file',
+        isDir: false,
+        size: bytes.length,
+        mode: '0644',
+      })),
+      ...[...this.directories].filter(inside).map((known): GuestFileEntry => ({
+        ...about,
+        name: known.slice(prefix.length),
+        path: known,
+        type: 'directory',
+        isDir: true,
+        size: 0,
+        mode: '0755',
+      })),
+    ];
+  }
+}
+
+function* zeroBytes(count: number): Generator<Buffer> {
+  const chunk = Buffer.alloc(256 * 1024);
+  for (let left = count; left > 0; left -= chunk.length)
+    yield chunk.subarray(0, Math.min(left, chunk.length));
+}
+
+function answerJson(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}

@@ -1,0 +1,155 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { z } from 'zod';
+import {
+  ApiError,
+  type GuestExecRequest,
+  guestExecResultBytes,
+  guestExecResultSchema,
+  type GuestFileList,
+  guestFileListSchema,
+  type MachineInfo,
+  machineInfoSchema,
+  machineListSchema,
+  type MachineSpec,
+  type WorkerInfo,
+  workerInfoSchema,
+  workerPaths,
+} from '@opencomputer/protocol';
+import type { Metrics } from '../observe/metrics.ts';
+import { WorkerTransport } from './transport.ts';
+
+const mebibyte = 1024 * 1024;
+const defaultTimeoutMs = 30_000;
+/** How much longer than the wait that was asked for an answer may take. */
+const waitMarginMs = 15_000;
+
+/** The worker has checked the base64 already; checking megabytes again would hold up everybody. */
+const execResultSchema = guestExecResultSchema.extend({ stdout: z.string(), stderr: z.string() });
+export type WorkerExecResult = z.infer<typeof execResultSchema>;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number;
+}
+
+/** The API of one worker. Every answer is parsed; failures are ApiErrors, `worker_unavailable` among them. */
+export class WorkerClient {
+  readonly #transport: WorkerTransport;
+
+  constructor(socketPath: string, metrics?: Metrics) {
+    this.#transport = new WorkerTransport(socketPath, metrics);
+  }
+
+  async info(): Promise<WorkerInfo> {
+    return parse(workerInfoSchema, await this.#json('info', 'GET', workerPaths.worker));
+  }
+
+  async listMachines(): Promise<MachineInfo[]> {
+    const answer = await this.#json('listMachines', 'GET', workerPaths.machines);
+    return parse(machineListSchema, answer).machines;
+  }
+
+  /** Makes a machine, or finds it when it is there. Answers once it takes commands. */
+  async putMachine(id: string, spec: MachineSpec, options: CallOptions): Promise<MachineInfo> {
+    const path = workerPaths.machine(id);
+    return parse(machineInfoSchema, await this.#json('putMachine', 'PUT', path, spec, options));
+  }
+
+  async deleteMachine(id: string, options?: CallOptions): Promise<void> {
+    await this.#json('deleteMachine', 'DELETE', workerPaths.machine(id), undefined, options);
+  }
+
+  /** Starts a command and waits for its end, `waitMs` at most. */
+  async startCommand(id: string, request: GuestExecRequest): Promise<WorkerExecResult> {
+    const options = { timeoutMs: (request.waitMs ?? 0) + waitMarginMs };
+    const answer = await this.#json('startCommand', 'POST', workerPaths.exec(id), request, options);
+    return parse(execResultSchema, answer);
+  }
+
+  /** The state of a command, after `waitMs` at most. */
+  async commandResult(
+    id: string,
+    execId: string,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<WorkerExecResult> {
+    const path = `${workerPaths.execResult(id, execId)}?waitMs=${waitMs}`;
+    const options = { timeoutMs: waitMs + waitMarginMs, signal };
+    return parse(execResultSchema, await this.#json('commandResult', 'GET', path, undefined, options));
+  }
+
+  /** Opens a file; the caller reads or destroys the answer. */
+  readFile(id: string, path: string, signal?: AbortSignal): Promise<IncomingMessage> {
+    return this.#transport.open({
+      name: 'readFile',
+      method: 'GET',
+      path: filesPath(id, '', path),
+      timeoutMs: defaultTimeoutMs,
+      signal,
+    });
+  }
+
+  /** Writes a file from a stream. When the stream fails, the request is broken off and nothing changes. */
+  async writeFile(id: string, path: string, body: Readable, length: number | undefined): Promise<void> {
+    const response = await this.#transport.open({
+      name: 'writeFile',
+      method: 'PUT',
+      path: filesPath(id, '', path),
+      stream: { body, length },
+      timeoutMs: 4 * defaultTimeoutMs,
+    });
+    response.resume();
+  }
+
+  async deleteFile(id: string, path: string): Promise<void> {
+    const options = { timeoutMs: 4 * defaultTimeoutMs };
+    await this.#json('deleteFile', 'DELETE', filesPath(id, '', path), undefined, options);
+  }
+
+  async listFiles(id: string, path: string): Promise<GuestFileList> {
+    return parse(guestFileListSchema, await this.#json('listFiles', 'GET', filesPath(id, '/list', path)));
+  }
+
+  async makeDirectory(id: string, path: string): Promise<void> {
+    await this.#json('makeDirectory', 'POST', filesPath(id, '/mkdir', path));
+  }
+
+  /** The stream of events, one JSON object per line. */
+  events(signal: AbortSignal): Promise<IncomingMessage> {
+    return this.#transport.open({
+      name: 'events',
+      method: 'GET',
+      path: workerPaths.events,
+      timeoutMs: defaultTimeoutMs,
+      signal,
+    });
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  #json(
+    name: string,
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    json?: unknown,
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    const call = { name, method, path, json, timeoutMs: defaultTimeoutMs, ...options };
+    return this.#transport.json(call, guestExecResultBytes + mebibyte);
+  }
+}
+
+function filesPath(id: string, part: '' | '/list' | '/mkdir', path: string): string {
+  return `${workerPaths.files(id)}${part}?path=${encodeURIComponent(path)}`;
+}
+
+function parse<T>(schema: z.ZodType<T>, answer: unknown): T {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new ApiError('internal', 'the worker answered something that makes no sense', {
+    cause: parsed.error,
+  });
+}
