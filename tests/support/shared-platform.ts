@@ -1,0 +1,20 @@
+import type { TestProject } from 'vitest/node';
+import { TestPlatform } from './platform.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** The platform that conformance and e2e tests share. */
+    platform: { url: string; key: string; secondKey: string; dataDir: string };
+  }
+}
+
+/** Starts one platform for all tests of a run; tests that kill things start their own. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const platform = await TestPlatform.start();
+  const secondKey = await platform.addKey('second', 'second-owner');
+  project.provide('platform', { url: platform.url, key: platform.key, secondKey, dataDir: platform.dataDir });
+  process.env['OPENCOMPUTER_API_URL'] = platform.url;
+  process.env['OPENCOMPUTER_API_KEY'] = platform.key;
+  process.env['OPENCOMPUTER_SECOND_API_KEY'] = secondKey;
+  return () => platform.destroy();
+}
