@@ -1,0 +1,159 @@
+/** Codes that the server sends, and those that arise in the client. New servers may send others. */
+export type KnownErrorCode = ServerErrorCode | ClientErrorCode;
+
+/** Codes of the server's answers. */
+export type ServerErrorCode =
+  | 'invalid_request'
+  | 'invalid_json'
+  | 'invalid_path'
+  | 'is_directory'
+  | 'not_directory'
+  | 'not_regular_file'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'signature_invalid'
+  | 'not_found'
+  | 'sandbox_not_found'
+  | 'template_not_found'
+  | 'file_not_found'
+  | 'exec_not_found'
+  | 'method_not_allowed'
+  | 'conflict'
+  | 'sandbox_stopped'
+  | 'too_large'
+  | 'command_not_started'
+  | 'too_many_sandboxes'
+  | 'too_many_commands'
+  | 'internal'
+  | 'guest_failed'
+  | 'creation_failed'
+  | 'no_capacity'
+  | 'worker_unavailable'
+  | 'shutting_down'
+  | 'guest_timeout'
+  | 'no_space';
+
+/** Codes of failures that have no answer, or none that makes sense. */
+export type ClientErrorCode =
+  | 'invalid_option'
+  | 'connection_failed'
+  | 'connection_lost'
+  | 'request_timeout'
+  | 'exec_timeout'
+  | 'exec_failed'
+  | 'unexpected_answer';
+
+/** A code; known ones complete in editors. */
+export type ErrorCode = KnownErrorCode | (string & {});
+
+/** What an error is made of. */
+export interface ErrorFields {
+  code: ErrorCode;
+  status?: number | undefined;
+  hint?: string | undefined;
+  requestId?: string | undefined;
+  retryAfterMs?: number | undefined;
+  details?: Record<string, unknown> | undefined;
+  cause?: unknown;
+}
+
+/**
+ * What every error of this package is. Catch a subclass to act on it, or read `code`.
+ * The message says what happened and what to do.
+ *
+ * @example
+ * try {
+ *   await sandbox.files.read('/app/data.json');
+ * } catch (error) {
+ *   if (error instanceof FileNotFoundError) await sandbox.files.write('/app/data.json', '{}');
+ *   else throw error;
+ * }
+ */
+export class OpenComputerError extends Error {
+  /** Stable name of the cause. */
+  readonly code: ErrorCode;
+  /** HTTP status of the answer; undefined when there was none. */
+  readonly status: number | undefined;
+  /** What to do about it. */
+  readonly hint: string;
+  /** Names the request in the server's log. */
+  readonly requestId: string | undefined;
+  /** Milliseconds after which the server wants to be asked again. */
+  readonly retryAfterMs: number | undefined;
+  /** Whatever else the server told, such as `{ limit: 4 }`. */
+  readonly details: Record<string, unknown>;
+
+  constructor(message: string, fields: ErrorFields) {
+    const hint = fields.hint ?? '';
+    const request = fields.requestId === undefined ? '' : ` [request ${fields.requestId}]`;
+    super(
+      `${message}${hint === '' ? '' : `. ${hint}`}${request}`,
+      fields.cause === undefined ? undefined : { cause: fields.cause },
+    );
+    this.name = new.target.name;
+    this.code = fields.code;
+    this.status = fields.status;
+    this.hint = hint;
+    this.requestId = fields.requestId;
+    this.retryAfterMs = fields.retryAfterMs;
+    this.details = fields.details ?? {};
+  }
+}
+
+/** The key is missing, unknown or revoked. Set another one. */
+export class AuthenticationError extends OpenComputerError {}
+
+/** The request makes no sense to the server, or an option to this package. Correct it; trying again won't help. */
+export class InvalidRequestError extends OpenComputerError {}
+
+/** The object is in a state that does not allow this. Read its state and decide again. */
+export class ConflictError extends OpenComputerError {}
+
+/** What was named does not exist. */
+export class NotFoundError extends OpenComputerError {}
+
+/** No sandbox of yours has this id. */
+export class SandboxNotFoundError extends NotFoundError {}
+
+/** The file or directory does not exist in the sandbox. */
+export class FileNotFoundError extends NotFoundError {}
+
+/** The sandbox has ended. Create a new one. */
+export class SandboxStoppedError extends OpenComputerError {}
+
+/** You have, or send, as much as you may. Free something or send less. */
+export class LimitError extends OpenComputerError {}
+
+/** The host or a disk is full. Free something, ask for less, or try again later. */
+export class CapacityError extends LimitError {}
+
+/** Something took longer than it may. The message names the option that allows more. */
+export class TimeoutError extends OpenComputerError {}
+
+/**
+ * `exec.run` or `exec.wait` stopped waiting (`timeoutMs` or `signal`). The command itself goes on:
+ * get its result with `exec.wait(error.execId)`.
+ */
+export class ExecTimeoutError extends TimeoutError {
+  /** Id of the command; undefined when the server had not told it yet. */
+  readonly execId: string | undefined;
+
+  constructor(message: string, fields: ErrorFields & { execId: string | undefined }) {
+    super(message, fields);
+    this.execId = fields.execId;
+  }
+}
+
+/** The server could not be reached, or the connection broke. */
+export class ConnectionError extends OpenComputerError {
+  /** False when it is certain that the server has not seen the request. */
+  readonly requestSent: boolean;
+
+  constructor(message: string, fields: ErrorFields & { requestSent: boolean }) {
+    super(message, fields);
+    this.requestSent = fields.requestSent;
+  }
+}
+
+/** The platform failed. Try again later; if it stays, look for the request id in the server's log. */
+export class ServerError extends OpenComputerError {}

@@ -1,0 +1,55 @@
+/** Checked by the compiler alone: the hand-written types are what the contract's schemas say. */
+import type {
+  CreateSandbox,
+  ErrorCode,
+  ExecPoll,
+  ExecRequest,
+  ExecResult,
+  ExecStarted,
+  FileEntry,
+  ListSandboxesQuery,
+  PublicState,
+  Sandbox,
+  signedUrlSchema,
+  signUrlSchema,
+} from '@opencomputer/protocol';
+import type { ServerErrorCode } from './errors.ts';
+import type { ListOptions } from './list.ts';
+import type {
+  FileType,
+  SandboxStatus,
+  WireCreateSandbox,
+  WireExecHandle,
+  WireExecPoll,
+  WireExecRequest,
+  WireFileEntry,
+  WireSandbox,
+  WireSignedUrl,
+} from './wire.ts';
+
+type Assert<Holds extends true> = Holds;
+type Same<Left, Right> = [Left, Right] extends [Right, Left] ? true : false;
+type Extends<Part, Whole> = [Part] extends [Whole] ? true : false;
+/** What a request may leave undefined is left out of the JSON. */
+type Sent<Request> = { [Key in keyof Request]?: Exclude<Request[Key], undefined> };
+
+export type Answers = [
+  Assert<Same<SandboxStatus, PublicState>>,
+  Assert<Same<ServerErrorCode, ErrorCode>>,
+  Assert<Same<FileType, FileEntry['type']>>,
+  Assert<Extends<Sandbox, WireSandbox>>,
+  Assert<Same<WireSandbox, Pick<Sandbox, keyof WireSandbox>>>,
+  Assert<Extends<ExecResult | ExecStarted, WireExecHandle>>,
+  Assert<Extends<ExecPoll, WireExecPoll>>,
+  Assert<Same<WireFileEntry, FileEntry>>,
+  Assert<Same<WireSignedUrl, (typeof signedUrlSchema)['_output']>>,
+];
+
+export type Requests = [
+  Assert<Same<keyof WireCreateSandbox, keyof CreateSandbox>>,
+  Assert<Extends<Sent<WireCreateSandbox>, Sent<CreateSandbox>>>,
+  Assert<Same<keyof WireExecRequest, keyof ExecRequest>>,
+  Assert<Extends<Sent<WireExecRequest>, Sent<ExecRequest>>>,
+  Assert<Same<Exclude<ListOptions['status'], undefined>, Exclude<ListSandboxesQuery['status'], undefined>>>,
+  Assert<Extends<{ path: string; expiresIn?: number }, (typeof signUrlSchema)['_input']>>,
+];

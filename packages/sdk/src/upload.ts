@@ -1,0 +1,116 @@
+import { invalidOption } from './config.ts';
+
+/** What can be written to a file. Streams are sent as they come, whatever their length. */
+export type FileContent =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array | string>;
+
+/** A body ready to be sent. */
+export interface Upload {
+  /** False when the source gives its content only once. */
+  readonly replayable: boolean;
+  /** Bytes, when known beforehand. */
+  readonly size: number | undefined;
+  /** A new body; `onProgress` is called whenever a piece goes out, `onSourceError` when the source fails. */
+  open(
+    onProgress: () => void,
+    onSourceError: (error: unknown) => void,
+  ): ReadableStream<Uint8Array> | Uint8Array;
+}
+
+/** Up to here bytes go out in one piece; above in pieces, so that progress shows. */
+const onePieceBytes = 256 * 1024;
+
+/** @throws InvalidRequestError when `content` is nothing that can be sent. */
+export function toUpload(content: FileContent): Upload {
+  if (typeof content === 'string') return bytesUpload(new TextEncoder().encode(content));
+  if (content instanceof Uint8Array) return bytesUpload(content);
+  if (content instanceof ArrayBuffer) return bytesUpload(new Uint8Array(content));
+  if (content instanceof Blob) return blobUpload(content);
+  if (content instanceof ReadableStream) return streamUpload(() => readerOf(content), false, undefined);
+  if (typeof content === 'object' && content !== null && Symbol.asyncIterator in content)
+    return streamUpload(() => content[Symbol.asyncIterator](), false, undefined);
+  throw invalidOption(
+    `content cannot be sent: ${content === null ? 'null' : typeof content}`,
+    'Give a string, Uint8Array, ArrayBuffer, Blob, ReadableStream or async iterable of bytes.',
+  );
+}
+
+function bytesUpload(bytes: Uint8Array): Upload {
+  if (bytes.byteLength <= onePieceBytes)
+    return { replayable: true, size: bytes.byteLength, open: () => bytes };
+  return streamUpload(() => pieces(bytes), true, bytes.byteLength);
+}
+
+function blobUpload(blob: Blob): Upload {
+  return streamUpload(() => readerOf(blob.stream()), true, blob.size);
+}
+
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < bytes.byteLength; start += onePieceBytes)
+    yield bytes.subarray(start, start + onePieceBytes);
+}
+
+/** An iterator that, unlike the stream's own, exists in every runtime. */
+function readerOf(stream: ReadableStream<Uint8Array>): AsyncIterator<Uint8Array> {
+  const reader = stream.getReader();
+  return {
+    async next() {
+      const { done, value } = await reader.read();
+      return done ? { done: true, value: undefined } : { done: false, value };
+    },
+    async return() {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+function streamUpload(
+  start: () => AsyncIterator<Uint8Array | string>,
+  replayable: boolean,
+  size: number | undefined,
+): Upload {
+  return {
+    replayable,
+    size,
+    open(onProgress, onSourceError) {
+      const encoder = new TextEncoder();
+      let source: AsyncIterator<Uint8Array | string> | undefined;
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            try {
+              source ??= start();
+              for (;;) {
+                const { done, value } = await source.next();
+                onProgress();
+                if (done) return controller.close();
+                const chunk = typeof value === 'string' ? encoder.encode(value) : value;
+                if (!(chunk instanceof Uint8Array))
+                  throw invalidOption(
+                    `the stream of content yielded ${typeof value}`,
+                    'It must yield Uint8Array or string.',
+                  );
+                // An empty chunk would end a chunked body early.
+                if (chunk.byteLength > 0) return controller.enqueue(chunk);
+              }
+            } catch (error) {
+              onSourceError(error);
+              throw error;
+            }
+          },
+          async cancel() {
+            await source?.return?.();
+          },
+        },
+        // Nothing is taken from the source before the connection wants it.
+        { highWaterMark: 0 },
+      );
+    },
+  };
+}

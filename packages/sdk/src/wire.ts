@@ -1,0 +1,76 @@
+/** Shapes of JSON as the server sends them. Internal: may change with any version. */
+
+/** Status of a sandbox. */
+export type SandboxStatus = 'running' | 'hibernated' | 'stopped' | 'error';
+
+export interface WireSandbox {
+  sandboxID: string;
+  status: SandboxStatus;
+  statusReason?: string | undefined;
+  templateID: string;
+  cpuCount: number;
+  memoryMB: number;
+  diskMB: number;
+  metadata: Record<string, string>;
+  timeout: number;
+  startedAt: string;
+  endAt: string;
+  stoppedAt?: string | undefined;
+  region: string;
+  workerID: string;
+  sandboxDomain: string;
+  emulated: boolean;
+}
+
+export interface WireCreateSandbox {
+  templateID: string;
+  timeout: number;
+  envs?: Record<string, string> | undefined;
+  metadata?: Record<string, string> | undefined;
+  cpuCount?: number | undefined;
+  memoryMB?: number | undefined;
+  diskMB?: number | undefined;
+}
+
+export interface WireExecRequest {
+  cmd: string;
+  args: string[];
+  envs?: Record<string, string> | undefined;
+  cwd?: string | undefined;
+  timeout: number;
+}
+
+/** Answer of run-async: with `execId` while the command runs, with `exitCode` when it has ended. */
+export interface WireExecHandle {
+  execId?: string | undefined;
+  exitCode?: number | undefined;
+  stdout?: string | undefined;
+  stderr?: string | undefined;
+  truncated?: boolean | undefined;
+}
+
+export interface WireExecPoll {
+  running: boolean;
+  exitCode?: number | undefined;
+  stdout: string;
+  stderr: string;
+  truncated?: boolean | undefined;
+  error?: string | undefined;
+}
+
+export type FileType = 'file' | 'directory' | 'symlink' | 'other';
+
+export interface WireFileEntry {
+  name: string;
+  path: string;
+  isDir: boolean;
+  size?: number | undefined;
+  type: FileType;
+  mode: string;
+  modifiedAt: string;
+}
+
+export interface WireSignedUrl {
+  url: string;
+  expiresAt: string;
+}
