@@ -94,11 +94,14 @@ export class IdleClock {
       // An entry that another one has replaced.
       if (watched?.queuedAt !== due.at) continue;
       watched.queuedAt = undefined;
-      if (this.expired(id)) {
-        expired.push(id);
-        watched.queuedAt = now + againMs;
-        this.#heap.push(id, watched.queuedAt);
-      } else this.#queue(id);
+      if (this.expired(id)) expired.push(id);
+      else this.#queue(id);
+    }
+    for (const id of expired) {
+      const watched = this.#watched.get(id);
+      if (watched === undefined) continue;
+      watched.queuedAt = now + againMs;
+      this.#heap.push(id, watched.queuedAt);
     }
     return expired;
   }

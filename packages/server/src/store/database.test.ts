@@ -1,0 +1,83 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, test } from 'vitest';
+import { temporaryDirectory } from '../testing/harness.ts';
+import { openStore, readMigrations } from './database.ts';
+import { lockDirectory } from './lock.ts';
+import { settingOrNew } from './settings.ts';
+
+describe('database', () => {
+  test('is created, kept and opened again', async () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'a.db');
+    const first = openStore(path);
+    expect(await settingOrNew(first, 'name', () => 'one')).toBe('one');
+    await first.destroy();
+    const second = openStore(path);
+    expect(await settingOrNew(second, 'name', () => 'two')).toBe('one');
+    await second.destroy();
+  });
+
+  test('writes durably, with foreign keys', () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'a.db');
+    openStore(path);
+    const raw = new DatabaseSync(path);
+    expect(raw.prepare('pragma journal_mode').get()?.['journal_mode']).toBe('wal');
+    raw.close();
+  });
+
+  test('a newer one is refused and left alone', () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'a.db');
+    const raw = new DatabaseSync(path);
+    raw.exec('pragma user_version = 999');
+    expect(() => openStore(path)).toThrow(/schema version 999.*newer release/);
+    expect(raw.prepare('select count(*) as n from sqlite_master').get()?.['n']).toBe(0);
+    raw.close();
+  });
+
+  test('a file that is no database is refused', () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'a.db');
+    writeFileSync(path, 'x'.repeat(5000));
+    expect(() => openStore(path)).toThrow(/cannot open the database/);
+  });
+
+  test('migrations with a gap are refused', () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, '0001-a.sql'), 'select 1;');
+    writeFileSync(join(directory.path, '0003-b.sql'), 'select 1;');
+    expect(() => readMigrations(directory.path)).toThrow(/0003-b.sql: expected number 2/);
+  });
+
+  test('a transaction that fails leaves nothing', async () => {
+    const store = openStore(':memory:');
+    const failing = store.transaction().execute(async (tx) => {
+      await settingOrNew(tx, 'name', () => 'one');
+      throw new Error('broken');
+    });
+    await expect(failing).rejects.toThrow('broken');
+    expect(await settingOrNew(store, 'name', () => 'two')).toBe('two');
+    await store.destroy();
+  });
+});
+
+describe('lock of the data directory', () => {
+  test('is held once and free after release', () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'server.lock');
+    const lock = lockDirectory(path, directory.path);
+    expect(() => lockDirectory(path, directory.path)).toThrow(/another server uses the data directory/);
+    lock.release();
+    lockDirectory(path, directory.path).release();
+  });
+
+  test('says when the file cannot be used', () => {
+    using directory = temporaryDirectory();
+    const path = join(directory.path, 'server.lock');
+    writeFileSync(path, 'x'.repeat(5000));
+    expect(() => lockDirectory(path, directory.path)).toThrow(/cannot (lock|open)|not a database/);
+  });
+});

@@ -1,0 +1,127 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { ExecTiming } from '../api/context.ts';
+import { loadConfig } from '../config.ts';
+import type { Log } from '../observe/log.ts';
+import { type RunningServer, startServer } from '../server.ts';
+import { SimulatedWorker } from './simulated-worker.ts';
+
+/** A log that says nothing. */
+export const quietLog: Log = pino({ level: 'silent' });
+
+/** A directory that is removed when it goes out of scope. */
+export function temporaryDirectory(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), 'oc-server-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Waits until a condition holds. @throws Error when it does not within the time. */
+export async function eventually(what: string, holds: () => unknown, withinMs = 5000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // oxlint-disable-next-line typescript/no-explicit-any -- Tests look into answers of every form.
+  readonly json: any;
+}
+
+/** A server over a simulated worker, on a free port and a directory of its own. */
+export class TestServer implements AsyncDisposable {
+  readonly worker: SimulatedWorker;
+  readonly directory: string;
+  readonly key = `osb_${'0'.repeat(64)}`;
+  readonly #temporary = temporaryDirectory();
+  readonly #environment: Record<string, string>;
+  readonly #timing: ExecTiming | undefined;
+  #server: RunningServer | undefined;
+
+  private constructor(environment: Record<string, string>, timing?: ExecTiming) {
+    this.directory = this.#temporary.path;
+    const socket = join(this.directory, 'worker.sock');
+    this.worker = new SimulatedWorker(socket);
+    this.#timing = timing;
+    this.#environment = {
+      OPENCOMPUTER_DATA_DIR: this.directory,
+      OPENCOMPUTER_LISTEN: '127.0.0.1:0',
+      OPENCOMPUTER_WORKER_SOCKET: socket,
+      OPENCOMPUTER_API_KEY: this.key,
+      OPENCOMPUTER_LOG_LEVEL: 'silent',
+      ...environment,
+    };
+  }
+
+  static async start(environment: Record<string, string> = {}, timing?: ExecTiming): Promise<TestServer> {
+    const test = new TestServer(environment, timing);
+    await test.worker.listen();
+    await test.startServer();
+    return test;
+  }
+
+  get url(): string {
+    return this.server.url;
+  }
+
+  get server(): RunningServer {
+    if (this.#server === undefined) throw new Error('the server is stopped');
+    return this.#server;
+  }
+
+  get environment(): Record<string, string> {
+    return this.#environment;
+  }
+
+  /** Starts the server and waits until it knows the worker, if there is one. */
+  async startServer(awaitWorker = true): Promise<void> {
+    const timing = this.#timing === undefined ? {} : { timing: this.#timing };
+    this.#server = await startServer(loadConfig(this.#environment), { log: quietLog, ...timing });
+    if (awaitWorker)
+      await eventually('ready', async () => (await this.call('GET', '/readyz')).status === 200);
+  }
+
+  async stopServer(): Promise<void> {
+    await this.#server?.close();
+    this.#server = undefined;
+  }
+
+  /** Makes a request with the key; `body` is sent as JSON, or as it is when it is a string or bytes. */
+  async call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const raw = typeof body === 'string' || body instanceof Uint8Array;
+    const init = body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) };
+    const response = await fetch(this.url + path, {
+      method,
+      headers: { 'x-api-key': this.key, 'content-type': 'application/json', ...headers },
+      ...init,
+    });
+    const text = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+    const { status } = response;
+    return { status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+  }
+
+  /** Creates a sandbox and returns its id. */
+  async create(body: object = {}): Promise<string> {
+    const answer = await this.call('POST', '/api/sandboxes', body);
+    if (answer.status !== 201) throw new Error(`create answered ${answer.status} ${answer.text}`);
+    return answer.json.sandboxID;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopServer();
+    await this.worker.kill();
+    this.#temporary[Symbol.dispose]();
+  }
+}
