@@ -75,6 +75,7 @@ describe('write', () => {
       resume = () => {
         message.on('data', (chunk: Buffer) => (received += chunk.length));
         message.on('end', () => response.writeHead(204).end());
+        message.resume();
       };
     });
     let taken = 0;
@@ -201,7 +202,7 @@ describe('read', () => {
     expect(await settled(() => sent)).toBeLessThan(24);
     let size = 0;
     for await (const chunk of stream) size += chunk.byteLength;
-    expect(size).toBe(201 * MiB - MiB);
+    expect(size).toBe(200 * MiB);
   });
 
   test('a stream that gets nothing more fails by the limit; one that is cancelled ends the transfer', async () => {

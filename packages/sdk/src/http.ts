@@ -93,12 +93,13 @@ export class HttpClient {
       return sourceFailure === undefined ? errorFromFailure(url, failure) : sourceFailure.error;
     };
     try {
-      const body = request.upload?.open(
-        () => deadline.restart(),
-        (error) => {
-          sourceFailure = { error };
+      const body = request.upload?.open({
+        signal: deadline.signal,
+        onProgress: () => deadline.restart(),
+        onSourceError: (error) => {
+          sourceFailure ??= { error };
         },
-      );
+      });
       const response = await fetch(url, this.#init(request, deadline, body));
       if (!response.ok) throw await failedAnswer(url, response);
       return await consume({ response, deadline, explain });

@@ -15,11 +15,18 @@ export interface Upload {
   readonly replayable: boolean;
   /** Bytes, when known beforehand. */
   readonly size: number | undefined;
-  /** A new body; `onProgress` is called whenever a piece goes out, `onSourceError` when the source fails. */
-  open(
-    onProgress: () => void,
-    onSourceError: (error: unknown) => void,
-  ): ReadableStream<Uint8Array> | Uint8Array;
+  /** A new body. */
+  open(watch: UploadWatch): ReadableStream<Uint8Array> | Uint8Array;
+}
+
+/** What goes on between a body and the request that sends it. */
+export interface UploadWatch {
+  /** Stops the body and closes its source. */
+  readonly signal: AbortSignal;
+  /** Called whenever a piece goes out. */
+  readonly onProgress: () => void;
+  /** Called when the source fails. */
+  readonly onSourceError: (error: unknown) => void;
 }
 
 /** Up to here bytes go out in one piece; above in pieces, so that progress shows. */
@@ -78,27 +85,27 @@ function streamUpload(
   return {
     replayable,
     size,
-    open(onProgress, onSourceError) {
-      const encoder = new TextEncoder();
+    open({ signal, onProgress, onSourceError }) {
       let source: AsyncIterator<Uint8Array | string> | undefined;
       return new ReadableStream<Uint8Array>(
         {
+          start(controller) {
+            // fetch goes on to drain a body after its request was aborted, so the body must end by itself.
+            const stop = (): void => {
+              controller.error(signal.reason);
+              // The request has failed already; what the source says about being closed changes nothing.
+              source?.return?.().catch(() => undefined);
+            };
+            signal.addEventListener('abort', stop, { once: true });
+          },
           async pull(controller) {
             try {
               source ??= start();
-              for (;;) {
-                const { done, value } = await source.next();
-                onProgress();
-                if (done) return controller.close();
-                const chunk = typeof value === 'string' ? encoder.encode(value) : value;
-                if (!(chunk instanceof Uint8Array))
-                  throw invalidOption(
-                    `the stream of content yielded ${typeof value}`,
-                    'It must yield Uint8Array or string.',
-                  );
-                // An empty chunk would end a chunked body early.
-                if (chunk.byteLength > 0) return controller.enqueue(chunk);
-              }
+              const chunk = await nextChunk(source);
+              onProgress();
+              if (signal.aborted) return;
+              if (chunk === undefined) controller.close();
+              else controller.enqueue(chunk);
             } catch (error) {
               onSourceError(error);
               throw error;
@@ -113,4 +120,19 @@ function streamUpload(
       );
     },
   };
+}
+
+/** Skips empty chunks: in a chunked body they would mean its end. */
+async function nextChunk(source: AsyncIterator<Uint8Array | string>): Promise<Uint8Array | undefined> {
+  for (;;) {
+    const { done, value } = await source.next();
+    if (done) return undefined;
+    const chunk = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+    if (!(chunk instanceof Uint8Array))
+      throw invalidOption(
+        `the stream of content yielded ${typeof value}`,
+        'It must yield Uint8Array or string.',
+      );
+    if (chunk.byteLength > 0) return chunk;
+  }
 }
