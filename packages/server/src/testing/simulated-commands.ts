@@ -14,6 +14,16 @@ export class SimulatedCommands {
   /** How many commands were really started. */
   started = 0;
 
+  /** How many run. */
+  get running(): number {
+    return [...this.#commands.values()].filter((command) => command.result.running).length;
+  }
+
+  /** Forgets every command, as an agent that was restarted does. */
+  forgetAll(): void {
+    this.#commands.clear();
+  }
+
   constructor(environment: Record<string, string>) {
     this.#environment = environment;
   }

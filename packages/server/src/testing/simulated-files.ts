@@ -5,6 +5,8 @@ import { ApiError, type GuestFileEntry } from '@opencomputer/protocol';
 /** Files of a simulated machine, in memory. `/zero/N` is a file of N zero bytes; writes below `/null/` are dropped. */
 export class SimulatedFiles {
   readonly content = new Map<string, Buffer>();
+  /** How many uploads were cut off. */
+  cutOff = 0;
   readonly directories = new Set(['/', '/home', '/home/sandbox', '/tmp']);
 
   async serve(request: IncomingMessage, response: ServerResponse, part: string, path: string): Promise<void> {
@@ -33,9 +35,13 @@ export class SimulatedFiles {
   async #write(request: IncomingMessage, path: string): Promise<void> {
     if (this.directories.has(path)) throw new ApiError('is_directory', `${path} is a directory`);
     const chunks: Buffer[] = [];
-    for await (const chunk of request as AsyncIterable<Buffer>)
-      if (!path.startsWith('/null/')) chunks.push(chunk);
-    // A body that is cut off throws above.
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>)
+        if (!path.startsWith('/null/')) chunks.push(chunk);
+    } catch (error) {
+      this.cutOff += 1;
+      throw error;
+    }
     this.content.set(path, Buffer.concat(chunks));
   }
 

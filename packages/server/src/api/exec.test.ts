@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ApiError } from '@opencomputer/protocol';
+import { eventually, TestServer } from '../testing/harness.ts';
+
+let server: TestServer;
+let id: string;
+beforeAll(async () => {
+  server = await TestServer.start({}, { padMs: 100, asyncMs: 100, pollMs: 50 });
+  id = await server.create({ envs: { A: '1', B: '1' } });
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const run = (cmd: string, args: string[] = [], more: object = {}) =>
+  server.call('POST', `/api/sandboxes/${id}/exec/run`, { cmd, args, ...more });
+const runAsync = (cmd: string, args: string[] = []) =>
+  server.call('POST', `/api/sandboxes/${id}/exec/run-async`, { cmd, args });
+const result = (execId: string) => server.call('GET', `/api/sandboxes/${id}/exec/${execId}/result`);
+
+describe('run', () => {
+  test('answers the result with its proper status', async () => {
+    const { status, json } = await run('echo', ['hi', '$A']);
+    expect([status, json]).toEqual([200, { exitCode: 0, stdout: 'hi $A\n', stderr: '' }]);
+    expect((await run('exit', ['3'])).json).toEqual({ exitCode: 3, stdout: '', stderr: 'failed\n' });
+  });
+
+  test('passes directory and environment on', async () => {
+    expect((await run('env', ['B'], { envs: { B: '2' } })).json.stdout).toBe('2');
+    expect((await run('pwd', [], { cwd: '/tmp' })).json.stdout).toBe('/tmp');
+    expect((await run('pwd', [], { cwd: null, envs: null, args: null, timeout: null })).status).toBe(200);
+  });
+
+  test('replaces what is not UTF-8 and marks what was dropped', async () => {
+    expect((await run('bytes', ['61ff62'])).json.stdout).toBe('a\ufffdb');
+    expect((await run('flood')).json).toMatchObject({ truncated: true, stdout: 'tail' });
+  });
+
+  test('tells a timeout', async () => {
+    const { json } = await run('sleep', ['5'], { timeout: 1 });
+    expect(json).toEqual({ exitCode: -1, stdout: 'slept\n', stderr: '\nProcess timed out' });
+  });
+
+  test('pads while it takes long, and the JSON follows', async () => {
+    const { text, status } = await run('sleep', ['0.35']);
+    expect(status).toBe(200);
+    expect(text).toMatch(/^ {3}/);
+    expect(JSON.parse(text)).toMatchObject({ exitCode: 0, stdout: 'slept\n' });
+  });
+
+  test('a late failure is an error in a 200', async () => {
+    const running = run('sleep', ['0.3']);
+    await eventually('started', () => server.worker.machine(id).commands.started > 0);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    server.worker.failMachine(id, 'its process was killed');
+    await eventually(
+      'in error',
+      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'error',
+    );
+    expect((await running).status).toBe(200);
+    const { status, json } = await run('echo');
+    expect([status, json.code]).toEqual([410, 'sandbox_stopped']);
+    expect(json.error).toContain('its process was killed');
+    id = await server.create({ envs: { A: '1', B: '1' } });
+  });
+
+  test('a failure after the header is the body', async () => {
+    server.worker.fail('POST exec', 'dieAfter');
+    server.worker.fail('GET exec', 'hang', 0);
+    const slow = server.call('POST', `/api/sandboxes/${id}/exec/run`, { cmd: 'sleep', args: ['0.25'] });
+    await eventually('started', () => server.worker.calls.at(-1) === 'POST exec');
+    server.worker.machines.get(id)?.commands.forgetAll();
+    const { status, text } = await slow;
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toMatchObject({ code: 'worker_unavailable', error: expect.any(String) });
+  });
+});
+
+describe('a worker that fails', () => {
+  test.each(['dieAfter', 'dieMidAnswer'] as const)(
+    '%s: the command ran once and its result is told',
+    async (fault) => {
+      const { commands } = server.worker.machine(id);
+      const before = commands.started;
+      server.worker.fail('POST exec', fault);
+      const { status, json } = await run('echo', ['once']);
+      expect([status, json.stdout]).toEqual([200, 'once\n']);
+      expect(commands.started).toBe(before + 1);
+    },
+  );
+
+  test('that breaks before the start: a 503, and the command did not run', async () => {
+    const { commands } = server.worker.machine(id);
+    const before = commands.started;
+    server.worker.fail('POST exec', 'refuse');
+    const { status, json } = await run('echo');
+    expect([status, json.code]).toEqual([503, 'worker_unavailable']);
+    expect(commands.started).toBe(before);
+  });
+
+  test('that restarts in the middle of a command does not end it', async () => {
+    const running = run('sleep', ['1']);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await server.worker.kill();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await server.worker.listen();
+    const { status, text } = await running;
+    expect([status, JSON.parse(text)]).toEqual([200, { exitCode: 0, stdout: 'slept\n', stderr: '' }]);
+  });
+
+  test('that is away for a moment before the start is waited for', async () => {
+    await server.worker.kill();
+    const running = run('echo', ['late']);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await server.worker.listen();
+    expect(JSON.parse((await running).text)).toMatchObject({ stdout: 'late\n' });
+  });
+
+  test.each([
+    ['too_many_commands', 429],
+    ['command_not_started', 422],
+  ] as const)('that answers %s is quoted', async (code, status) => {
+    server.worker.fail('POST exec', new ApiError(code, 'as it is'));
+    const answer = await run('echo');
+    expect([answer.status, answer.json.code, answer.json.error]).toEqual([status, code, 'as it is']);
+  });
+});
+
+describe('run-async', () => {
+  test('answers the result when it is quick', async () => {
+    const { status, json } = await runAsync('echo', ['hi']);
+    expect([status, json]).toEqual([200, { exitCode: 0, stdout: 'hi\n', stderr: '' }]);
+  });
+
+  test('answers an id otherwise, which tells the result', async () => {
+    const { status, json } = await runAsync('sleep', ['0.4']);
+    expect(status).toBe(202);
+    expect(json).toEqual({
+      execId: expect.stringMatching(/^[0-9a-f]{8}$/),
+      running: true,
+      startedAt: expect.any(String),
+    });
+    expect((await result(json.execId)).json).toEqual({ running: true, stdout: '', stderr: '' });
+    await eventually('ended', async () => (await result(json.execId)).json.running === false);
+    expect((await result(json.execId)).json).toMatchObject({
+      running: false,
+      exitCode: 0,
+      stdout: 'slept\n',
+    });
+  });
+
+  test('an unknown id is a 404', async () => {
+    const { status, json } = await result('ffffffff');
+    expect([status, json.code]).toEqual([404, 'exec_not_found']);
+  });
+});
+
+test('a client that goes away ends the waiting, not the command', async () => {
+  const client = new AbortController();
+  const running = fetch(`${server.url}/api/sandboxes/${id}/exec/run`, {
+    method: 'POST',
+    headers: { 'x-api-key': server.key },
+    body: JSON.stringify({ cmd: 'sleep', args: ['0.5'] }),
+    signal: client.signal,
+  });
+  const { commands } = server.worker.machine(id);
+  const before = commands.started;
+  await eventually('started', () => commands.started > before);
+  client.abort();
+  await expect(running).rejects.toThrow();
+  await eventually('ended', () => commands.running === 0);
+});
+
+test('a machine that the worker does not know puts the sandbox in error', async () => {
+  const lost = await server.create();
+  server.worker.machines.delete(lost);
+  const answer = await server.call('POST', `/api/sandboxes/${lost}/exec/run`, { cmd: 'echo' });
+  expect([answer.status, answer.json.code]).toEqual([410, 'sandbox_stopped']);
+  expect((await server.call('GET', `/api/sandboxes/${lost}`)).json.status).toBe('error');
+});
