@@ -36,6 +36,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
   #nextId = 1;
   #closed = false;
   #greeted: () => void = () => undefined;
+  #notGreeted: (error: Error) => void = () => undefined;
 
   private constructor(socket: Socket) {
     super();
@@ -57,7 +58,12 @@ export class Qmp extends EventEmitter<QmpEvents> {
       const socket = await dial(path);
       if (socket !== undefined) {
         const qmp = new Qmp(socket);
-        await qmp.#negotiate(Math.max(1, end - Date.now()));
+        try {
+          await qmp.#negotiate(Math.max(1, end - Date.now()));
+        } catch (error) {
+          qmp.close();
+          throw error;
+        }
         return qmp;
       }
       if (!alive()) throw new QmpError('QEMU ended before its monitor answered');
@@ -68,13 +74,17 @@ export class Qmp extends EventEmitter<QmpEvents> {
 
   async #negotiate(deadlineMs: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.close();
-        reject(new QmpError('the monitor of QEMU sent no greeting'));
-      }, deadlineMs);
+      const timer = setTimeout(
+        () => reject(new QmpError('the monitor of QEMU sent no greeting')),
+        deadlineMs,
+      );
       this.#greeted = () => {
         clearTimeout(timer);
         resolve();
+      };
+      this.#notGreeted = (error) => {
+        clearTimeout(timer);
+        reject(error);
       };
     });
     await this.run('qmp_capabilities', {}, deadlineMs);
@@ -121,7 +131,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
       this.#socket.destroy();
       return;
     }
-    for (let end = this.#buffer.indexOf('\n'); end >= 0; end = this.#buffer.indexOf('\n')) {
+    for (let end; !this.#socket.destroyed && (end = this.#buffer.indexOf('\n')) >= 0;) {
       const line = this.#buffer.slice(0, end);
       this.#buffer = this.#buffer.slice(end + 1);
       this.#take(line);
@@ -153,6 +163,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
 
   #end(): void {
     this.#closed = true;
+    this.#notGreeted(new QmpError('the monitor of QEMU closed before its greeting'));
     for (const pending of this.#pending.values()) pending.reject(new Error('the monitor of QEMU closed'));
     this.#pending.clear();
     this.emit('close');
