@@ -18,13 +18,20 @@ interface Mapping {
   end: number;
 }
 
-/** Where a process has mapped the RAM file with this inode. */
-export function findMapping(maps: string, inode: number): Mapping | undefined {
+/**
+ * Where a process has mapped all of the RAM file. The kernel lists a mapping in pieces where flags differ, and files
+ * of other file systems may have the same inode number: only pieces that make up the whole file count.
+ */
+export function findMapping(maps: string, file: { inode: number; size: number }): Mapping | undefined {
+  let found: Mapping | undefined;
   for (const line of maps.split('\n')) {
-    const fields = line.split(/\s+/);
-    if (Number(fields[4]) !== inode) continue;
-    const [start, end] = (fields[0] ?? '').split('-').map((hex) => Number.parseInt(hex, 16));
-    if (start !== undefined && end !== undefined) return { start, end };
+    const [range = '', , offset = '', , inode] = line.split(/\s+/);
+    if (Number(inode) !== file.inode) continue;
+    const [start = 0, end = 0] = range.split('-').map((hex) => Number.parseInt(hex, 16));
+    const position = Number.parseInt(offset, 16);
+    if (found !== undefined && start === found.end && position === start - found.start) found.end = end;
+    else found = position === 0 ? { start, end } : undefined;
+    if (found !== undefined && found.end - found.start === file.size) return found;
   }
   return undefined;
 }
@@ -68,10 +75,9 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
  */
 export async function saveRam(pid: number, image: string, target: string): Promise<number> {
   const source = await open(image, 'r');
-  const inode = (await source.stat()).ino;
-  await source.close();
-  const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), inode);
-  if (mapping === undefined) throw new Error(`process ${pid} does not map ${image}`);
+  const { ino: inode, size } = await source.stat().finally(() => source.close());
+  const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), { inode, size });
+  if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
   const pagemapFile = await open(`/proc/${pid}/pagemap`, 'r');
   const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
   try {
