@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { dirtyRuns, findMapping, saveRam } from './ram.ts';

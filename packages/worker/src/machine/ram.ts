@@ -75,7 +75,8 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
  */
 export async function saveRam(pid: number, image: string, target: string): Promise<number> {
   const source = await open(image, 'r');
-  const { ino: inode, size } = await source.stat().finally(() => source.close());
+  const { ino: inode, size } = await source.stat();
+  await source.close();
   const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), { inode, size });
   if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
   const pagemapFile = await open(`/proc/${pid}/pagemap`, 'r');
