@@ -1,0 +1,205 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { limits } from '../packages/protocol/src/index.ts';
+import { OverlayStock } from '../packages/worker/src/disk/overlay.ts';
+import { GuestChannel } from '../packages/worker/src/guest/index.ts';
+import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
+import { findQemu } from '../packages/worker/src/host/qemu.ts';
+import { machineArgv, machineFiles } from '../packages/worker/src/machine/argv.ts';
+import {
+  layersOf,
+  linkSnapshot,
+  makeDisk,
+  makeRunDirectory,
+} from '../packages/worker/src/machine/directory.ts';
+import { type Launched, launch, resume } from '../packages/worker/src/machine/launch.ts';
+import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
+import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';
+import { endProcess } from '../packages/worker/src/machine/process.ts';
+import { openNetwork } from '../packages/worker/src/network/index.ts';
+import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
+import { type Template, TemplateStore } from '../packages/worker/src/templates/store.ts';
+import type { Images } from '../images/build.ts';
+import { instanceTagOf, type Workspace } from './workspace.ts';
+
+const handshakeMs = 120_000;
+const probeMs = 10_000;
+
+/** The shape that a sandbox has when none is asked for. */
+export const defaultShape = {
+  cpuCount: limits.cpuCountDefault,
+  memoryMB: limits.memoryMBDefault,
+  diskMB: limits.diskMBDefault,
+};
+
+/** A machine without a platform around it: QEMU and its agent. */
+export interface BareMachine {
+  channel: GuestChannel;
+  pid: number;
+  /** Of the agent port. */
+  socketPath: string;
+  launched: Launched;
+  /** Milliseconds of each part of its start. */
+  phases: Record<string, number>;
+  end(): Promise<void>;
+}
+
+/** Drives QEMU directly, with the worker's command lines and the worker's templates, and nothing else of it. */
+export class BareHost {
+  readonly #platform: Platform;
+  readonly #template: Template;
+  readonly #directory: string;
+  /** Networks without a machine; they are made before the clock runs. */
+  readonly #slots: NetworkSlot[] = [];
+  #count = 0;
+
+  private constructor(platform: Platform, template: Template, directory: string) {
+    this.#platform = platform;
+    this.#template = template;
+    this.#directory = directory;
+  }
+
+  /** Opens it. The template of the default shape is taken as it is, so it should be there already. */
+  static async open(workspace: Workspace, cacheDirectory: string, images: Images): Promise<BareHost> {
+    const { bareDirectory: directory, log } = workspace;
+    const instanceTag = instanceTagOf(directory);
+    const qemu = await findQemu();
+    const acceleration = await probeAcceleration({
+      setting: 'auto',
+      qemu: qemu.path,
+      kernel: images.kernel,
+      cacheFile: join(cacheDirectory, 'acceleration.json'),
+      deadlineMs: probeMs,
+      log,
+    });
+    const stateDir = join(directory, 'network');
+    await mkdir(stateDir);
+    const platform: Platform = {
+      instanceTag,
+      qemu,
+      acceleration,
+      hostCpu: /^model name\s*:\s*(.+)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown',
+      images: {
+        kernel: images.kernel,
+        initramfs: images.initramfs,
+        rootfs: images.rootfs,
+        bootKey: basename(images.dir),
+        rootfsKey: basename(dirname(images.rootfs)),
+      },
+      overlays: new OverlayStock(join(cacheDirectory, 'overlays'), qemu.imagePath),
+      network: await openNetwork({ instanceTag, stateDir, warm: 0, log }),
+      trash: join(directory, 'trash'),
+      log,
+    };
+    const template = await new TemplateStore(join(cacheDirectory, 'templates'), platform).get(
+      'base',
+      defaultShape,
+    );
+    return new BareHost(platform, template, directory);
+  }
+
+  get qemuVersion(): string {
+    return this.#platform.qemu.version.text;
+  }
+
+  get accelerator(): string {
+    const { accelerator, reason } = this.#platform.acceleration;
+    return `${accelerator} (${reason})`;
+  }
+
+  /** Makes networks for this many machines at once. */
+  async prepare(machines: number): Promise<void> {
+    while (this.#slots.length < machines) this.#slots.push(await this.#platform.network.claim());
+  }
+
+  /** Starts a machine: from its files to the agent's answer. `prepare` makes its network beforehand. */
+  async start(): Promise<BareMachine> {
+    await this.prepare(1);
+    const slot = this.#slots.pop();
+    if (slot === undefined) throw new Error('another start took the network');
+    const phases: Record<string, number> = {};
+    let last = performance.now();
+    const lap = (name: string): void => {
+      const now = performance.now();
+      phases[name] = now - last;
+      last = now;
+    };
+    const name = `m-${this.#count++}`;
+    const directory = join(this.#directory, name);
+    const run = await this.#layOut(directory);
+    lap('prepare');
+    const launched = await launch(this.#command(name, slot, directory, run));
+    lap('launch');
+    const socketPath = join(run, machineFiles.agent);
+    const channel = new GuestChannel({ socketPath, identity: () => identity });
+    const identity = newIdentity(name);
+    const end = async (): Promise<void> => {
+      channel.close();
+      launched.qmp.close();
+      await endProcess(launched.process.identity);
+      await rm(directory, { recursive: true });
+      this.#slots.push(slot);
+    };
+    try {
+      const handshake = channel.session(handshakeMs, handshakeMs);
+      handshake.catch(() => undefined);
+      await resume(launched.qmp);
+      lap('resume');
+      await handshake;
+      lap('handshake');
+    } catch (error) {
+      await end();
+      throw error;
+    }
+    return { channel, pid: launched.process.identity.pid, socketPath, launched, phases, end };
+  }
+
+  async #layOut(directory: string): Promise<string> {
+    await mkdir(directory, { mode: 0o700 });
+    const run = await makeRunDirectory(directory, undefined);
+    await Promise.all([
+      linkSnapshot(run, this.#template.directory, this.#template.manifest),
+      makeDisk(run, this.#platform.overlays, defaultShape.diskMB, undefined),
+    ]);
+    return run;
+  }
+
+  #command(name: string, slot: NetworkSlot, directory: string, run: string): Parameters<typeof launch>[0] {
+    const { qemu } = this.#platform;
+    const argv = machineArgv(
+      machineSetup(
+        this.#platform,
+        { name, shape: defaultShape, layers: layersOf(this.#template.manifest.layers), slot },
+        { ram: 'private', start: { kind: 'restore' } },
+      ),
+    );
+    // No other user, no dropped capabilities: only into the namespace, where the card's other end is.
+    const command =
+      slot.mode === 'namespace'
+        ? { qemu: 'nsenter', argv: [`--net=${slot.namespacePath}`, '--', qemu.path, ...argv] }
+        : { qemu: qemu.path, argv };
+    return {
+      ...command,
+      directory: run,
+      logFile: join(directory, 'qemu.log'),
+      stateFile: join(this.#template.directory, snapshotFiles.devices),
+    };
+  }
+
+  /** Removes the networks. The machines must have ended. */
+  async close(): Promise<void> {
+    await this.#platform.network.close({ keep: false });
+  }
+}
+
+/** What the agent is told at its first handshake, as it is told by the worker. */
+function newIdentity(hostname: string) {
+  return {
+    clockUnixNs: (BigInt(Date.now()) * 1_000_000n).toString(),
+    entropy: randomBytes(64).toString('base64'),
+    hostname,
+    machineId: randomBytes(16).toString('hex'),
+    env: {},
+  };
+}
