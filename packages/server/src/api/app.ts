@@ -51,8 +51,11 @@ export function createApp(services: Services): Hono<ApiEnv> {
       return handle(c, services);
     });
   }
-  const document = openApiText(services.version);
-  app.get('/openapi.json', (c) => c.body(document, 200, { 'content-type': 'application/json' }));
+  let document: string | undefined;
+  app.get('/openapi.json', (c) => {
+    document ??= openApiText(services.version);
+    return c.body(document, 200, { 'content-type': 'application/json' });
+  });
   app.get('/docs', (c) => c.body(docsPage.html, 200, docsPage.headers));
   for (const [path, allowed] of methods)
     app.all(path, (c) => {

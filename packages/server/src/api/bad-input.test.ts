@@ -110,7 +110,7 @@ describe('bodies', () => {
       headers: { 'x-api-key': server.key },
       body: new Blob([large]).stream(),
       duplex: 'half',
-    } as RequestInit);
+    });
     expect(chunked.status).toBe(413);
   });
 

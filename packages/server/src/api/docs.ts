@@ -21,7 +21,7 @@ export const docsPage = {
   },
 };
 
-/** The OpenAPI document as text, made once. */
+/** The OpenAPI document as text. */
 export function openApiText(version: string): string {
   return JSON.stringify(openApiDocument(version), undefined, 2);
 }

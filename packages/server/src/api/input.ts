@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { ApiError, describeIssues, isSandboxId, limits } from '@opencomputer/protocol';
 import { requestBody } from '../http.ts';
@@ -41,26 +42,37 @@ function tooLarge(): ApiError {
 
 async function readText(c: ApiContext): Promise<string> {
   if (Number(c.req.header('content-length') ?? 0) > limits.jsonBodyBytes) throw tooLarge();
-  const body = requestBody(c);
-  const timer = setTimeout(() => {
-    body.destroy(new ApiError('invalid_json', `the body did not arrive within ${jsonBodyMs / 1000} s`));
-  }, jsonBodyMs);
+  const bytes = await collect(requestBody(c));
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new ApiError('invalid_json', 'the body is not UTF-8', { cause: error });
+  }
+}
+
+/** Reads a body within the bounds of size and time; the rest of one that is refused is left unread. */
+function collect(body: Readable): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > limits.jsonBodyBytes) throw tooLarge();
-      chunks.push(chunk);
-    }
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    const message = error instanceof TypeError ? 'the body is not UTF-8' : 'the body was cut off';
-    throw new ApiError('invalid_json', message, { cause: error });
-  } finally {
+  const cutOff = (cause?: unknown): void =>
+    reject(new ApiError('invalid_json', 'the body was cut off', { cause }));
+  const timer = setTimeout(() => {
+    reject(new ApiError('invalid_json', `the body did not arrive within ${jsonBodyMs / 1000} s`));
+  }, jsonBodyMs);
+  const take = (chunk: Buffer): void => {
+    size += chunk.length;
+    if (size > limits.jsonBodyBytes) reject(tooLarge());
+    else chunks.push(chunk);
+  };
+  body.on('data', take);
+  body.once('end', () => resolve(Buffer.concat(chunks)));
+  body.once('error', cutOff);
+  body.once('close', cutOff);
+  return promise.finally(() => {
     clearTimeout(timer);
-  }
+    body.off('data', take);
+  });
 }
 
 function parseJson(text: string): unknown {

@@ -121,7 +121,9 @@ describe('the list', () => {
     expect(ids((await server.call('GET', `/api/sandboxes?${query}&status=stopped`)).json)).toEqual([made[4]]);
     expect((await server.call('GET', `/api/sandboxes?${query}&status=hibernated`)).json).toEqual([]);
     const odd = await server.call('GET', `/api/sandboxes?${query}&metadata%5Bodd%20key%5D%5D=1`);
-    expect(ids(odd.json).toSorted()).toEqual([made[1], made[3]].toSorted());
+    expect(ids(odd.json).toSorted()).toEqual(
+      [String(made[1]), String(made[3])].toSorted((a, b) => a.localeCompare(b)),
+    );
 
     const seen: string[] = [];
     let cursor = '';

@@ -1,5 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
+const sqliteBusy = 5;
+
 /** A lock that only one process holds and that dies with it. */
 export interface DirectoryLock {
   release(): void;
@@ -13,10 +15,12 @@ export interface DirectoryLock {
 export function lockDirectory(path: string, directory: string): DirectoryLock {
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
-    database.exec('begin exclusive');
+    // The journal would only be a file that a killed process leaves behind.
+    database.exec('pragma journal_mode = memory; begin exclusive');
   } catch (error) {
     database.close();
-    if ((error as { errcode?: number }).errcode !== 5)
+    const { errcode = 0 } = error as { errcode?: number };
+    if ((errcode & 0xff) !== sqliteBusy)
       throw new Error(`cannot lock ${path}: ${(error as Error).message}`, { cause: error });
     throw new Error(
       `another server uses the data directory ${directory}: stop it, or set OPENCOMPUTER_DATA_DIR to another directory`,
