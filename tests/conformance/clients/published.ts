@@ -1,0 +1,9 @@
+import { Sandbox } from 'published-sdk';
+import type { Client } from './client.ts';
+
+/** The client that the registry has, as it is. */
+export const published: Client = {
+  name: 'published',
+  create: (options) => Sandbox.create(options),
+  connect: (sandboxId, options) => Sandbox.connect(sandboxId, options),
+};

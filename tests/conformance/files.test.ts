@@ -1,0 +1,4 @@
+import { runScenarios } from './run-scenarios.ts';
+import { filesScenarios } from './scenarios/files.ts';
+
+runScenarios(filesScenarios);

@@ -1,0 +1,4 @@
+import { runScenarios } from './run-scenarios.ts';
+import { lifecycleScenarios } from './scenarios/lifecycle.ts';
+
+runScenarios(lifecycleScenarios);

@@ -1,0 +1,22 @@
+import type { Client, SandboxHandle } from '../clients/client.ts';
+
+export interface Context {
+  readonly client: Client;
+  /** Shared by the scenarios of a group: leave it as you found it. */
+  readonly sandbox: SandboxHandle;
+}
+
+/** One behaviour that every client must show. */
+export interface Scenario {
+  readonly name: string;
+  /** Runs beside others because it mostly waits. */
+  readonly slow?: boolean;
+  /** Needs a key of another tenant. */
+  readonly tenants?: boolean;
+  /** Why a client cannot express this at all. */
+  readonly cannot?: Partial<Record<Client['name'], string>>;
+  run(context: Context): Promise<void>;
+}
+
+/** Environment of the shared sandbox. */
+export const sharedEnvs = { FROM_SANDBOX: 'sandbox', OVERRIDDEN: 'sandbox' };
