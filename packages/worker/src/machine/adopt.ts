@@ -24,5 +24,7 @@ export async function adoptMachine(
     isSameProcess(process),
   );
   const launched = { process: { identity: process, child: undefined }, qmp };
-  return new Machine({ directory, record, slot, launched }, onEnd);
+  const adopted = new Machine({ directory, record, slot, launched, log: platform.log }, onEnd);
+  await adopted.lookForFullDisk();
+  return adopted;
 }

@@ -92,7 +92,7 @@ export async function createMachine(
   stack.defer(() => endProcess(launched.process.identity));
   record.timings['launch'] = lap();
 
-  const made = new Machine({ directory, record, slot, launched }, onEnd);
+  const made = new Machine({ directory, record, slot, launched, log: platform.log }, onEnd);
   stack.defer(() => made.expectEnd());
   // The handshake waits in the port until the machine runs.
   const handshake = made.channel.session(handshakeMs, firstHandshakeMs);

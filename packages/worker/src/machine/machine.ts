@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import { ApiError, type MachineInfo } from '@opencomputer/protocol';
+import type { Logger } from 'pino';
 import { GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import { FullDiskWatch } from './full-disk.ts';
 import { identityOf } from './identity.ts';
 import { lastLines, type Launched } from './launch.ts';
 import type { MachineProcess } from './process.ts';
@@ -21,6 +23,7 @@ interface MachineParts {
   record: MachineRecord;
   slot: NetworkSlot;
   launched: Launched;
+  log: Logger;
 }
 
 /**
@@ -34,6 +37,8 @@ export class Machine {
   readonly process: MachineProcess;
   readonly channel: GuestChannel;
   #qmp: Qmp;
+  #fullDisk: FullDiskWatch;
+  readonly #log: Logger;
   /** Set once the machine is being ended, or let go of, on purpose. */
   #ending = false;
   #shutdownReason: string | undefined;
@@ -51,6 +56,8 @@ export class Machine {
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
+    this.#log = parts.log;
+    this.#fullDisk = new FullDiskWatch(this.#qmp, this.id, this.#log);
     this.#watch();
   }
 
@@ -71,6 +78,20 @@ export class Machine {
   info(): MachineInfo {
     const { id, spec, accelerator, startedAt, timings } = this.record;
     return { id, state: 'running', spec, accelerator, startedAt, timings };
+  }
+
+  /** @throws ApiError `no_space` while the machine stands still because the host's disk is full */
+  assertRuns(): void {
+    this.#fullDisk.assertRuns();
+  }
+
+  /** Finds out whether the machine stood still before anybody watched. */
+  async lookForFullDisk(): Promise<void> {
+    try {
+      await this.#fullDisk.look();
+    } catch (error) {
+      this.#log.warn({ machine: this.id, err: error }, 'the state of a machine is not known');
+    }
   }
 
   /** From here on the end of the process is no surprise; it is no longer watched. */
@@ -111,8 +132,13 @@ export class Machine {
       if (await waitForExit(identity, 0)) return this.#explainEnd();
       return `the monitor of its QEMU process broke: ${(error as Error).message}`;
     }
-    if (this.#ending) this.#qmp.close();
-    else this.#watch();
+    if (this.#ending) {
+      this.#qmp.close();
+      return undefined;
+    }
+    this.#fullDisk = new FullDiskWatch(this.#qmp, this.id, this.#log);
+    this.#watch();
+    await this.lookForFullDisk();
     return undefined;
   }
 

@@ -84,11 +84,13 @@ export class MachineRegistry {
     return this.#get(id).info();
   }
 
-  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped` */
+  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `no_space` */
   running(id: string): Machine {
     const failed = this.#failed.get(id);
     if (failed !== undefined) throw machineEnded(id, failed.reason);
-    return this.#get(id);
+    const machine = this.#get(id);
+    machine.assertRuns();
+    return machine;
   }
 
   #get(id: string): Machine {
@@ -155,7 +157,7 @@ export class MachineRegistry {
     const { platform, capacity } = this.#options;
     const directory = join(this.#options.directory, id);
     const machine = this.#running.get(id);
-    const record = machine?.record ?? this.#failed.get(id)?.record ?? (await readRecord(directory));
+    const record = machine?.record ?? this.#failed.get(id)?.record ?? (await this.#recordOf(id, directory));
     if (record !== undefined && existsSync(directory))
       await writeRecord(directory, { ...record, deleting: true });
     machine?.expectEnd();
@@ -166,6 +168,19 @@ export class MachineRegistry {
     this.#running.delete(id);
     this.#failed.delete(id);
     capacity.release(id);
+  }
+
+  /** The record of a machine that is about to be deleted; a damaged one is as good as none then. */
+  async #recordOf(id: string, directory: string): Promise<MachineRecord | undefined> {
+    try {
+      return await readRecord(directory);
+    } catch (error) {
+      this.#options.platform.log.warn(
+        { machine: id, err: error },
+        'deleting a machine whose record is damaged',
+      );
+      return undefined;
+    }
   }
 
   /** Lets go of all machines without ending them, before the worker stops. */
