@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
@@ -46,8 +46,9 @@ export interface MachineProcess {
  */
 export async function startProcess(setup: ProcessSetup): Promise<MachineProcess> {
   const log = await open(setup.logFile, 'a', 0o600);
-  const state = setup.stateFile === undefined ? undefined : await open(setup.stateFile, 'r');
+  let state: FileHandle | undefined;
   try {
+    if (setup.stateFile !== undefined) state = await open(setup.stateFile, 'r');
     const [program = '', ...args] = confine([setup.qemu, ...setup.argv], setup.confinement);
     const child = spawn(program, args, {
       cwd: setup.directory,
