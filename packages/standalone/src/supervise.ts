@@ -37,11 +37,12 @@ export class Supervisor {
     let everGood = false;
     while (!this.#stopping) {
       const started = Date.now();
-      const how = await this.#once();
+      const { how, killed } = await this.#once();
       if (this.#stopping) return;
       const good = Date.now() - started >= goodRunMs;
       everGood ||= good;
-      quickEnds = good ? 0 : quickEnds + 1;
+      // What cannot start here ends by itself; being killed says nothing about that.
+      quickEnds = good || killed ? 0 : quickEnds + 1;
       if (!everGood && quickEnds >= hopelessStarts)
         throw new Error(
           `the ${this.#part.name} does not start: it ended ${quickEnds} times (${how}); its messages are above`,
@@ -52,7 +53,7 @@ export class Supervisor {
     }
   }
 
-  async #once(): Promise<string> {
+  async #once(): Promise<{ how: string; killed: boolean }> {
     const child = fork(this.#part.module, {
       env: this.#part.env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -60,7 +61,9 @@ export class Supervisor {
     this.#child = child;
     return new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+      child.once('exit', (code, signal) =>
+        resolve({ how: signal ?? `code ${code}`, killed: signal !== null }),
+      );
     });
   }
 
