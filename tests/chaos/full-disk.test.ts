@@ -1,4 +1,4 @@
-import { rm, statfs } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -23,8 +23,10 @@ describe('a host whose disk fills up', () => {
     disk = await DiskImage.mount(6144);
     const cacheDir = join(disk.directory, 'cache');
     await copyCache(cacheDir);
+    const dataDir = join(disk.directory, 'd');
+    await mkdir(dataDir);
     platform = await TestPlatform.start({
-      dataDir: join(disk.directory, 'd'),
+      dataDir,
       cacheDir,
       env: { OPENCOMPUTER_WARM_NETWORKS: '1' },
     });
