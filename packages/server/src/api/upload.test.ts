@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
@@ -24,9 +23,10 @@ test('a body that is cut off fails', async () => {
 test('a body that nobody wants any more can be drained', async () => {
   const source = new PassThrough();
   const body = boundedBody(source, 1000);
+  const closed = new Promise<void>((resolve) => body.once('close', () => resolve()));
   body.on('error', () => undefined);
   body.destroy(new Error('refused'));
-  await once(body, 'close');
+  await closed;
   expect(source.destroyed).toBe(false);
   source.end('the rest');
   expect((await buffer(source)).toString()).toBe('the rest');
