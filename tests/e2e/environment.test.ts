@@ -57,7 +57,7 @@ describe('what a sandbox has', () => {
       'cat /proc/sys/kernel/random/uuid',
       "python3 -c 'import secrets; print(secrets.token_hex(16))'",
       'openssl rand -hex 16',
-      'head -c 16 /dev/urandom | xxd -p',
+      'head -c 16 /dev/urandom | od -An -tx1',
       "node -p 'crypto.randomUUID()'",
       'sudo cat /var/lib/systemd/random-seed 2>/dev/null | sha256sum | grep -v e3b0c442 || echo none-$(hostname)',
     ].join('; ');
