@@ -57,6 +57,7 @@ const manifest: Manifest = {
   compatibility,
   layers: ['raw', 'qcow2'],
   agentGeneration: 1,
+  sizes: {},
   createdAt: '2026-01-01T00:00:00.000Z',
 };
 

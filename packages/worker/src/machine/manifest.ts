@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type MachineSetup, machineArgv } from './argv.ts';
@@ -35,6 +35,8 @@ const manifestSchema = z.object({
   compatibility: compatibilitySchema,
   layers: z.array(z.enum(['raw', 'qcow2'])).max(64),
   agentGeneration: z.number().int(),
+  /** Bytes of each file, by name: one that was cut short must not be restored from. */
+  sizes: z.record(z.string(), z.number().int().min(0)).default({}),
   createdAt: z.string(),
 });
 
@@ -73,5 +75,25 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
     return manifestSchema.parse(JSON.parse(text));
   } catch (error) {
     throw new Error(`the manifest of the snapshot in ${directory} is damaged`, { cause: error });
+  }
+}
+
+/** Sizes in bytes of the files that a snapshot consists of. */
+export async function sizesOf(directory: string): Promise<Record<string, number>> {
+  const names = (await readdir(directory)).filter((name) => name !== manifestFile);
+  const sizes = await Promise.all(
+    names.map(async (name) => [name, (await stat(join(directory, name))).size]),
+  );
+  return Object.fromEntries(sizes) as Record<string, number>;
+}
+
+/** Checks that the files of a snapshot are there and have not been cut short. @throws Error that names one that is not */
+export async function assertWhole(directory: string, manifest: Manifest): Promise<void> {
+  const actual = await sizesOf(directory);
+  for (const [name, size] of Object.entries(manifest.sizes)) {
+    const path = join(directory, name);
+    if (actual[name] === undefined) throw new Error(`${path} is missing`);
+    if (actual[name] !== size)
+      throw new Error(`${path} is damaged: it has ${actual[name]} bytes instead of ${size}`);
   }
 }

@@ -136,6 +136,7 @@ export class MachineRegistry {
       capacity.release(id);
       if (error instanceof ApiError) throw error;
       platform.log.error({ machine: id, err: error }, 'machine could not be created');
+      if (isDiskFull(error)) throw new ApiError('no_space', 'the disk of the host is full', { cause: error });
       throw new ApiError('creation_failed', `the machine could not be started: ${(error as Error).message}`, {
         cause: error,
       });
@@ -158,8 +159,7 @@ export class MachineRegistry {
     const directory = join(this.#options.directory, id);
     const machine = this.#running.get(id);
     const record = machine?.record ?? this.#failed.get(id)?.record ?? (await this.#recordOf(id, directory));
-    if (record !== undefined && existsSync(directory))
-      await writeRecord(directory, { ...record, deleting: true });
+    if (record !== undefined && existsSync(directory)) await this.#markDeleting(directory, record);
     machine?.expectEnd();
     const process = machine?.process.identity ?? findProcesses(processPrefix(platform.instanceTag)).get(id);
     if (process !== undefined) await endProcess(process);
@@ -168,6 +168,16 @@ export class MachineRegistry {
     this.#running.delete(id);
     this.#failed.delete(id);
     capacity.release(id);
+  }
+
+  /** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
+  async #markDeleting(directory: string, record: MachineRecord): Promise<void> {
+    try {
+      await writeRecord(directory, { ...record, deleting: true });
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.#options.platform.log.warn({ machine: record.id }, 'deleting a machine on a full disk');
+    }
   }
 
   /** The record of a machine that is about to be deleted; a damaged one is as good as none then. */
@@ -187,6 +197,10 @@ export class MachineRegistry {
   detach(): void {
     for (const machine of this.#running.values()) machine.expectEnd();
   }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOSPC';
 }
 
 function failedInfo({ record, reason }: FailedMachine): MachineInfo {

@@ -69,19 +69,23 @@ export async function buildTemplate(
 
   report('saving');
   await freeze(builder);
-  const manifest: Manifest = {
-    format: 1,
+  const description = {
+    format: 1 as const,
     key: compatibilityKey(name, compatibility),
     name,
     compatibility,
-    layers: ['raw', 'qcow2'],
+    layers: ['raw' as const, 'qcow2' as const],
     agentGeneration: agent.generation,
     createdAt: new Date().toISOString(),
   };
   const finished = join(directory, 'finished');
   await mkdir(finished, { mode: 0o700 });
   await collect(run, finished);
-  await sealSnapshot(finished, manifest, platform.qemu.features.readonlyRam ? 0o444 : 0o666);
+  const manifest = await sealSnapshot(
+    finished,
+    description,
+    platform.qemu.features.readonlyRam ? 0o444 : 0o666,
+  );
   await publish(finished, target);
   await syncDirectory(join(target, '..'));
   return manifest;
