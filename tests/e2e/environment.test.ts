@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { authorityEnvs, trustLikeHost } from '../support/authorities.ts';
 import { fileSandbox } from '../support/shared.ts';
 
 const tools =
@@ -80,7 +81,8 @@ describe('what a sandbox has', () => {
 });
 
 describe('software can be installed', () => {
-  const sandbox = fileSandbox();
+  const sandbox = fileSandbox({ envs: authorityEnvs });
+  beforeAll(() => trustLikeHost(sandbox()));
 
   test('pip installs from the registry', async () => {
     const line = 'pip install -q six && python3 -c "import six; print(six.__name__)"';
