@@ -1,10 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import type { MachineSetup } from './argv.ts';
 import {
   argvHash,
+  assertWhole,
   compatibilityKey,
   type Compatibility,
   type Manifest,
@@ -115,8 +116,14 @@ describe('reading a manifest', () => {
     const directory = await scratchDirectory();
     await writeFile(join(directory, 'ram'), 'ram');
     await writeFile(join(directory, 'devices'), 'devices');
-    await sealSnapshot(directory, manifest, 0o444);
-    expect(await readManifest(directory)).toEqual(manifest);
+    const sealed = await sealSnapshot(directory, manifest, 0o444);
+    expect(sealed).toEqual({ ...manifest, sizes: { ram: 3, devices: 7 } });
+    expect(await readManifest(directory)).toEqual(sealed);
+    await assertWhole(directory, sealed);
+    await truncate(join(directory, 'ram'), 2);
+    await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is damaged: it has 2 bytes instead of 3/);
+    await rm(join(directory, 'ram'));
+    await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is missing/);
   });
 
   test('a directory without one is no snapshot', async () => {
