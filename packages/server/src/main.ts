@@ -24,6 +24,7 @@ try {
   process.once('SIGINT', stop);
   // Under a launcher: do not outlive it, or its successor finds the port taken.
   process.once('disconnect', stop);
+  process.send?.('ready');
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

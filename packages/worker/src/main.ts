@@ -16,6 +16,7 @@ try {
   process.once('SIGINT', stop);
   // Under a launcher: do not outlive it.
   process.once('disconnect', stop);
+  process.send?.('ready');
 } catch (error) {
   const { message, hint } = error as Error & { hint?: string };
   process.stderr.write(`worker: ${message}${hint === undefined ? '' : `\n        ${hint}`}\n`);
