@@ -6,6 +6,9 @@ import { type MachineSetup, machineArgv } from './argv.ts';
 
 export const manifestFile = 'manifest.json';
 
+/** Raised when snapshots of before are no longer to be used. 2: their manifests hold sizes. */
+const keyVersion = 2;
+
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
 export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
 
@@ -36,7 +39,7 @@ const manifestSchema = z.object({
   layers: z.array(z.enum(['raw', 'qcow2'])).max(64),
   agentGeneration: z.number().int(),
   /** Bytes of each file, by name: one that was cut short must not be restored from. */
-  sizes: z.record(z.string(), z.number().int().min(0)).default({}),
+  sizes: z.record(z.string(), z.number().int().min(0)),
   createdAt: z.string(),
 });
 
@@ -53,7 +56,7 @@ export function argvHash(setup: MachineSetup): string {
 export function compatibilityKey(name: string, compatibility: Compatibility): string {
   const ordered = Object.entries(compatibility).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([1, name, ordered]))
+    .update(JSON.stringify([keyVersion, name, ordered]))
     .digest('hex')
     .slice(0, 32);
 }
