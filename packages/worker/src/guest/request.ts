@@ -53,11 +53,14 @@ export async function readBounded(stream: ClientHttp2Stream, limit: number): Pro
 /** Waits for the head of an answer. */
 function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
   return new Promise((resolve, reject) => {
-    stream.once('response', resolve);
+    const close = (): void =>
+      reject(new ApiError('guest_failed', 'the guest closed the call without an answer'));
+    stream.once('response', (headers) => {
+      stream.off('close', close);
+      resolve(headers);
+    });
     stream.once('error', reject);
-    stream.once('close', () =>
-      reject(new ApiError('guest_failed', 'the guest closed the call without an answer')),
-    );
+    stream.once('close', close);
   });
 }
 
