@@ -12,6 +12,7 @@ const lowestLayer = 'layer-0';
 
 interface Manifest {
   compatibility: { boot: string; rootfs: string; cpuCount: number; memoryMB: number };
+  createdAt: string;
 }
 
 /**
@@ -28,20 +29,28 @@ export async function copyCache(target: string): Promise<string> {
   await mkdir(join(target, 'templates'), { recursive: true, mode: 0o700 });
   await execute('cp', [...sparseCopy, boot, rootfs, join(target, 'images')]);
   await execute('cp', [...sparseCopy, join(sharedCacheDir, 'acceleration.json'), target]);
+  const key = await newestTemplate(basename(boot), basename(rootfs));
+  const directory = join(sharedCacheDir, 'templates', key);
+  const copy = join(target, 'templates', key);
+  await mkdir(copy, { mode: 0o700 });
+  // The lowest layer is the root file system itself, under a second name.
+  await link(join(target, 'images', basename(rootfs), 'rootfs.ext4'), join(copy, lowestLayer));
+  const others = (await readdir(directory)).filter((name) => name !== lowestLayer);
+  await execute('cp', [...sparseCopy, ...others.map((name) => join(directory, name)), copy]);
+  return copy;
+}
+
+/** The newest template of the default shape: releases before may have left others. */
+async function newestTemplate(boot: string, rootfs: string): Promise<string> {
+  let newest: { key: string; createdAt: string } | undefined;
   for (const key of await readdir(join(sharedCacheDir, 'templates'))) {
-    const directory = join(sharedCacheDir, 'templates', key);
-    const { compatibility } = await manifestOf(directory);
-    if (compatibility?.boot !== basename(boot) || compatibility.rootfs !== basename(rootfs)) continue;
+    const { compatibility, createdAt = '' } = await manifestOf(join(sharedCacheDir, 'templates', key));
+    if (compatibility?.boot !== boot || compatibility.rootfs !== rootfs) continue;
     if (compatibility.cpuCount !== 1 || compatibility.memoryMB !== 1024) continue;
-    const copy = join(target, 'templates', key);
-    await mkdir(copy, { mode: 0o700 });
-    // The lowest layer is the root file system itself, under a second name.
-    await link(join(target, 'images', basename(rootfs), 'rootfs.ext4'), join(copy, lowestLayer));
-    const others = (await readdir(directory)).filter((name) => name !== lowestLayer);
-    await execute('cp', [...sparseCopy, ...others.map((name) => join(directory, name)), copy]);
-    return copy;
+    if (newest === undefined || createdAt > newest.createdAt) newest = { key, createdAt };
   }
-  throw new Error('the shared cache has no template of the default shape');
+  if (newest === undefined) throw new Error('the shared cache has no template of the default shape');
+  return newest.key;
 }
 
 async function manifestOf(directory: string): Promise<Partial<Manifest>> {
