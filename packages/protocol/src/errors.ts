@@ -77,10 +77,20 @@ export const errorKinds = {
     meaning: 'No command has this id, or its result is no longer kept.',
     hint: 'Results are kept for ten minutes after a command ends.',
   },
+  checkpoint_not_found: {
+    status: 404,
+    meaning: 'No checkpoint of yours has this id.',
+    hint: 'List the checkpoints of a sandbox with GET /api/sandboxes/:id/checkpoints.',
+  },
   method_not_allowed: {
     status: 405,
     meaning: 'The route exists, but not for this method.',
     hint: 'Look at /openapi.json for the methods of this route.',
+  },
+  name_taken: {
+    status: 409,
+    meaning: 'Another object has this name.',
+    hint: 'Choose another name, or delete the other one first.',
   },
   conflict: {
     status: 409,
@@ -121,6 +131,11 @@ export const errorKinds = {
     status: 502,
     meaning: 'The guest answered something that makes no sense, or its channel broke.',
     hint: 'Try again; if it stays, create a new sandbox.',
+  },
+  snapshot_failed: {
+    status: 500,
+    meaning: 'The state of the machine could not be saved; the sandbox goes on running.',
+    hint: 'The message holds the cause; try again.',
   },
   creation_failed: {
     status: 502,
