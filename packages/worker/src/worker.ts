@@ -12,6 +12,7 @@ import { fileRoutes } from './api/files.ts';
 import { makeHttpServer } from './api/http.ts';
 import { machineRoutes } from './api/machines.ts';
 import { sendJson } from './api/respond.ts';
+import { snapshotRoutes } from './api/snapshots.ts';
 import type { Routes } from './api/router.ts';
 import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
@@ -22,8 +23,10 @@ import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
 import type { Images, Platform } from './machine/platform.ts';
 import { recoverMachines } from './machine/recover.ts';
+import { Lifecycle } from './machine/lifecycle.ts';
 import { MachineRegistry } from './machine/registry.ts';
 import { openNetwork } from './network/index.ts';
+import { SnapshotStore } from './snapshots/store.ts';
 import { TemplateStore } from './templates/store.ts';
 
 const probeMs = 10_000;
@@ -59,6 +62,7 @@ async function makeDirectories(
   const directories = {
     machines: join(root, 'machines'),
     network: join(root, 'network'),
+    snapshots: join(root, 'snapshots'),
     trash: join(root, 'trash'),
   };
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
@@ -167,14 +171,25 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     readings: () => readHost(config.dataDir),
   });
   const events = new EventStreams();
-  const registry = new MachineRegistry({
+  const snapshots = new SnapshotStore(directories.snapshots, directories.trash);
+  await snapshots.open();
+  const registry = new MachineRegistry();
+  const lifecycle = new Lifecycle({
     platform,
+    registry,
     templates,
+    snapshots,
     capacity,
     directory: directories.machines,
     onFailed: (id, reason) => events.publish({ type: 'machineFailed', id, reason }),
   });
-  const recovery = await recoverMachines(platform, registry, capacity, directories.machines);
+  const recovery = await recoverMachines({
+    platform,
+    registry,
+    lifecycle,
+    capacity,
+    directory: directories.machines,
+  });
   const swept = await platform.network.sweep([]);
   await emptyTrash(directories.trash);
   log.info({ ...recovery, sweptNetworks: swept }, 'recovered');
@@ -182,7 +197,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const server = makeHttpServer(
     {
       ...infoRoutes(config, platform, registry, templates),
-      ...machineRoutes(registry),
+      ...machineRoutes(registry, lifecycle),
+      ...snapshotRoutes(snapshots, lifecycle),
       ...execRoutes(registry),
       ...fileRoutes(registry),
       ...events.routes(),
@@ -197,7 +213,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       events.close();
       server.close();
       server.closeAllConnections();
-      registry.detach();
+      for (const machine of registry.allRunning()) machine.expectEnd();
       await platform.network.close({ keep: true });
       lock.close();
     },

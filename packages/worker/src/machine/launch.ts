@@ -44,12 +44,11 @@ export async function runState(qmp: Qmp): Promise<string> {
   return typeof answer.status === 'string' ? answer.status : 'unknown';
 }
 
-/** Waits until the device state is loaded, and lets the machine run. @throws Error when it is not loaded in time */
-export async function resume(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
+/** Waits until a restored machine has loaded its device state; it stands still then. @throws Error when it is late */
+export async function waitUntilLoaded(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
   const end = Date.now() + deadlineMs;
   while ((await runState(qmp)) === 'inmigrate') {
     if (Date.now() >= end) throw new Error(`the device state was not loaded within ${deadlineMs} ms`);
     await delay(1);
   }
-  await qmp.run('cont');
 }

@@ -1,25 +1,30 @@
 import { join } from 'node:path';
-import { ApiError, type MachineInfo } from '@opencomputer/protocol';
+import { ApiError, type MachineInfo, type MachineState } from '@opencomputer/protocol';
 import { GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import type { Gate } from './gate.ts';
 import { identityOf } from './identity.ts';
 import { lastLines, type Launched } from './launch.ts';
 import type { MachineProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
-import type { MachineRecord } from './record.ts';
+import { type MachineRecord, writeRecord } from './record.ts';
+
+/** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */
+export const guestReset = 'the guest restarted or its kernel crashed';
 
 export const machineLogFile = 'qemu.log';
 
 /** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;
 
-interface MachineParts {
+export interface MachineParts {
   directory: string;
   record: MachineRecord;
   slot: NetworkSlot;
+  gate: Gate;
   launched: Launched;
 }
 
@@ -28,11 +33,13 @@ interface MachineParts {
  * ended without having been asked to.
  */
 export class Machine {
-  readonly record: MachineRecord;
   readonly directory: string;
   readonly slot: NetworkSlot;
+  /** Operations pass it; changes of the machine's life close it. */
+  readonly gate: Gate;
   readonly process: MachineProcess;
   readonly channel: GuestChannel;
+  #record: MachineRecord;
   #qmp: Qmp;
   /** Set once the machine is being ended, or let go of, on purpose. */
   #ending = false;
@@ -41,13 +48,14 @@ export class Machine {
   readonly #onEnd: (machine: Machine, reason: string) => void;
 
   constructor(parts: MachineParts, onEnd: (machine: Machine, reason: string) => void) {
-    this.record = parts.record;
+    this.#record = parts.record;
     this.directory = parts.directory;
     this.slot = parts.slot;
+    this.gate = parts.gate;
     this.process = parts.launched.process;
     this.channel = new GuestChannel({
-      socketPath: join(this.directory, runDirectory, machineFiles.agent),
-      identity: () => identityOf(this.record),
+      socketPath: join(this.runDirectory, machineFiles.agent),
+      identity: () => identityOf(this.#record),
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
@@ -55,7 +63,23 @@ export class Machine {
   }
 
   get id(): string {
-    return this.record.id;
+    return this.#record.id;
+  }
+
+  get record(): MachineRecord {
+    return this.#record;
+  }
+
+  /** QEMU's working directory. */
+  get runDirectory(): string {
+    return runDirectory(this.directory, this.#record.run);
+  }
+
+  /** Changes its record, durably. */
+  async save(change: Partial<MachineRecord>): Promise<void> {
+    const record = { ...this.#record, ...change };
+    await writeRecord(this.directory, record);
+    this.#record = record;
   }
 
   /** The connection to its monitor. */
@@ -69,8 +93,12 @@ export class Machine {
   }
 
   info(): MachineInfo {
-    const { id, spec, accelerator, startedAt, timings } = this.record;
-    return { id, state: 'running', spec, accelerator, startedAt, timings };
+    return machineInfo(this.#record, 'running');
+  }
+
+  /** From here on the end of the process is no surprise; the machine can still be talked to. */
+  expectShutdown(): void {
+    this.#ending = true;
   }
 
   /** From here on the end of the process is no surprise; it is no longer watched. */
@@ -105,7 +133,7 @@ export class Machine {
     const { identity } = this.process;
     if (await waitForExit(identity, exitMs)) return this.#explainEnd();
     try {
-      const path = join(this.directory, runDirectory, machineFiles.qmp);
+      const path = join(this.runDirectory, machineFiles.qmp);
       this.#qmp = await Qmp.connect(path, exitMs, () => isSameProcess(identity));
     } catch (error) {
       if (await waitForExit(identity, 0)) return this.#explainEnd();
@@ -123,6 +151,23 @@ export class Machine {
   }
 }
 
+/** What the server is told of a machine. */
+export function machineInfo(record: MachineRecord, state: MachineState, reason?: string): MachineInfo {
+  const { id, spec, accelerator, startedAt, startedFrom, coldBootReason, timings } = record;
+  return {
+    id,
+    state,
+    spec,
+    accelerator,
+    startedAt,
+    startedFrom,
+    timings,
+    ...(reason === undefined ? {} : { reason }),
+    ...(coldBootReason === undefined ? {} : { coldBootReason }),
+    ...(state === 'hibernated' ? { hibernationBytes: record.hibernationBytes } : {}),
+  };
+}
+
 /** Why a machine ended, for its user. */
 export function describeEnd(
   shutdownReason: string | undefined,
@@ -130,7 +175,7 @@ export function describeEnd(
   printed: string,
 ): string {
   if (shutdownReason === 'guest-shutdown') return 'the guest powered itself off';
-  if (shutdownReason === 'guest-reset') return 'the guest restarted or its kernel crashed';
+  if (shutdownReason === 'guest-reset') return guestReset;
   if (shutdownReason === 'guest-panic') return "the guest's kernel crashed";
   const how =
     exit === undefined || exit === 0

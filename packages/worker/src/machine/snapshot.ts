@@ -3,7 +3,7 @@ import { chmod, chown, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
 import { machineFiles } from './argv.ts';
-import { type Manifest, manifestFile, snapshotFiles } from './manifest.ts';
+import { type Manifest, manifestFile } from './manifest.ts';
 import type { Qmp } from './qmp.ts';
 
 const hangUpMs = 10_000;
@@ -62,13 +62,8 @@ export async function sealFile(path: string, mode: number): Promise<void> {
   }
 }
 
-/**
- * Completes a snapshot whose files are in place: seals them and writes the manifest last.
- * @param ramMode permissions of the RAM image: QEMU before 8.2 opens it for writing even where it only maps it privately
- */
-export async function sealSnapshot(directory: string, manifest: Manifest, ramMode: number): Promise<void> {
-  await sealFile(join(directory, snapshotFiles.ram), ramMode);
-  await sealFile(join(directory, snapshotFiles.devices), 0o400);
+/** Completes a snapshot whose files are in place and sealed, by the manifest. */
+export async function sealSnapshot(directory: string, manifest: Manifest): Promise<void> {
   await writeFileAtomic(join(directory, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
   await syncDirectory(directory);
 }

@@ -9,12 +9,8 @@ import {
   type Manifest,
   readManifest,
 } from '../machine/manifest.ts';
-import { layersOf } from '../machine/directory.ts';
 import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
 import { buildTemplate } from './build.ts';
-
-/** The layers of every template: the base root file system and what its first boot wrote. */
-const templateLayers = ['raw', 'qcow2'] as const;
 
 /** A snapshot that machines are restored from. */
 export interface Template {
@@ -60,7 +56,7 @@ export class TemplateStore {
         'template_not_found',
         `there is no template ${JSON.stringify(name)}; there is: ${this.names().join(', ')}`,
       );
-    const compatibility = this.#compatibility(name, shape);
+    const compatibility = this.compatibility(name, shape);
     const key = compatibilityKey(name, compatibility);
     let known = this.#known.get(key);
     if (known === undefined) {
@@ -113,11 +109,12 @@ export class TemplateStore {
     }
   }
 
-  #compatibility(name: string, shape: Shape): Compatibility {
+  /** What machines of a shape are compatible with on this host. */
+  compatibility(name: string, shape: Shape): Compatibility {
     const { qemu, acceleration, images } = this.#platform;
     const setup = machineSetup(
       this.#platform,
-      { name, shape, layers: layersOf(templateLayers), slot: undefined },
+      { name, shape, layers: [], slot: undefined },
       { ram: 'private', start: { kind: 'restore' } },
     );
     return {

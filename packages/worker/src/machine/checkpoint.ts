@@ -1,0 +1,117 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SnapshotKind } from '@opencomputer/protocol';
+import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
+import { type DiskLayer, diskNode, machineFiles } from './argv.ts';
+import { layersOf, makeOverlay } from './directory.ts';
+import { quiet, takeMemory } from './freeze.ts';
+import type { Machine } from './machine.ts';
+import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
+import { machineUid, type Platform } from './platform.ts';
+import { copyRamImage, ramMode } from './ram.ts';
+import { sealFile, sealSnapshot } from './snapshot.ts';
+
+/** The file for the next overlay of a run. */
+function nextOverlay(layers: readonly DiskLayer[]): string {
+  return `disk-${layers.length}.qcow2`;
+}
+
+/** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
+async function liveNode(machine: Machine): Promise<string> {
+  const blocks = (await machine.qmp.run('query-block')) as { qdev?: unknown; inserted?: { 'node-name'?: unknown } }[];
+  const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
+  if (typeof node !== 'string') throw new Error('the machine has no disk');
+  return node;
+}
+
+/**
+ * Puts a new, empty overlay on top of a stopped machine's disk; the old top is a layer from then on. The record
+ * names the new chain first: an empty overlay holds what is below it, so that a crash in between changes nothing.
+ */
+async function addOverlay(machine: Machine, top: string): Promise<void> {
+  const { layers, top: old } = machine.record;
+  const node = await liveNode(machine);
+  await machine.save({ layers: [...layers, { file: old, format: 'qcow2' }], top });
+  await machine.qmp.run('blockdev-add', {
+    driver: 'qcow2',
+    'node-name': diskNode(top),
+    discard: 'unmap',
+    'detect-zeroes': 'unmap',
+    file: { driver: 'file', filename: top, discard: 'unmap' },
+    backing: null,
+  });
+  await machine.qmp.run('blockdev-snapshot', { node, overlay: diskNode(top) });
+}
+
+/**
+ * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
+ * @param here what machines of this host are compatible with
+ * @throws Error when it could not be taken; the machine runs on and no snapshot is left
+ */
+export async function checkpointMachine(
+  platform: Platform,
+  store: SnapshotStore,
+  machine: Machine,
+  snapshot: { id: string; kind: SnapshotKind; here: Compatibility },
+): Promise<Manifest> {
+  const { id, kind, here } = snapshot;
+  const memory = kind === 'full';
+  const staging = await store.stage(id);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => discardDirectory(staging, platform.trash));
+  const ram = join(staging, snapshotFiles.ram);
+  if (memory) await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
+  const top = nextOverlay(machine.record.layers);
+  const overlay = join(machine.runDirectory, top);
+  await rm(overlay, { force: true });
+  await makeOverlay(overlay, platform.overlays, machine.record.spec.diskMB, machineUid(machine.slot));
+
+  await quiet(machine, platform.log);
+  const stopped = performance.now();
+  await machine.qmp.run('stop', {}, 60_000);
+  try {
+    if (memory) await takeMemory(machine, ram);
+    await addOverlay(machine, top);
+  } finally {
+    await machine.qmp.run('cont');
+  }
+  const pauseMs = Math.round((performance.now() - stopped) * 10) / 10;
+
+  const sizeBytes = await gather(platform, machine, staging, memory);
+  const { layers, spec } = machine.record;
+  const manifest: Manifest = {
+    format: 1,
+    key: id,
+    name: spec.template,
+    compatibility: { ...here, cpuCount: spec.cpuCount, memoryMB: spec.memoryMB, diskMB: spec.diskMB },
+    layers: layers.map(({ format }) => format),
+    memory,
+    sizeBytes,
+    pauseMs,
+    agentGeneration: machine.channel.agent?.generation ?? 1,
+    createdAt: new Date().toISOString(),
+  };
+  await sealSnapshot(staging, manifest);
+  stack.move();
+  await rename(staging, store.path(id));
+  await store.sync();
+  return manifest;
+}
+
+/** Collects a snapshot's files. @returns bytes that it occupies by itself */
+async function gather(platform: Platform, machine: Machine, staging: string, memory: boolean): Promise<number> {
+  const { layers } = machine.record;
+  const names = layersOf(layers.map(({ format }) => format));
+  for (const [index, { file }] of layers.entries())
+    await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
+  const newest = join(staging, machineFiles.layer(layers.length - 1));
+  await sealFile(newest, 0o444);
+  if (!memory) return occupiedBytes(newest);
+  const ram = join(staging, snapshotFiles.ram);
+  const devices = join(staging, snapshotFiles.devices);
+  await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
+  await sealFile(ram, ramMode(platform.qemu.features));
+  await sealFile(devices, 0o400);
+  return (await occupiedBytes(ram)) + (await occupiedBytes(newest));
+}

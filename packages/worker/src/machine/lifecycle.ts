@@ -1,0 +1,286 @@
+import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { join } from 'node:path';
+import {
+  ApiError,
+  type ErrorCode,
+  type MachineInfo,
+  type MachineSpec,
+  type SnapshotInfo,
+  type SnapshotRequest,
+} from '@opencomputer/protocol';
+import { discardDirectory } from '../disk/overlay.ts';
+import type { Capacity } from '../host/capacity.ts';
+import { snapshotInfo, type SnapshotStore } from '../snapshots/store.ts';
+import type { TemplateStore } from '../templates/store.ts';
+import { checkpointMachine } from './checkpoint.ts';
+import { createMachine, type Origin } from './create.ts';
+import { Exclusive } from './exclusive.ts';
+import { withGateClosed } from './freeze.ts';
+import { hibernateMachine } from './hibernate.ts';
+import { guestReset, type Machine, machineEnded } from './machine.ts';
+import { incompatibility, type Manifest } from './manifest.ts';
+import { type Platform, processPrefix } from './platform.ts';
+import { shutDownGuest } from './power.ts';
+import { endProcess, findProcesses } from './process.ts';
+import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+import type { MachineRegistry } from './registry.ts';
+import { restoreMachine } from './restore.ts';
+import { bootMachine, wakeMachine } from './wake.ts';
+
+/** What a machine writes to its disk while it starts, in MiB. */
+const startingDiskMB = 32;
+/** A guest that restarts itself again within this time is left down: its kernel crashes in a circle. */
+const restartCircleMs = 60_000;
+
+export interface LifecycleOptions {
+  platform: Platform;
+  registry: MachineRegistry;
+  templates: TemplateStore;
+  snapshots: SnapshotStore;
+  capacity: Capacity;
+  /** Directory that holds one directory per machine. */
+  directory: string;
+  onFailed: (id: string, reason: string) => void;
+}
+
+/** The changes of machines' lives. Those of one machine follow each other. */
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  readonly #exclusive = new Exclusive();
+  readonly #restarted = new Map<string, number>();
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+  }
+
+  /** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
+  readonly ended = (machine: Machine, reason: string): void => {
+    const { platform, registry, capacity, onFailed } = this.#options;
+    // One that ends before its creation has returned is the creation's failure.
+    if (registry.findRunning(machine.id) !== machine) return;
+    const { id, record } = machine;
+    registry.setResting({ record, state: 'failed', reason });
+    capacity.release(id);
+    const last = this.#restarted.get(id) ?? -Infinity;
+    const circle = performance.now() - last < restartCircleMs;
+    void this.#exclusive
+      .run(id, async () => {
+        await endProcess(machine.process.identity);
+        await platform.network.release(machine.slot);
+        if (reason !== guestReset || circle) throw new Error(reason);
+        this.#restarted.set(id, performance.now());
+        await this.#boot(id, record, undefined);
+      })
+      .catch((error: unknown) => {
+        platform.log.error({ machine: id, err: error }, 'machine failed');
+        if (registry.findRunning(id) === undefined) onFailed(id, reason);
+      });
+  };
+
+  /**
+   * Creates a machine, or answers for the one that this id has already if it was asked for in the same words.
+   * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`
+   */
+  create(id: string, spec: MachineSpec): Promise<MachineInfo> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting?.state === 'failed') throw machineEnded(id, resting.reason ?? 'unknown');
+      const known = registry.record(id);
+      if (known !== undefined) {
+        if (isDeepStrictEqual(known.spec, spec)) return registry.info(id);
+        throw new ApiError('conflict', `machine ${id} exists with another specification`);
+      }
+      const directory = this.#path(id);
+      if (existsSync(directory)) throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
+      return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
+        const origin = await this.#origin(spec);
+        const machine = await createMachine(platform, { id, directory, spec, origin }, this.ended);
+        platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
+        return { machine, answered: Promise.resolve() };
+      });
+    });
+  }
+
+  /** Saves a machine's memory and ends its process. One that hibernates already stays so. */
+  hibernate(id: string): Promise<{ sizeBytes: number }> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform, capacity } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
+      const machine = registry.running(id);
+      await withGateClosed(machine, async () => {
+        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () => hibernateMachine(platform, machine));
+        registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+        capacity.release(id);
+      });
+      return { sizeBytes: machine.record.hibernationBytes };
+    });
+  }
+
+  /** Wakes a hibernated machine; one whose memory cannot be restored, or that has failed, boots from its disk. */
+  wake(id: string): Promise<MachineInfo> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting === undefined) return registry.running(id).info();
+      const sleeper = { directory: this.#path(id), record: resting.record };
+      if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
+      return this.#start(id, resting.record.spec.memoryMB, 'creation_failed', async () => {
+        try {
+          return await wakeMachine(platform, sleeper, this.ended);
+        } catch (error) {
+          const reason = `its memory could not be restored: ${(error as Error).message}`;
+          platform.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
+          return bootMachine(platform, sleeper, reason, this.ended);
+        }
+      });
+    });
+  }
+
+  /** Starts a machine again from its disk; unless `hard`, its system shuts down first. */
+  reboot(id: string, hard: boolean): Promise<MachineInfo> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform, capacity } = this.#options;
+      const machine = registry.findRunning(id);
+      if (machine === undefined) {
+        const record = registry.record(id) ?? registry.running(id).record;
+        return this.#boot(id, record, undefined);
+      }
+      return withGateClosed(machine, async () => {
+        if (!hard) await shutDownGuest(machine, platform.log);
+        machine.expectEnd();
+        await endProcess(machine.process.identity);
+        await platform.network.release(machine.slot);
+        registry.setResting({ record: machine.record, state: 'failed', reason: 'it was being restarted' });
+        capacity.release(id);
+        return this.#boot(id, machine.record, undefined);
+      });
+    });
+  }
+
+  /** Puts a machine back to a snapshot. */
+  restore(id: string, snapshotId: string): Promise<MachineInfo> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform } = this.#options;
+      const running = registry.findRunning(id);
+      const record = registry.record(id) ?? registry.running(id).record;
+      const origin = await this.#snapshotOrigin(snapshotId, record.spec);
+      const change = (): ReturnType<typeof restoreMachine> =>
+        restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
+      if (running === undefined) return this.#start(id, record.spec.memoryMB, 'creation_failed', change);
+      return withGateClosed(running, async () => {
+        const { machine, answered } = await failAs('creation_failed', `sandbox ${id} could not be restored`, change);
+        registry.setRunning(machine);
+        await answered;
+        return registry.info(id);
+      });
+    });
+  }
+
+  /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
+  snapshot(snapshotId: string, { machine: id, kind }: SnapshotRequest): Promise<SnapshotInfo> {
+    return this.#exclusive.run(id, async () => {
+      const { registry, platform, snapshots, templates } = this.#options;
+      const there = await snapshots.find(snapshotId);
+      if (there !== undefined) return snapshotInfo(there.manifest);
+      const machine = registry.running(id);
+      const here = templates.compatibility(machine.record.spec.template, machine.record.spec);
+      const manifest = await withGateClosed(machine, () =>
+        failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
+          checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here }),
+        ),
+      );
+      platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
+      return snapshotInfo(manifest);
+    });
+  }
+
+  /** Ends a machine and deletes its disk. A machine that is not there is fine. */
+  delete(id: string): Promise<void> {
+    return this.#exclusive.run(id, async () => {
+      const { platform, capacity, registry } = this.#options;
+      const directory = this.#path(id);
+      const machine = registry.findRunning(id);
+      const record = registry.record(id) ?? (await readRecord(directory));
+      if (record !== undefined && existsSync(directory)) await writeRecord(directory, { ...record, deleting: true });
+      machine?.expectEnd();
+      const prefix = `${processPrefix(platform.instanceTag)}${id}.`;
+      for (const process of findProcesses(prefix).values()) await endProcess(process);
+      if (machine !== undefined) await platform.network.release(machine.slot);
+      await discardDirectory(directory, platform.trash);
+      registry.remove(id);
+      capacity.release(id);
+    });
+  }
+
+  #path(id: string): string {
+    return join(this.#options.directory, id);
+  }
+
+  #boot(id: string, record: MachineRecord, reason: string | undefined): Promise<MachineInfo> {
+    const sleeper = { directory: this.#path(id), record };
+    return this.#start(id, record.spec.memoryMB, 'creation_failed', () =>
+      bootMachine(this.#options.platform, sleeper, reason, this.ended),
+    );
+  }
+
+  /** Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept. */
+  async #start(
+    id: string,
+    memoryMB: number,
+    code: ErrorCode,
+    start: () => Promise<{ machine: Machine; answered: Promise<void> }>,
+  ): Promise<MachineInfo> {
+    const { capacity, registry } = this.#options;
+    const admission = await capacity.reserve(id, { memoryMB, diskMB: startingDiskMB });
+    if (!admission.ok) throw new ApiError('no_capacity', admission.message, { hint: admission.hint });
+    let started;
+    try {
+      started = await failAs(code, `the machine of ${id} could not be started`, start);
+    } catch (error) {
+      capacity.release(id);
+      throw error;
+    }
+    const { machine, answered } = started;
+    registry.setRunning(machine);
+    capacity.started(id);
+    // It may have died before it was in the list that `ended` looks at.
+    if (machine.failure !== undefined) this.ended(machine, machine.failure);
+    await answered;
+    return registry.info(id);
+  }
+
+  /** What a new machine begins from. */
+  async #origin(spec: MachineSpec): Promise<Origin> {
+    if (spec.snapshot !== undefined) return this.#snapshotOrigin(spec.snapshot, spec);
+    const template = await this.#options.templates.get(spec.template, spec);
+    return { ...template, coldBootReason: undefined };
+  }
+
+  async #snapshotOrigin(snapshotId: string, spec: MachineSpec): Promise<Origin> {
+    const { snapshots, templates } = this.#options;
+    const { directory, manifest } = await snapshots.get(snapshotId);
+    checkShape(manifest, spec);
+    const here = templates.compatibility(manifest.name, spec);
+    return { directory, manifest, coldBootReason: manifest.memory ? incompatibility(manifest.compatibility, here) : undefined };
+  }
+}
+
+function checkShape({ compatibility }: Manifest, spec: MachineSpec): void {
+  for (const field of ['cpuCount', 'memoryMB', 'diskMB'] as const)
+    if (compatibility[field] !== spec[field])
+      throw new ApiError('conflict', `the snapshot has a ${field} of ${compatibility[field]}, not ${spec[field]}`);
+}
+
+/** Gives errors that are not meant for clients a code and a beginning that says what failed. */
+async function failAs<Result>(code: ErrorCode, what: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    const { message, code: system } = error as NodeJS.ErrnoException;
+    throw new ApiError(system === 'ENOSPC' ? 'no_space' : code, `${what}: ${message}`, { cause: error });
+  }
+}
