@@ -97,16 +97,20 @@ func (r *ring) drop(count int) {
 
 // grow makes room for wanted bytes as far as limit and budget allow.
 func (r *ring) grow(wanted int) {
+	if r.data == nil {
+		r.data = make([]byte, min(ringFirstSize, r.limit))
+		r.budget.take(len(r.data), true)
+	}
 	size := len(r.data)
 	if size >= wanted || size >= r.limit {
 		return
 	}
-	next := max(size, ringFirstSize)
+	next := size
 	for next < wanted && next < r.limit {
 		next *= 2
 	}
 	next = min(next, r.limit)
-	if !r.budget.take(next-size, size == 0) {
+	if !r.budget.take(next-size, false) {
 		return
 	}
 	larger := make([]byte, next)

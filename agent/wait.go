@@ -11,6 +11,7 @@ const (
 	waitForExit = 4          // WEXITED
 	waitNoHang  = 1          // WNOHANG
 	waitNoReap  = 0x01000000 // WNOWAIT
+	waitByAny   = 0          // P_ALL
 	waitByPid   = 1          // P_PID
 	waitByPidfd = 3          // P_PIDFD
 )

@@ -66,6 +66,21 @@ export async function removeAbandoned(imagesDir: string): Promise<void> {
   }
 }
 
+/**
+ * Removes finished artifacts and logs of other source trees, and returns their names. Files
+ * that running machines or templates still link to keep existing. The caller holds the lock.
+ */
+export async function removeOthers(imagesDir: string, keep: readonly string[]): Promise<string[]> {
+  const names = await readdir(imagesDir);
+  const others = names.filter(
+    (name) => /^((boot|rootfs)-[0-9a-f]{16}|build-[0-9a-f]{16}\.log)$/.test(name) && !keep.includes(name),
+  );
+  for (const name of others) {
+    await rm(path.join(imagesDir, name), { recursive: true, force: true });
+  }
+  return others;
+}
+
 async function syncToDisk(file: string): Promise<void> {
   await using handle = await open(file, 'r');
   await handle.sync();

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findArtifact, makeArtifact, removeAbandoned } from './artifact.ts';
+import { findArtifact, makeArtifact, removeAbandoned, removeOthers } from './artifact.ts';
 import { bootKey, initramfsEntries, parseBootManifest } from './boot.ts';
 import { adviceFor, findImages } from './build.ts';
 import { contentKey, folderParts, isGoSource } from './key.ts';
@@ -148,6 +148,18 @@ describe('artifacts', () => {
     await makeArtifact(dir, 'boot-1', async () => ({}));
     await removeAbandoned(dir);
     expect(await readdir(dir)).toEqual(['boot-1']);
+  });
+
+  it('of other source trees are pruned, and nothing else', async () => {
+    const [ours, theirs] = ['0'.repeat(16), '1'.repeat(16)];
+    for (const name of [`boot-${ours}`, `rootfs-${theirs}`, `boot-${theirs}`, 'templates']) {
+      await mkdir(path.join(dir, name));
+    }
+    await writeFile(path.join(dir, '.lock'), '');
+    await writeFile(path.join(dir, `build-${theirs}.log`), '');
+    const removed = await removeOthers(dir, [`boot-${ours}`]);
+    expect(removed).toHaveLength(3);
+    expect((await readdir(dir)).toSorted()).toEqual(['.lock', `boot-${ours}`, 'templates']);
   });
 
   it('with a damaged manifest say what to do', async () => {

@@ -3,7 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { findArtifact, makeArtifact, removeAbandoned } from './artifact.ts';
+import { findArtifact, makeArtifact, removeAbandoned, removeOthers } from './artifact.ts';
 import { bootKey, buildBoot, parseBootManifest } from './boot.ts';
 import { takeLock } from './lock.ts';
 import { defaultCacheDir } from './paths.ts';
@@ -74,6 +74,16 @@ export async function ensureImages(options: ImageOptions = {}): Promise<Images> 
   return images;
 }
 
+/** Removes the images of other source trees and returns their names. */
+export async function pruneImages(cacheDir: string = defaultCacheDir()): Promise<string[]> {
+  const images = await findImages(cacheDir);
+  if (!images) throw new Error('nothing to keep: build the images of this source tree first');
+  const imagesDir = path.dirname(images.dir);
+  await using _lock = await takeLock(path.join(imagesDir, '.lock'), () => undefined);
+  const current = [images.dir, path.dirname(images.rootfs)].map((dir) => path.basename(dir));
+  return removeOthers(imagesDir, current);
+}
+
 async function buildMissing(
   imagesDir: string,
   context: Omit<CommandContext, 'log'>,
@@ -137,13 +147,21 @@ export function adviceFor(reason: string): string {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { check: { type: 'boolean', default: false }, 'cache-dir': { type: 'string' } },
+    options: {
+      check: { type: 'boolean', default: false },
+      prune: { type: 'boolean', default: false },
+      'cache-dir': { type: 'string' },
+    },
   });
   const cacheDir = values['cache-dir'] ?? defaultCacheDir();
   if (values.check) {
     const images = await findImages(cacheDir);
     console.log(images ? `up to date: ${images.dir}` : 'not built: run node images/build.ts');
     process.exitCode = images ? 0 : 1;
+    return;
+  }
+  if (values.prune) {
+    for (const name of await pruneImages(cacheDir)) console.log(`removed ${name}`);
     return;
   }
   const interrupt = new AbortController();

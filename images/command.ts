@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { WriteStream } from 'node:fs';
 
@@ -31,7 +30,7 @@ export async function runCommand(
     cwd: options.cwd,
     env: { ...process.env, LC_ALL: 'C', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', context.lockFd],
-    ...(context.signal && { signal: context.signal }),
+    ...(context.signal && { signal: context.signal, killSignal: 'SIGKILL' as const }),
   });
   const { stdout, stderr } = child;
   if (!stdout || !stderr) throw new Error(`${program}: no pipes for its output`);
@@ -44,16 +43,20 @@ export async function runCommand(
       options.onLine?.(line);
     }
   };
+  let failure: Error | undefined;
+  child.on('error', (error) => (failure = error));
+  // Also after an abort: whoever cleans up must find the program and its children gone.
   const [[code, signal]] = await Promise.all([
-    once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
+    new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+      child.on('close', (...ending) => resolve(ending));
+    }),
     collect(stdout, output),
     collect(stderr, errors),
-  ]).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      throw new Error(`${program} is not installed`, { cause: error });
-    }
-    throw error;
-  });
+  ]);
+  if (failure && 'code' in failure && failure.code === 'ENOENT') {
+    throw new Error(`${program} is not installed`, { cause: failure });
+  }
+  if (failure) throw context.signal?.reason ?? failure;
   if (code !== 0) {
     const why = errors.slice(-5).join('; ') || output.slice(-5).join('; ');
     throw new Error(`${program} failed (${code === null ? signal : `exit code ${code}`}): ${why}`);

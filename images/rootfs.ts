@@ -70,7 +70,10 @@ export function parsePackageList(text: string): string[] {
 /** Throws, with what to do, when this host can't build a root file system in `imagesDir`. */
 export async function checkRootfsHost(imagesDir: string): Promise<void> {
   if (process.getuid?.() !== 0) {
-    throw new Error('building the root file system needs root: run it once with sudo');
+    throw new Error(
+      'building the root file system needs root; later starts do not. Run once: ' +
+        `sudo ${process.execPath} images/build.ts --cache-dir ${path.dirname(imagesDir)}`,
+    );
   }
   const needs = { mmdebstrap: 'mmdebstrap', mke2fs: 'e2fsprogs', 'dpkg-deb': 'dpkg', npm: 'npm' };
   const missing = Object.entries(needs)
@@ -177,7 +180,9 @@ async function installPackages(
     tree,
     path.join(rootfsRecipe, 'tree/etc/apt/sources.list.d/debian.sources'),
   ];
-  await runCommand(context, 'mmdebstrap', args, {
+  // In namespaces of its own: however it ends, its mounts and its processes end with it.
+  const isolated = ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'mmdebstrap'];
+  await runCommand(context, 'unshare', [...isolated, ...args], {
     env: { OPENCOMPUTER_NPM_PACKAGE: npmPackage, DEBIAN_FRONTEND: 'noninteractive' },
     onLine,
   });

@@ -38,7 +38,7 @@ say "configuration"
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash sandbox
 chroot "$root" passwd --quiet --lock root
 ln -s /home/sandbox "$root/workspace"
-rm -f "$root/etc/apt/sources.list" "$root/etc/resolv.conf" "$root/etc/hostname"
+rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* "$root/etc/resolv.conf" "$root/etc/hostname"
 cp -R --remove-destination "$recipe/tree/." "$root/"
 find "$recipe/tree" -mindepth 1 -printf '%P\n' | while read -r path; do
   chown -h 0:0 "$root/$path"

@@ -28,7 +28,6 @@ export interface HttpServer {
 export async function listen(fetch: Fetch, address: ServerConfig['listen']): Promise<HttpServer> {
   const listener = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
     errorHandler: malformed,
-    overrideGlobalObjects: false,
   });
   const server = createServer(
     {

@@ -41,7 +41,7 @@ export interface ExecTiming {
 
 export const defaultExecTiming: ExecTiming = { padMs: 10_000, asyncMs: 400, pollMs: 500 };
 
-export interface Variables {
+interface Variables {
   requestId: string;
   /** The pattern of the route, for logs and metrics. */
   route: string;

@@ -176,3 +176,13 @@ test('a machine that the worker does not know puts the sandbox in error', async 
   expect([answer.status, answer.json.code]).toEqual([410, 'sandbox_stopped']);
   expect((await server.call('GET', `/api/sandboxes/${lost}`)).json.status).toBe('error');
 });
+
+test('a machine that has died unheard puts the sandbox in error', async () => {
+  const lost = await server.create();
+  server.worker.failMachine(lost, 'QEMU ended', false);
+  server.worker.fail('POST exec', new ApiError('sandbox_stopped', 'QEMU ended'));
+  const answer = await server.call('POST', `/api/sandboxes/${lost}/exec/run`, { cmd: 'echo' });
+  expect([answer.status, answer.json.code]).toEqual([410, 'sandbox_stopped']);
+  const { json } = await server.call('GET', `/api/sandboxes/${lost}`);
+  expect(json).toMatchObject({ status: 'error', statusReason: 'QEMU ended' });
+});

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../observe/log.ts';
 import { type ApiContext, commonHeaders } from './context.ts';
 import { toApiError } from './errors.ts';
@@ -13,10 +12,10 @@ export async function paddedJson(
   padMs: number,
   log: Log,
 ): Promise<Response> {
-  const waiting = new AbortController();
-  const settled = result.finally(() => waiting.abort());
-  const late = delay(padMs, 'late' as const, { signal: waiting.signal }).catch(() => 'settled' as const);
-  if ((await Promise.race([settled.then(() => 'settled' as const), late])) === 'settled')
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  const timer = setTimeout(resolve, padMs, 'late');
+  const settled = result.finally(() => clearTimeout(timer));
+  if ((await Promise.race([settled.then(() => 'settled'), late])) === 'settled')
     return c.json((await result) as object);
   const requestId = c.get('requestId');
   const body = settled.catch((error: unknown) => toApiError(error, log, requestId).toBody(requestId));

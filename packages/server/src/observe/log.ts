@@ -16,7 +16,7 @@ function describeError(error: unknown): object {
 }
 
 /** The options of every log of the server. */
-export const logOptions: pino.LoggerOptions = {
+const logOptions: pino.LoggerOptions = {
   base: { service: 'server' },
   timestamp: pino.stdTimeFunctions.isoTime,
   serializers: { err: describeError },

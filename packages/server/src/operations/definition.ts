@@ -2,7 +2,7 @@ import type { ApiError } from '@opencomputer/protocol';
 import type { Store } from '../store/tables.ts';
 
 /** What a step works on. */
-export interface StepContext<Input> {
+interface StepContext<Input> {
   readonly sandboxId: string;
   readonly input: Input;
   /** Aborted at the deadline of the attempt, when the operation is cancelled, and when the server stops. */

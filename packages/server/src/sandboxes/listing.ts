@@ -10,7 +10,7 @@ import { listSandboxes } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
 
 /** The states that a `status` filter means; by default all that have not stopped. */
-export function statesOf(status: ListSandboxesQuery['status']): SandboxState[] {
+function statesOf(status: ListSandboxesQuery['status']): SandboxState[] {
   return sandboxStates.filter((state) => {
     if (status === 'all') return true;
     return status === undefined ? publicState(state) !== 'stopped' : publicState(state) === status;
@@ -18,12 +18,12 @@ export function statesOf(status: ListSandboxesQuery['status']): SandboxState[] {
 }
 
 /** Names the sandbox that a page ended with. */
-export function encodeCursor(row: Pick<SandboxRow, 'created_at' | 'id'>): string {
+function encodeCursor(row: Pick<SandboxRow, 'created_at' | 'id'>): string {
   return Buffer.from(`${row.created_at}:${row.id}`).toString('base64url');
 }
 
 /** @throws ApiError `invalid_request` when it is none of ours. */
-export function decodeCursor(cursor: string): { createdAt: number; id: string } {
+function decodeCursor(cursor: string): { createdAt: number; id: string } {
   const [time, id, ...rest] = Buffer.from(cursor, 'base64url').toString().split(':');
   if (
     time === undefined ||

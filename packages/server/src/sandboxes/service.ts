@@ -215,7 +215,8 @@ export class SandboxService {
   /** Says that the sandbox has ended where that is why something failed. */
   async #explain(row: SandboxRow, error: unknown): Promise<unknown> {
     if (!(error instanceof ApiError) || !explicable.has(error.code)) return error;
-    const machineMissing = error.code === 'sandbox_not_found' || error.code === 'not_found';
+    // The worker knows better than the database: the sandbox has no machine, or a dead one.
+    const machineMissing = ['sandbox_not_found', 'not_found', 'sandbox_stopped'].includes(error.code);
     if (machineMissing) await this.#options.reconcile();
     const now = await this.get(row.owner, row.id);
     const transition = transitions[now.state].use;

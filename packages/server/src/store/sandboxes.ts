@@ -3,7 +3,7 @@ import { ApiError, type SandboxAction, type SandboxState, transitions } from '@o
 import type { EventTable, SandboxRow, Store, Tables } from './tables.ts';
 
 /** States in which a sandbox holds, or may hold, a machine; they count against the quota. */
-export const liveStates: readonly SandboxState[] = ['creating', 'running', 'stopping'];
+const liveStates: readonly SandboxState[] = ['creating', 'running', 'stopping'];
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();

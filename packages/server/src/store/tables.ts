@@ -1,7 +1,7 @@
-import type { Generated, Insertable, Kysely, Selectable } from 'kysely';
+import type { Generated, Kysely, Selectable } from 'kysely';
 import type { SandboxState } from '@opencomputer/protocol';
 
-export interface SandboxTable {
+interface SandboxTable {
   id: string;
   owner: string;
   state: SandboxState;
@@ -26,9 +26,9 @@ export interface SandboxTable {
   emulated: number;
 }
 
-export type OperationState = 'running' | 'undoing' | 'done' | 'undone';
+type OperationState = 'running' | 'undoing' | 'done' | 'undone';
 
-export interface OperationTable {
+interface OperationTable {
   id: string;
   kind: string;
   sandbox_id: string;
@@ -54,7 +54,7 @@ export interface EventTable {
   reason: string | null;
 }
 
-export interface ApiKeyTable {
+interface ApiKeyTable {
   id: string;
   owner: string;
   name: string;
@@ -67,7 +67,7 @@ export interface ApiKeyTable {
   revoked_at: number | null;
 }
 
-export interface SettingTable {
+interface SettingTable {
   name: string;
   value: string;
 }
@@ -84,6 +84,4 @@ export interface Tables {
 export type Store = Kysely<Tables>;
 export type SandboxRow = Selectable<SandboxTable>;
 export type OperationRow = Selectable<OperationTable>;
-export type EventRow = Selectable<EventTable>;
 export type ApiKeyRow = Selectable<ApiKeyTable>;
-export type NewEvent = Insertable<EventTable>;

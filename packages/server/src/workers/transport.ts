@@ -83,7 +83,8 @@ export class WorkerTransport {
 
   #attempt(call: WorkerCall): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const payload = call.json === undefined ? undefined : Buffer.from(JSON.stringify(call.json));
+    // A string goes out with the header in one write.
+    const payload = call.json === undefined ? undefined : JSON.stringify(call.json);
     const options: RequestOptions = {
       agent: this.#agent,
       socketPath: this.#socketPath,
@@ -124,8 +125,9 @@ export class WorkerTransport {
 
 const staleConnection = new Error('the worker closed a kept connection');
 
-function requestHeaders(call: WorkerCall, payload: Buffer | undefined): Record<string, string | number> {
-  if (payload !== undefined) return { 'content-type': 'application/json', 'content-length': payload.length };
+function requestHeaders(call: WorkerCall, payload: string | undefined): Record<string, string | number> {
+  if (payload !== undefined)
+    return { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
   if (call.stream === undefined) return call.method === 'POST' ? { 'content-length': 0 } : {};
   const headers = { 'content-type': 'application/octet-stream' };
   const { length } = call.stream;

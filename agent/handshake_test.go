@@ -1,0 +1,200 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestHandshakeComesFirst(t *testing.T) {
+	h := newHost(t)
+	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
+	got := h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e-1","unknown":{"x":[1]}}`)
+	shake := decode[struct {
+		Protocol, Generation         int
+		Version, Epoch, BootID, Init string
+		UptimeMs                     int64
+		MemoryBytes                  uint64
+	}](t, got.body)
+	if shake.Protocol != 1 || shake.Generation != 1 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
+		len(shake.BootID) != 36 || shake.UptimeMs <= 0 || shake.MemoryBytes == 0 || shake.Version == "" {
+		t.Fatalf("handshake answered %s", got.body)
+	}
+	if epoch := h.want(200, "GET", "/v1/stats", nil).header.Get("x-epoch"); epoch != "e-1" {
+		t.Fatalf("x-epoch is %q", epoch)
+	}
+	h.reconnect()
+	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
+}
+
+func TestHandshakeRefusals(t *testing.T) {
+	h := newHost(t)
+	for body, code := range map[string]string{
+		`{"protocol":2,"epoch":"e"}`:                                                            "unsupported_protocol",
+		`{"protocol":1,"epoch":""}`:                                                             "invalid_request",
+		`{"protocol":1,"epoch":"` + strings.Repeat("e", 65) + `"}`:                              "invalid_request",
+		`{"protocol":1,"epoch":"a\r\nb"}`:                                                       "invalid_request",
+		`{"protocol":1,`:                                                                        "invalid_request",
+		`{"protocol":1,"epoch":"e","identity":{"clockUnixNs":"soon"}}`:                          "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"clockUnixNs":"-5"}}`:                            "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"entropy":"AAAA"}}`:                              "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"hostname":"a b"}}`:                              "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"hostname":"-x"}}`:                               "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"machineId":"xyz"}}`:                             "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"machineId":"` + strings.Repeat("A", 32) + `"}}`: "invalid_identity",
+		`{"protocol":1,"epoch":"e","identity":{"env":{"":"x"}}}`:                                "invalid_request",
+		`{"protocol":1,"epoch":"e","identity":{"env":{"A=B":"x"}}}`:                             "invalid_request",
+		`{"protocol":1,"epoch":"e","identity":{"env":{"A":"\u0000"}}}`:                          "invalid_request",
+	} {
+		h.refused(400, code, "POST", "/v1/handshake", body)
+	}
+	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
+	h.refused(405, "method_not_allowed", "GET", "/v1/handshake", nil)
+}
+
+func TestSilentHostIsHungUpOn(t *testing.T) {
+	h := newHost(t)
+	h.agent.handshakeDeadline = 50 * time.Millisecond
+	conn, err := net.Dial("unix", h.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Fatalf("read after the deadline: %v, want the end", err)
+	}
+}
+
+// recordedMachine stands for the kernel, which a test must not change.
+type recordedMachine struct {
+	clock    int64
+	entropy  []byte
+	hostname string
+	order    []string
+}
+
+func (m *recordedMachine) setClock(ns int64) error {
+	m.clock, m.order = ns, append(m.order, "clock")
+	return nil
+}
+
+func (m *recordedMachine) addEntropy(bytes []byte) error {
+	m.entropy, m.order = bytes, append(m.order, "entropy")
+	return nil
+}
+
+func (m *recordedMachine) setHostname(name string) error {
+	m.hostname, m.order = name, append(m.order, "hostname")
+	return nil
+}
+
+func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
+	h := newHost(t)
+	root := t.TempDir()
+	etc := filepath.Join(root, "etc")
+	if err := os.Mkdir(etc, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, etc+"/hosts", "127.0.0.1 localhost\n127.0.1.1 old-name-that-is-longer old\n# end\n")
+	writeTestFile(t, etc+"/hostname", "old-name-that-is-longer\n")
+	kernel := &recordedMachine{}
+	h.agent.identity = newIdentity(kernel, root)
+	entropy := strings.Repeat("QUFB", 16)
+	h.want(200, "POST", "/v1/handshake", map[string]any{"protocol": 1, "epoch": "e", "identity": map[string]any{
+		"clockUnixNs": "1700000000123456789", "entropy": entropy, "hostname": "sb-1",
+		"machineId": "00112233445566778899aabbccddeeff", "env": map[string]string{"KEY": "one"},
+	}})
+	if kernel.clock != 1700000000123456789 || len(kernel.entropy) != 48 || kernel.hostname != "sb-1" ||
+		strings.Join(kernel.order, " ") != "clock entropy hostname" {
+		t.Fatalf("kernel got %+v", kernel)
+	}
+	for name, want := range map[string]string{
+		"hostname":   "sb-1\n",
+		"hosts":      "127.0.0.1 localhost\n127.0.1.1\tsb-1\n# end\n",
+		"machine-id": "00112233445566778899aabbccddeeff\n",
+	} {
+		if got, err := os.ReadFile(filepath.Join(etc, name)); err != nil || string(got) != want {
+			t.Errorf("%s is %q (%v), want %q", name, got, err, want)
+		}
+	}
+	// A later identity replaces the environment, and a file that cannot be
+	// written does not stop the machine from waking.
+	os.Remove(etc + "/hostname")
+	if err := os.Mkdir(etc+"/hostname", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e2","identity":{"hostname":"sb-2","env":{"OTHER":"two"}}}`)
+	warnings := decode[struct{ Warnings []string }](t, got.body).Warnings
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "hostname") {
+		t.Errorf("warnings %q, want one about hostname", warnings)
+	}
+	if out := string(h.shell("echo $KEY,$OTHER").Stdout); out != ",two\n" {
+		t.Errorf("environment after the second identity: %q", out)
+	}
+}
+
+func TestInvalidIdentityChangesNothing(t *testing.T) {
+	kernel := &recordedMachine{}
+	i := newIdentity(kernel, t.TempDir())
+	_, err := i.apply(&identityRequest{ClockUnixNs: "1700000000000000000", Hostname: "bad name"})
+	if err == nil || len(kernel.order) != 0 {
+		t.Fatalf("err %v, kernel changed: %v", err, kernel.order)
+	}
+}
+
+func TestHostsWith(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                              "127.0.0.1\tlocalhost\n127.0.1.1\tn\n",
+		"::1 x":                         "::1 x\n127.0.1.1\tn\n",
+		"127.0.1.1 a\nx\n127.0.1.1 b\n": "127.0.1.1\tn\nx\n",
+	} {
+		if got := hostsWith(text, "n"); got != want {
+			t.Errorf("hostsWith(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestQuiesce(t *testing.T) {
+	h := newReadyHost(t)
+	waiting := make(chan answer, 1)
+	go func() { waiting <- h.call("POST", "/v1/exec", `{"argv":["sleep","0.5"]}`) }()
+	for len(h.agent.sessions.list()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	begin := time.Now()
+	h.want(200, "POST", "/v1/quiesce", `{"sync":true}`)
+	if took := time.Since(begin); took > quiescePatience {
+		t.Errorf("quiesce waited %s for a command", took)
+	}
+	h.refused(409, "quiesced", "GET", "/v1/stats", nil)
+	h.refused(409, "quiesced", "POST", "/v1/exec", `{"argv":["true"]}`)
+	h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"second"}`)
+	if epoch := h.want(200, "GET", "/v1/stats", nil).header.Get("x-epoch"); epoch != "second" {
+		t.Fatalf("x-epoch is %q", epoch)
+	}
+	if got := <-waiting; got.status != 200 {
+		t.Errorf("the command in flight answered %d", got.status)
+	}
+}
+
+func TestQuiesceCutsAStuckUpload(t *testing.T) {
+	h := newReadyHost(t)
+	path := filepath.Join(t.TempDir(), "file")
+	writeTestFile(t, path, "old")
+	body := newStuckBody("some bytes")
+	defer close(body.release)
+	done := make(chan answer, 1)
+	go func() { done <- h.call("PUT", "/v1/files?"+query(path), body) }()
+	<-body.sent
+	h.want(200, "POST", "/v1/quiesce", nil)
+	if got := <-done; got.status < 400 {
+		t.Errorf("the stuck upload answered %d", got.status)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "old" {
+		t.Errorf("file is %q", got)
+	}
+}
