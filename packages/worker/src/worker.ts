@@ -57,7 +57,7 @@ async function hostCpu(): Promise<string> {
 /** Directories of the worker below its data directory. */
 async function makeDirectories(
   config: WorkerConfig,
-): Promise<{ machines: string; network: string; trash: string }> {
+): Promise<{ machines: string; network: string; snapshots: string; trash: string }> {
   const root = join(config.dataDir, 'worker');
   const directories = {
     machines: join(root, 'machines'),

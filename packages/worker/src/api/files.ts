@@ -1,6 +1,14 @@
 import { pipeline } from 'node:stream/promises';
 import { ApiError, resolveGuestPath } from '@opencomputer/protocol';
-import { listDirectory, makeDirectory, readFile, removePath, statPath, writeFile } from '../guest/index.ts';
+import {
+  type GuestChannel,
+  listDirectory,
+  makeDirectory,
+  readFile,
+  removePath,
+  statPath,
+  writeFile,
+} from '../guest/index.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { sendEmpty, sendJson } from './respond.ts';
 import type { Call, Routes } from './router.ts';
@@ -15,34 +23,53 @@ function declaredLength({ request }: Call): number | undefined {
   return header === undefined ? undefined : Number(header);
 }
 
+/** Runs an operation on a machine's files, not in the middle of a snapshot. */
+function onMachine<Result>(
+  registry: MachineRegistry,
+  { id }: Call,
+  operation: (channel: GuestChannel) => Promise<Result>,
+): Promise<Result> {
+  return registry.running(id).gate.pass(() => operation(registry.running(id).channel));
+}
+
 /** Files in machines. Bodies are passed on as they come, with the pressure of the slower side. */
 export function fileRoutes(registry: MachineRegistry): Routes {
   return {
-    'GET /v1/machines/:id/files': async (call) => {
-      const { stream, length } = await readFile(registry.running(call.id).channel, pathOf(call), call.signal);
-      call.response.writeHead(200, {
-        'content-type': 'application/octet-stream',
-        ...(length === undefined ? {} : { 'content-length': length }),
-      });
-      await pipeline(stream, call.response);
-    },
+    'GET /v1/machines/:id/files': (call) =>
+      onMachine(registry, call, async (channel) => {
+        const { stream, length } = await readFile(channel, pathOf(call), call.signal);
+        call.response.writeHead(200, {
+          'content-type': 'application/octet-stream',
+          ...(length === undefined ? {} : { 'content-length': length }),
+        });
+        await pipeline(stream, call.response);
+      }),
     'PUT /v1/machines/:id/files': async (call) => {
-      const { channel } = registry.running(call.id);
       const { request, signal } = call;
-      await writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal });
+      await onMachine(registry, call, (channel) =>
+        writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal }),
+      );
       if (!request.complete) throw new ApiError('invalid_request', 'the body was cut off');
       sendEmpty(call.response);
     },
     'DELETE /v1/machines/:id/files': async (call) => {
-      await removePath(registry.running(call.id).channel, pathOf(call));
+      await onMachine(registry, call, (channel) => removePath(channel, pathOf(call)));
       sendEmpty(call.response);
     },
     'GET /v1/machines/:id/files/list': async (call) =>
-      sendJson(call.response, 200, await listDirectory(registry.running(call.id).channel, pathOf(call))),
+      sendJson(
+        call.response,
+        200,
+        await onMachine(registry, call, (channel) => listDirectory(channel, pathOf(call))),
+      ),
     'GET /v1/machines/:id/files/stat': async (call) =>
-      sendJson(call.response, 200, await statPath(registry.running(call.id).channel, pathOf(call))),
+      sendJson(
+        call.response,
+        200,
+        await onMachine(registry, call, (channel) => statPath(channel, pathOf(call))),
+      ),
     'POST /v1/machines/:id/files/mkdir': async (call) => {
-      await makeDirectory(registry.running(call.id).channel, pathOf(call));
+      await onMachine(registry, call, (channel) => makeDirectory(channel, pathOf(call)));
       sendEmpty(call.response);
     },
   };

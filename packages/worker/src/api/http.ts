@@ -14,8 +14,8 @@ export function makeHttpServer(routes: Routes, log: Logger): Server {
     });
     const url = new URL(request.url ?? '/', 'http://worker');
     try {
-      const { handler, id, execId } = route(request.method ?? '', url);
-      await handler({ request, response, url, id, execId, signal: gone.signal });
+      const { handler, ...ids } = route(request.method ?? '', url);
+      await handler({ request, response, url, ...ids, signal: gone.signal });
     } catch (error) {
       if (!(error instanceof ApiError) && !gone.signal.aborted)
         log.error({ err: error, method: request.method, path: url.pathname }, 'call failed');

@@ -18,7 +18,8 @@ export function machineRoutes(registry: MachineRegistry, lifecycle: Lifecycle): 
     },
     'POST /v1/machines/:id/hibernate': async ({ response, id }) =>
       sendJson(response, 200, await lifecycle.hibernate(id)),
-    'POST /v1/machines/:id/wake': async ({ response, id }) => sendJson(response, 200, await lifecycle.wake(id)),
+    'POST /v1/machines/:id/wake': async ({ response, id }) =>
+      sendJson(response, 200, await lifecycle.wake(id)),
     'POST /v1/machines/:id/reboot': async ({ request, response, id }) => {
       const { hard } = await readJson(request, rebootRequestSchema);
       sendJson(response, 200, await lifecycle.reboot(id, hard));

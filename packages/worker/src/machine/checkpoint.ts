@@ -19,7 +19,10 @@ function nextOverlay(layers: readonly DiskLayer[]): string {
 
 /** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
 async function liveNode(machine: Machine): Promise<string> {
-  const blocks = (await machine.qmp.run('query-block')) as { qdev?: unknown; inserted?: { 'node-name'?: unknown } }[];
+  const blocks = (await machine.qmp.run('query-block')) as {
+    qdev?: unknown;
+    inserted?: { 'node-name'?: unknown };
+  }[];
   const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
   if (typeof node !== 'string') throw new Error('the machine has no disk');
   return node;
@@ -100,7 +103,12 @@ export async function checkpointMachine(
 }
 
 /** Collects a snapshot's files. @returns bytes that it occupies by itself */
-async function gather(platform: Platform, machine: Machine, staging: string, memory: boolean): Promise<number> {
+async function gather(
+  platform: Platform,
+  machine: Machine,
+  staging: string,
+  memory: boolean,
+): Promise<number> {
   const { layers } = machine.record;
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())

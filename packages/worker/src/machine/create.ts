@@ -34,7 +34,13 @@ function stopwatch(): () => number {
   };
 }
 
-function newRecord(platform: Platform, id: string, spec: MachineSpec, origin: Origin, slot: NetworkSlot): MachineRecord {
+function newRecord(
+  platform: Platform,
+  id: string,
+  spec: MachineSpec,
+  origin: Origin,
+  slot: NetworkSlot,
+): MachineRecord {
   const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
   return {
     format: 1,
@@ -75,7 +81,9 @@ export async function layOutRun(
   const [layers] = await Promise.all([
     linkLayers(run, origin.directory, origin.manifest),
     makeOverlay(disk, platform.overlays, shape.diskMB, uid),
-    ...(origin.manifest.memory ? [linkFile(join(origin.directory, snapshotFiles.ram), join(run, machineFiles.ram))] : []),
+    ...(origin.manifest.memory
+      ? [linkFile(join(origin.directory, snapshotFiles.ram), join(run, machineFiles.ram))]
+      : []),
   ]);
   // Goes on while QEMU starts: what is acknowledged must survive a power cut.
   const durable = Promise.all([syncFile(disk), syncDirectory(run)]);
@@ -102,7 +110,10 @@ export async function createMachine(
 
   const record = newRecord(platform, id, spec, origin, slot);
   const { timings } = record;
-  const { layers, durable } = await layOutRun(platform, runDirectory(directory, 1), origin, { ...spec, slot });
+  const { layers, durable } = await layOutRun(platform, runDirectory(directory, 1), origin, {
+    ...spec,
+    slot,
+  });
   record.layers = layers;
   timings['prepare'] = lap();
 
@@ -114,7 +125,7 @@ export async function createMachine(
   stack.defer(() => endProcess(made.process.identity));
   stack.defer(() => made.expectEnd());
   timings['launch'] = lap();
-  await (cold ? waitUntilBooted(made) : begin(made));
+  await (cold ? waitUntilBooted(made) : begin(made, spec.snapshot === undefined ? 'template' : 'snapshot'));
   timings['handshake'] = lap();
   await Promise.all([durable, syncDirectory(dirname(directory))]);
   await made.save({ ready: true });

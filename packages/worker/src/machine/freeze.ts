@@ -14,7 +14,10 @@ const patienceMs = 10_000;
  * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
  * change ended stays closed to those who hold it; they look it up again.
  */
-export async function withGateClosed<Result>(machine: Machine, change: () => Promise<Result>): Promise<Result> {
+export async function withGateClosed<Result>(
+  machine: Machine,
+  change: () => Promise<Result>,
+): Promise<Result> {
   await machine.gate.close(patienceMs);
   try {
     return await change();

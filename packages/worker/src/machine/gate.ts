@@ -36,7 +36,8 @@ export class Gate {
     const end = Date.now() + enterMs;
     while (this.#closed !== undefined) {
       const left = end - Date.now();
-      if (left <= 0) throw new ApiError('guest_timeout', 'a change of the sandbox is under way and takes long');
+      if (left <= 0)
+        throw new ApiError('guest_timeout', 'a change of the sandbox is under way and takes long');
       await Promise.race([this.#closed.promise, delay(left, undefined, { ref: false })]);
     }
   }

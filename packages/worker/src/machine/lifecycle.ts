@@ -93,7 +93,8 @@ export class Lifecycle {
         throw new ApiError('conflict', `machine ${id} exists with another specification`);
       }
       const directory = this.#path(id);
-      if (existsSync(directory)) throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
+      if (existsSync(directory))
+        throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
       return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
         const origin = await this.#origin(spec);
         const machine = await createMachine(platform, { id, directory, spec, origin }, this.ended);
@@ -111,7 +112,9 @@ export class Lifecycle {
       if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
-        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () => hibernateMachine(platform, machine));
+        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
+          hibernateMachine(platform, machine),
+        );
         registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
         capacity.release(id);
       });
@@ -171,7 +174,11 @@ export class Lifecycle {
         restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
       if (running === undefined) return this.#start(id, record.spec.memoryMB, 'creation_failed', change);
       return withGateClosed(running, async () => {
-        const { machine, answered } = await failAs('creation_failed', `sandbox ${id} could not be restored`, change);
+        const { machine, answered } = await failAs(
+          'creation_failed',
+          `sandbox ${id} could not be restored`,
+          change,
+        );
         registry.setRunning(machine);
         await answered;
         return registry.info(id);
@@ -204,7 +211,8 @@ export class Lifecycle {
       const directory = this.#path(id);
       const machine = registry.findRunning(id);
       const record = registry.record(id) ?? (await readRecord(directory));
-      if (record !== undefined && existsSync(directory)) await writeRecord(directory, { ...record, deleting: true });
+      if (record !== undefined && existsSync(directory))
+        await writeRecord(directory, { ...record, deleting: true });
       machine?.expectEnd();
       const prefix = `${processPrefix(platform.instanceTag)}${id}.`;
       for (const process of findProcesses(prefix).values()) await endProcess(process);
@@ -264,14 +272,21 @@ export class Lifecycle {
     const { directory, manifest } = await snapshots.get(snapshotId);
     checkShape(manifest, spec);
     const here = templates.compatibility(manifest.name, spec);
-    return { directory, manifest, coldBootReason: manifest.memory ? incompatibility(manifest.compatibility, here) : undefined };
+    return {
+      directory,
+      manifest,
+      coldBootReason: manifest.memory ? incompatibility(manifest.compatibility, here) : undefined,
+    };
   }
 }
 
 function checkShape({ compatibility }: Manifest, spec: MachineSpec): void {
   for (const field of ['cpuCount', 'memoryMB', 'diskMB'] as const)
     if (compatibility[field] !== spec[field])
-      throw new ApiError('conflict', `the snapshot has a ${field} of ${compatibility[field]}, not ${spec[field]}`);
+      throw new ApiError(
+        'conflict',
+        `the snapshot has a ${field} of ${compatibility[field]}, not ${spec[field]}`,
+      );
 }
 
 /** Gives errors that are not meant for clients a code and a beginning that says what failed. */

@@ -76,7 +76,13 @@ export function compatibilityKey(name: string, compatibility: Compatibility): st
  * Boot files and root file system don't count: they are in the snapshot itself.
  */
 export function incompatibility(snapshot: Compatibility, here: Compatibility): string | undefined {
-  const names = { qemu: 'QEMU', accelerator: 'acceleration', cpuModel: 'CPU model', hostCpu: 'processor', argv: 'set of devices' };
+  const names = {
+    qemu: 'QEMU',
+    accelerator: 'acceleration',
+    cpuModel: 'CPU model',
+    hostCpu: 'processor',
+    argv: 'set of devices',
+  };
   for (const [field, name] of Object.entries(names) as [keyof typeof names, string][])
     if (snapshot[field] !== here[field])
       return `it was saved with another ${name} (${snapshot[field]}, here ${here[field]})`;

@@ -88,7 +88,11 @@ async function takeOver(
   }
   const process = processes.get(name);
   if (process === undefined) {
-    registry.setResting({ record, state: 'failed', reason: 'its QEMU process ended while the worker was not running' });
+    registry.setResting({
+      record,
+      state: 'failed',
+      reason: 'its QEMU process ended while the worker was not running',
+    });
     recovery.lost.push(id);
     return;
   }
@@ -100,7 +104,11 @@ async function takeOver(
     recovery.adopted.push(id);
   } catch (error) {
     platform.log.error({ machine: id, err: error }, 'a running machine cannot be taken over');
-    registry.setResting({ record, state: 'failed', reason: `it cannot be taken over: ${(error as Error).message}` });
+    registry.setResting({
+      record,
+      state: 'failed',
+      reason: `it cannot be taken over: ${(error as Error).message}`,
+    });
     recovery.lost.push(id);
   }
 }
@@ -111,6 +119,7 @@ async function removeRemains(platform: Platform, directory: string, record: Mach
   if (!record.hibernated) await discardDirectory(hibernationDirectory(directory), platform.trash);
   for (const entry of await readdir(directory)) {
     const path = join(directory, entry);
-    if (/^run-\d+$/.test(entry) && path !== runDirectory(directory, record.run)) await discardDirectory(path, platform.trash);
+    if (/^run-\d+$/.test(entry) && path !== runDirectory(directory, record.run))
+      await discardDirectory(path, platform.trash);
   }
 }

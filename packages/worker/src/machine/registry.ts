@@ -48,7 +48,10 @@ export class MachineRegistry {
   }
 
   list(): MachineInfo[] {
-    return [...this.#running.values().map((machine) => machine.info()), ...this.#resting.values().map(restingInfo)];
+    return [
+      ...this.#running.values().map((machine) => machine.info()),
+      ...this.#resting.values().map(restingInfo),
+    ];
   }
 
   /** @throws ApiError `sandbox_not_found` */

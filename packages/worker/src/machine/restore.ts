@@ -64,7 +64,7 @@ export async function restoreMachine(
     await endProcess(running.process.identity);
     await platform.network.release(running.slot);
   }
-  const answered = (cold ? waitUntilBooted(machine) : begin(machine)).then(async () => {
+  const answered = (cold ? waitUntilBooted(machine) : begin(machine, 'snapshot')).then(async () => {
     await discardDirectory(runDirectory(directory, record.run), platform.trash);
     await discardDirectory(hibernationDirectory(directory), platform.trash);
   });

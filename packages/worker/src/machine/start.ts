@@ -15,7 +15,8 @@ import type { MachineRecord } from './record.ts';
 
 /** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
 const restoredHandshakeMs = 120_000;
-const firstHandshakeMs = 60_000;
+/** A guest of a template was saved with nobody on its port; another may lose the first call in an old conversation. */
+const firstHandshakeMs = { template: 60_000, snapshot: 5_000 };
 /** A cold boot under emulation takes ten seconds on an idle host. */
 const bootHandshakeMs = 300_000;
 
@@ -88,9 +89,9 @@ async function startQemu(
 }
 
 /** Lets a restored machine run and waits for its agent, which takes the identity. */
-export async function begin(machine: Machine): Promise<void> {
+export async function begin(machine: Machine, origin: 'template' | 'snapshot'): Promise<void> {
   // The handshake waits in the port until the machine runs.
-  const handshake = machine.channel.session(restoredHandshakeMs, firstHandshakeMs);
+  const handshake = machine.channel.session(restoredHandshakeMs, firstHandshakeMs[origin]);
   handshake.catch(() => undefined);
   await machine.qmp.run('cont');
   await handshake;

@@ -60,7 +60,7 @@ export async function wakeMachine(
   await writeRecord(directory, woken);
   stack.move();
   // Its state lives in the process from here on: slow or not, it is never undone.
-  const answered = begin(machine).then(() => discardDirectory(memory, platform.trash));
+  const answered = begin(machine, 'snapshot').then(() => discardDirectory(memory, platform.trash));
   answered.catch(() => undefined);
   return { machine, answered };
 }
