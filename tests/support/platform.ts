@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -13,59 +13,75 @@ import {
   type ProcessIdentity,
   waitForExit,
 } from '@opencomputer/worker/processes';
+import { Api } from './api.ts';
+import { removeNetwork, type Traces, tracesOf } from './host.ts';
+import { machinesBelow, partOf } from './processes.ts';
 
 const execute = promisify(execFile);
-const cacheDir = process.env['OPENCOMPUTER_CACHE_DIR'] ?? '/var/lib/opencomputer/cache';
+/** Where images and templates are kept from run to run. */
+export const sharedCacheDir = process.env['OPENCOMPUTER_CACHE_DIR'] ?? '/var/lib/opencomputer/cache';
 const readyMs = 600_000;
+const launcherModule = join(import.meta.dirname, '../../packages/standalone/src/main.ts');
 
 export interface PlatformOptions {
   env?: Record<string, string>;
-  /** Keep this data directory from an earlier platform. */
+  /** Use this data directory, e.g. that of an earlier platform. */
   dataDir?: string;
+  /** Default: the cache that all tests share. Must be on the file system of the data directory. */
+  cacheDir?: string;
 }
 
 /** A platform of its own: launcher, server and worker on a fresh data directory and a free port. */
 export class TestPlatform {
   readonly url: string;
   readonly dataDir: string;
-  readonly #launcher: ProcessIdentity;
+  readonly launcher: ProcessIdentity;
+  readonly #options: PlatformOptions;
 
-  private constructor(url: string, dataDir: string, launcher: ProcessIdentity) {
+  private constructor(url: string, dataDir: string, launcher: ProcessIdentity, options: PlatformOptions) {
     this.url = url;
     this.dataDir = dataDir;
-    this.#launcher = launcher;
+    this.launcher = launcher;
+    this.#options = options;
   }
 
   static async start(options: PlatformOptions = {}): Promise<TestPlatform> {
     const dataDir = options.dataDir ?? (await freshDataDir());
     const listen = `127.0.0.1:${await freePort()}`;
     const log = openSync(join(dataDir, 'platform.log'), 'a');
-    const child = spawn(
-      process.execPath,
-      [join(import.meta.dirname, '../../packages/standalone/src/main.ts')],
-      {
-        detached: true,
-        stdio: ['ignore', log, log],
-        env: {
-          ...process.env,
-          OPENCOMPUTER_LISTEN: listen,
-          OPENCOMPUTER_DATA_DIR: dataDir,
-          OPENCOMPUTER_CACHE_DIR: cacheDir,
-          ...options.env,
-        },
+    const child = spawn(process.execPath, [launcherModule], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: {
+        ...process.env,
+        OPENCOMPUTER_LISTEN: listen,
+        OPENCOMPUTER_DATA_DIR: dataDir,
+        OPENCOMPUTER_CACHE_DIR: options.cacheDir ?? sharedCacheDir,
+        ...options.env,
       },
-    );
+    });
     child.unref();
     const launcher = child.pid === undefined ? undefined : processIdentity(child.pid);
     if (launcher === undefined) throw new Error('the launcher did not start');
-    const platform = new TestPlatform(`http://${listen}`, dataDir, launcher);
-    await platform.ready();
-    return platform;
+    const platform = new TestPlatform(`http://${listen}`, dataDir, launcher, options);
+    try {
+      await platform.ready();
+      return platform;
+    } catch (error) {
+      // A caller that gave the directory cleans it up itself.
+      if (options.dataDir === undefined) await platform.destroy();
+      else await platform.#endLauncher();
+      throw error;
+    }
   }
 
   /** The bootstrap key. */
   get key(): string {
     return readFileSync(join(this.dataDir, 'api-key'), 'utf8').trim();
+  }
+
+  get api(): Api {
+    return new Api(this.url, this.key);
   }
 
   /** Makes a further key, as an operator would. */
@@ -88,7 +104,7 @@ export class TestPlatform {
     const end = Date.now() + readyMs;
     for (;;) {
       if (await this.answers('/readyz')) return;
-      if (!isSameProcess(this.#launcher)) throw new Error(`the platform ended:\n${this.log.slice(-4000)}`);
+      if (!isSameProcess(this.launcher)) throw new Error(`the platform ended:\n${this.log.slice(-4000)}`);
       if (Date.now() >= end) throw new Error(`the platform is not ready:\n${this.log.slice(-4000)}`);
       await delay(50);
     }
@@ -105,66 +121,67 @@ export class TestPlatform {
 
   /** The running process of one part. */
   part(name: 'server' | 'worker'): ProcessIdentity | undefined {
-    const module = `packages/${name}/src/main.ts`;
-    for (const pid of children(this.#launcher.pid)) {
-      if (commandLine(pid).includes(module)) return processIdentity(pid);
-    }
-    return undefined;
+    return partOf(this.launcher.pid, name);
   }
 
   /** Kills one part as a crash would, and waits until it is gone. The launcher starts it again. */
   async crash(name: 'server' | 'worker'): Promise<void> {
-    const process = this.part(name);
-    if (process === undefined) return;
-    kill(process, 'SIGKILL');
-    await waitForExit(process, 10_000);
+    const part = this.part(name);
+    if (part === undefined) return;
+    kill(part, 'SIGKILL');
+    await waitForExit(part, 10_000);
   }
 
   /** QEMU processes of this platform by sandbox id. */
   machines(): Map<string, ProcessIdentity> {
-    const found = new Map<string, ProcessIdentity>();
-    for (const pid of allPids()) {
-      const match = /-name\0opencomputer-[0-9a-f]{8}-(sb-[0-9a-f]{8})\0/.exec(commandLine(pid, false));
-      const identity =
-        match === null || readlink(`/proc/${pid}/cwd`)?.startsWith(this.dataDir) !== true
-          ? undefined
-          : processIdentity(pid);
-      if (match?.[1] !== undefined && identity !== undefined) found.set(match[1], identity);
-    }
-    return found;
+    return machinesBelow(this.dataDir);
+  }
+
+  /** What it has on the host. */
+  traces(): Traces {
+    return tracesOf(this.dataDir);
+  }
+
+  /** Kills the launcher alone, as a crash would, and waits until it is gone. */
+  async killLauncher(): Promise<void> {
+    kill(this.launcher, 'SIGKILL');
+    if (!(await waitForExit(this.launcher, 10_000))) throw new Error('the launcher survives SIGKILL');
+  }
+
+  /** Starts it again on the same data, under another port. */
+  startAgain(options: PlatformOptions = {}): Promise<TestPlatform> {
+    return TestPlatform.start({ ...this.#options, ...options, dataDir: this.dataDir });
   }
 
   /** Stops the platform; its sandboxes run on. */
   async stop(): Promise<void> {
-    kill(this.#launcher, 'SIGTERM');
-    if (!(await waitForExit(this.#launcher, 30_000))) throw new Error('the platform does not stop');
+    kill(this.launcher, 'SIGTERM');
+    if (!(await waitForExit(this.launcher, 40_000))) throw new Error('the platform does not stop');
   }
 
-  /** Ends everything, sandboxes too, and removes the data. */
+  /** Ends everything, sandboxes too, and removes the data and what it made of the host's network. */
   async destroy(): Promise<void> {
-    if (isSameProcess(this.#launcher)) await this.deleteSandboxes();
-    await this.stop().catch(() => endGroup(this.#launcher, 10_000));
-    for (const process of this.machines().values()) await endGroup(process, 10_000);
+    await this.#endLauncher();
+    for (const machine of this.machines().values()) await endGroup(machine, 10_000);
+    await removeNetwork(this.dataDir);
     await rm(this.dataDir, { recursive: true, force: true });
   }
 
-  private async deleteSandboxes(): Promise<void> {
-    await this.ready();
-    const headers = { 'X-API-Key': this.key };
-    const list = (await (await fetch(`${this.url}/api/sandboxes?limit=1000`, { headers })).json()) as {
-      sandboxID: string;
-    }[];
-    await Promise.all(
-      list.map(({ sandboxID }) =>
-        fetch(`${this.url}/api/sandboxes/${sandboxID}`, { method: 'DELETE', headers }),
-      ),
-    );
+  async #endLauncher(): Promise<void> {
+    const parts = [this.part('server'), this.part('worker')];
+    await this.stop().catch(() => endGroup(this.launcher, 10_000));
+    // They end by themselves; where a test failed they may not.
+    for (const part of parts) {
+      if (part === undefined || (await waitForExit(part, 20_000))) continue;
+      kill(part, 'SIGKILL');
+      await waitForExit(part, 10_000);
+    }
   }
 }
 
 async function freshDataDir(): Promise<string> {
   // Beside the cache, since both must be on one file system.
-  const parent = join(dirname(cacheDir), 'test');
+  const parent = join(dirname(sharedCacheDir), 'test');
   await mkdir(parent, { recursive: true });
   return mkdtempSync(join(parent, 'p-'));
 }
@@ -177,37 +194,4 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === 'string') throw new Error('no free port');
   return address.port;
-}
-
-function allPids(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-}
-
-function commandLine(pid: number, spaced = true): string {
-  try {
-    const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-    return spaced ? text.replaceAll('\0', ' ') : text;
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
-    throw error;
-  }
-}
-
-function readlink(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
-  }
-}
-
-function children(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    .trim()
-    .split(/\s+/)
-    .filter(Boolean)
-    .map(Number);
 }

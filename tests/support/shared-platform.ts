@@ -4,7 +4,7 @@ import { TestPlatform } from './platform.ts';
 declare module 'vitest' {
   export interface ProvidedContext {
     /** The platform that conformance and e2e tests share. */
-    platform: { url: string; key: string; secondKey: string; dataDir: string };
+    platform: { url: string; key: string; secondKey: string; dataDir: string; launcher: number };
   }
 }
 
@@ -12,9 +12,10 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const platform = await TestPlatform.start();
   const secondKey = await platform.addKey('second', 'second-owner');
-  project.provide('platform', { url: platform.url, key: platform.key, secondKey, dataDir: platform.dataDir });
-  process.env['OPENCOMPUTER_API_URL'] = platform.url;
-  process.env['OPENCOMPUTER_API_KEY'] = platform.key;
+  const { url, key, dataDir, launcher } = platform;
+  project.provide('platform', { url, key, secondKey, dataDir, launcher: launcher.pid });
+  process.env['OPENCOMPUTER_API_URL'] = url;
+  process.env['OPENCOMPUTER_API_KEY'] = key;
   process.env['OPENCOMPUTER_SECOND_API_KEY'] = secondKey;
   return () => platform.destroy();
 }

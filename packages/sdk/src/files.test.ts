@@ -230,6 +230,7 @@ describe('the rest', () => {
     const answers: Record<string, [number, string]> = {
       missing: [404, 'file_not_found'],
       directory: [400, 'is_directory'],
+      'below a file': [400, 'not_directory'],
       pipe: [400, 'not_regular_file'],
       elsewhere: [404, 'sandbox_not_found'],
     };
@@ -241,6 +242,7 @@ describe('the rest', () => {
     expect(await files.exists('there')).toBe(true);
     expect(await files.exists('missing')).toBe(false);
     expect(await files.exists('directory')).toBe(false);
+    expect(await files.exists('below a file')).toBe(false);
     expect(await files.exists('pipe')).toBe(false);
     await expect(files.exists('elsewhere')).rejects.toBeInstanceOf(SandboxNotFoundError);
   });

@@ -21,7 +21,7 @@ export interface EntryInfo {
 }
 
 /** What `exists` answers false to. */
-const notAFile = new Set(['file_not_found', 'is_directory', 'not_regular_file']);
+const notAFile = new Set(['file_not_found', 'is_directory', 'not_directory', 'not_regular_file']);
 
 /**
  * Files of a sandbox: `sandbox.files`. Relative paths start at `/home/sandbox`.

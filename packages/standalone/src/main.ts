@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ensureImages } from '../../../images/build.ts';
 import { progressPrinter } from '../../../images/progress.ts';
 import { launcherFiles, readConfig } from './config.ts';
+import { prepareDataDirectory } from './data-directory.ts';
 import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
 import { Supervisor } from './supervise.ts';
 
@@ -20,7 +20,7 @@ function modulePath(relative: string): string {
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
-  await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
+  await prepareDataDirectory(config.dataDir, config.serverUser);
   const other = readPidFile(files.pid);
   if (other !== undefined)
     throw new Error(

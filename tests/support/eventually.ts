@@ -1,0 +1,31 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Waits until `condition` answers something truthy, and returns that. What it throws counts as "not yet".
+ * @param what Named in the failure, with the last error.
+ */
+export async function eventually<T>(
+  what: string,
+  condition: () => Promise<T> | T,
+  options: { withinMs?: number; everyMs?: number } = {},
+): Promise<NonNullable<T>> {
+  const withinMs = options.withinMs ?? 60_000;
+  const end = Date.now() + withinMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() >= end)
+      throw new Error(`not within ${withinMs / 1000} s: ${what}; last: ${describe(last)}`);
+    await delay(options.everyMs ?? 100);
+  }
+}
+
+function describe(value: unknown): string {
+  return value instanceof Error ? value.message : (JSON.stringify(value) ?? 'undefined');
+}
