@@ -10,6 +10,8 @@ need_languages
 need_runtime
 install_and_build
 node images/build.ts >/dev/null
+say "looking at this host"
+node packages/standalone/src/doctor.ts >&2
 node packages/standalone/src/up.ts
 node scripts/first-sandbox.ts
 printf '\nDone in %s s.\n' "$(($(date +%s) - started))"

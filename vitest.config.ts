@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['packages/**/*.test.ts', 'images/**/*.test.ts'],
+    include: ['packages/**/*.test.ts', 'images/**/*.test.ts', 'bench/*.test.ts', 'scripts/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -29,6 +29,12 @@ func (g *gate) currentEpoch() string {
 	return g.epoch
 }
 
+func (g *gate) isQuiesced() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.quiesced
+}
+
 // open begins an epoch: calls are accepted from now on.
 func (g *gate) open(epoch string) {
 	g.mu.Lock()

@@ -57,8 +57,7 @@ func TestHandshakeRefusals(t *testing.T) {
 }
 
 func TestSilentHostIsHungUpOn(t *testing.T) {
-	h := newHost(t)
-	h.agent.handshakeDeadline = 50 * time.Millisecond
+	h := newHostWithin(t, 50*time.Millisecond)
 	conn, err := net.Dial("unix", h.socket)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // host is the worker's side of a connection to an agent under test.
@@ -25,6 +26,11 @@ type host struct {
 // newHost serves an agent on a socket and does not shake hands yet.
 func newHost(t *testing.T) *host {
 	t.Helper()
+	return newHostWithin(t, handshakeDeadline)
+}
+
+func newHostWithin(t *testing.T, deadline time.Duration) *host {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := listenSocket("unix:" + socket)
 	if err != nil {
@@ -32,7 +38,7 @@ func newHost(t *testing.T) *host {
 	}
 	served := newAgent("systemd")
 	server := served.httpServer()
-	go server.Serve(listener)
+	go server.Serve(&connections{listener, deadline})
 	t.Cleanup(func() {
 		server.Close()
 		for _, s := range served.sessions.list() {

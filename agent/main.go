@@ -49,25 +49,18 @@ func run(opts options) error {
 	debug.SetGCPercent(50)
 	syscall.Umask(0o022)
 
-	var listener net.Listener
-	machine := ownMachine{}
-	if opts.listen != "" {
-		var err error
-		if listener, err = listenSocket(opts.listen); err != nil {
-			return err
-		}
-		log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
-	} else {
-		listener = newPortListener(opts.portName)
-	}
-
 	agent := newAgent(opts.initKind)
 	if opts.listen == "" {
-		agent.identity = newIdentity(machine, "/")
+		agent.identity = newIdentity(ownMachine{}, "/")
 		protectFromOOM()
-	} else {
-		agent.identity = newIdentity(nil, opts.root)
+		return agent.serve(newPortListener(opts.portName, agent.gate.isQuiesced))
 	}
+	listener, err := listenSocket(opts.listen)
+	if err != nil {
+		return err
+	}
+	log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
+	agent.identity = newIdentity(nil, opts.root)
 	return agent.serve(listener)
 }
 

@@ -43,7 +43,7 @@ func newTestPort(t *testing.T) (*portListener, *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := newPortListener("test")
+	listener := newPortListener("test", func() bool { return false })
 	listener.file = os.NewFile(uintptr(ends[0]), "guest")
 	host := os.NewFile(uintptr(ends[1]), "host")
 	t.Cleanup(func() { host.Close() })

@@ -17,35 +17,61 @@ const (
 
 // agent is everything the protocol serves. It outlives every connection.
 type agent struct {
-	initKind          string
-	bootID            string
-	gate              gate
-	identity          *identity
-	sessions          *sessionTable
-	handshakeDeadline time.Duration
+	initKind string
+	bootID   string
+	gate     gate
+	identity *identity
+	sessions *sessionTable
 }
 
 func newAgent(initKind string) *agent {
 	return &agent{
-		initKind:          initKind,
-		bootID:            readBootID(),
-		identity:          newIdentity(nil, ""),
-		sessions:          newSessionTable(openCgroups()),
-		handshakeDeadline: handshakeDeadline,
+		initKind: initKind,
+		bootID:   readBootID(),
+		identity: newIdentity(nil, ""),
+		sessions: newSessionTable(openCgroups()),
 	}
 }
 
-// connection is what the agent knows of one host connection.
+// connection is one host connection and what it may do.
 type connection struct {
+	net.Conn
 	shaken atomic.Bool
 	timer  *time.Timer
+}
+
+func (c *connection) Close() error {
+	c.timer.Stop()
+	return c.Conn.Close()
+}
+
+// connections hangs up on every connection of a listener that does not shake
+// hands in time.
+type connections struct {
+	net.Listener
+	deadline time.Duration
+}
+
+func (l *connections) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	accepted := &connection{Conn: conn}
+	accepted.timer = time.AfterFunc(l.deadline, func() {
+		if !accepted.shaken.Load() {
+			log.Printf("no handshake within %s; hanging up", l.deadline)
+			conn.Close()
+		}
+	})
+	return accepted, nil
 }
 
 type connectionKey struct{}
 
 // serve answers the connections of listener until it fails.
 func (a *agent) serve(listener net.Listener) error {
-	return a.httpServer().Serve(listener)
+	return a.httpServer().Serve(&connections{listener, handshakeDeadline})
 }
 
 func (a *agent) httpServer() *http.Server {
@@ -63,14 +89,7 @@ func (a *agent) httpServer() *http.Server {
 			MaxReceiveBufferPerStream:     4 << 20,
 		},
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			state := &connection{}
-			state.timer = time.AfterFunc(a.handshakeDeadline, func() {
-				if !state.shaken.Load() {
-					log.Printf("no handshake within %s; hanging up", a.handshakeDeadline)
-					conn.Close()
-				}
-			})
-			return context.WithValue(ctx, connectionKey{}, state)
+			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 	}
 }

@@ -59,8 +59,11 @@ func (s *session) watch(pidfd int, onEnd func(*session)) {
 	}()
 }
 
-// limit kills the command and all its processes after timeout.
+// limit kills the command and all its processes after timeout. It comes before
+// watch, which stops the timer.
 func (s *session) limit(timeout time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.timer = time.AfterFunc(timeout, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -39,10 +39,10 @@ func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string)
 		t.abandon(created)
 		return nil, err
 	}
-	created.watch(pidfd, t.retire)
 	if request.TimeoutMs > 0 {
 		created.limit(time.Duration(request.TimeoutMs) * time.Millisecond)
 	}
+	created.watch(pidfd, t.retire)
 	return created, nil
 }
 
@@ -69,7 +69,7 @@ func (s *session) launch(command *command, groups *cgroups) (pidfd int, err erro
 	group, groupFD, err := groups.create(s.id)
 	if err == nil {
 		s.group = group
-		s.pid, pidfd, err = command.fork(groupFD, null, outWriter, errsWriter, s.begin)
+		pidfd, err = command.fork(groupFD, null, outWriter, errsWriter, s.begin)
 		if groupFD >= 0 {
 			syscall.Close(groupFD)
 		}
@@ -101,7 +101,7 @@ type command struct {
 // inherits at the moment it is made.
 var forking sync.Mutex
 
-func (c *command) fork(groupFD int, in, out, errs *os.File, begin func(pid int)) (pid, pidfd int, err error) {
+func (c *command) fork(groupFD int, in, out, errs *os.File, begin func(pid int)) (pidfd int, err error) {
 	pidfd = -1
 	attributes := &syscall.ProcAttr{
 		Dir:   c.directory,
@@ -119,11 +119,11 @@ func (c *command) fork(groupFD int, in, out, errs *os.File, begin func(pid int))
 	defer forking.Unlock()
 	restore := plainOOMScore()
 	defer restore()
-	pid, err = syscall.ForkExec(c.executable, c.argv, attributes)
+	pid, err := syscall.ForkExec(c.executable, c.argv, attributes)
 	if err == nil {
 		begin(pid)
 	}
-	return pid, pidfd, err
+	return pidfd, err
 }
 
 // explain turns an error of fork or exec into words.

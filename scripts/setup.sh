@@ -60,7 +60,7 @@ install_and_build() {
   fi
   PATH="$PWD/node_modules/.bin:$PATH"
   local sources
-  sources=$(find packages/sdk/src packages/sdk/tsconfig.build.json -newer packages/sdk/dist/index.js 2>/dev/null | head -n 1)
+  sources=$(find packages/sdk/src packages/sdk/tsconfig.build.json -newer packages/sdk/dist/index.js 2>/dev/null | head -n 1 || true)
   if [ ! -e packages/sdk/dist/index.js ] || [ -n "$sources" ]; then
     say "building the client library"
     npm run --silent build --workspace @opencomputer/sdk >&2 || fail "the client library does not build"

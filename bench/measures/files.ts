@@ -3,6 +3,7 @@ import type { Sandbox } from '../../packages/sdk/src/index.ts';
 import { readFile, removePath, writeFile } from '../../packages/worker/src/guest/index.ts';
 import { atLeastShare, atMost, compare, type Finding } from '../finding.ts';
 import type { BareMachine } from '../floor.ts';
+import { processorMs } from '../host.ts';
 import { content, drain } from './content.ts';
 import { type Context, timed } from './context.ts';
 import { measureRawPort } from './raw-port.ts';
@@ -48,11 +49,34 @@ interface Throughput {
 
 /** One round of a file: up, down, away. Adds MB/s. */
 async function transfer(way: Way, megabytes: number, throughput: Throughput): Promise<void> {
-  const up = await timed(() => way.up(megabytes));
-  const down = await timed(() => way.down(megabytes));
+  for (const direction of ['up', 'down'] as const) {
+    const { ms } = await timed(() => way[direction](megabytes));
+    throughput[direction].push(megabytes / (ms / 1000));
+  }
   await way.remove();
-  throughput.up.push(megabytes / (up.ms / 1000));
-  throughput.down.push(megabytes / (down.ms / 1000));
+}
+
+/** Processor time that each process spends on one MB of a file, in milliseconds: where the time of `ours` goes. */
+async function processorPerMB(
+  way: Way,
+  megabytes: number,
+  pids: Readonly<Record<string, number>>,
+): Promise<Record<'up' | 'down', string>> {
+  const texts = { up: '', down: '' };
+  const read = (): Promise<number[]> => Promise.all(Object.values(pids).map(processorMs));
+  for (const direction of ['up', 'down'] as const) {
+    const before = await read();
+    await way[direction](megabytes);
+    const after = await read();
+    texts[direction] = Object.keys(pids)
+      .map((name, index) => {
+        const spent = (after[index] ?? 0) - (before[index] ?? 0);
+        return `${name} ${(spent / megabytes).toFixed(1)}`;
+      })
+      .join(', ');
+  }
+  await way.remove();
+  return texts;
 }
 
 interface Ways {
@@ -95,7 +119,24 @@ export async function measureFiles(context: Context): Promise<Finding[]> {
   for (const way of [ways.ours, ways.floor]) await transfer(way, small.megabytes, { up: [], down: [] });
   await platform.rest();
 
+  const machinePid = platform.processes().get(sandbox.sandboxId)?.pid;
+  const spent = {
+    ours: await processorPerMB(ways.ours, small.megabytes, {
+      client: process.pid,
+      ...platform.pids,
+      ...(machinePid === undefined ? {} : { QEMU: machinePid }),
+    }),
+    floor: await processorPerMB(ways.floor, small.megabytes, { client: process.pid, QEMU: machine.pid }),
+  };
   const findings = await measureSize(ways, { ...small, rounds: options.quick ? 2 : small.rounds }, say);
+  for (const [index, direction] of (['up', 'down'] as const).entries()) {
+    const finding = findings[index];
+    if (finding !== undefined)
+      finding.notes = {
+        'processor ms per MB of ours': spent.ours[direction],
+        'processor ms per MB of the floor': spent.floor[direction],
+      };
+  }
   if (!options.quick) {
     const watch = await GrowthWatch.start(platform.pids);
     findings.push(...(await measureSize(ways, large, say)));

@@ -52,7 +52,9 @@ export interface WorkerConfig {
 
 /** Reads the configuration. @throws Error that names the variable that is wrong */
 export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
-  const parsed = environmentSchema.safeParse(environment);
+  // A variable that is set to nothing counts as absent.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) throw new Error(`bad configuration: ${describeIssues(parsed.error)}`);
   const values = parsed.data;
   const dataDir = resolve(values.OPENCOMPUTER_DATA_DIR);

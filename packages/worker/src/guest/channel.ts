@@ -1,5 +1,6 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   agentPaths,
   agentProtocol,
@@ -10,7 +11,7 @@ import {
   type Identity,
 } from '@opencomputer/protocol';
 import { callJson } from './request.ts';
-import { openSession } from './session.ts';
+import { endSession, openSession } from './session.ts';
 
 export interface ChannelOptions {
   /** Unix socket of the machine's agent port. */
@@ -22,6 +23,10 @@ export interface ChannelOptions {
 /** First wait for a handshake; a guest that has not seen the last hang-up yet loses the first try. */
 const firstTryMs = 5_000;
 
+/** Pause after the first failed try, in which the guest sees the hang-up; later pauses are twice as long each. */
+const firstPauseMs = 20;
+const longestPauseMs = 500;
+
 /**
  * The host's end of the channel to one guest's agent. Connects when it is needed, and again after it broke; every
  * connection begins with a handshake that carries a fresh epoch and the identity.
@@ -29,6 +34,8 @@ const firstTryMs = 5_000;
 export class GuestChannel {
   readonly #options: ChannelOptions;
   #session: ClientHttp2Session | undefined;
+  /** One that has not shaken hands yet. */
+  #opening: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #answer: HandshakeAnswer | undefined;
   #closed = false;
@@ -59,22 +66,29 @@ export class GuestChannel {
 
   async #connect(deadlineMs: number, tryMs: number): Promise<ClientHttp2Session> {
     const end = Date.now() + deadlineMs;
-    let wait = tryMs;
-    for (;;) {
-      const left = end - Date.now();
+    // One that is about to close may keep its connection for ever, and a machine's port serves one at a time.
+    this.hangUp();
+    let failure: unknown;
+    let pause = firstPauseMs;
+    for (let wait = tryMs; ; wait *= 2) {
       try {
-        return await this.#handshake(Math.max(1, Math.min(wait, left)));
+        return await this.#handshake(Math.max(1, Math.min(wait, end - Date.now())));
       } catch (error) {
-        if (this.#closed || Date.now() >= end) throw error;
+        // A try that the deadline cut short says less than the one before.
+        if (failure === undefined || !isTimeout(error)) failure = error;
+        if (this.#closed || Date.now() + pause >= end) throw failure;
       }
-      wait *= 2;
+      await delay(pause);
+      pause = Math.min(pause * 2, longestPauseMs);
     }
   }
 
   async #handshake(timeoutMs: number): Promise<ClientHttp2Session> {
     const started = Date.now();
     const session = await openSession(this.#options.socketPath, AbortSignal.timeout(timeoutMs));
+    this.#opening = session;
     try {
+      if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
       const identity = this.#options.identity();
       const body: HandshakeRequest = {
         protocol: agentProtocol,
@@ -93,14 +107,16 @@ export class GuestChannel {
       this.#session = session;
       return session;
     } catch (error) {
-      session.destroy();
+      endSession(session);
       throw error;
+    } finally {
+      this.#opening = undefined;
     }
   }
 
   /** Hangs up; the next call connects again. */
   hangUp(): void {
-    this.#session?.destroy();
+    if (this.#session !== undefined) endSession(this.#session);
     this.#session = undefined;
   }
 
@@ -108,5 +124,10 @@ export class GuestChannel {
   close(): void {
     this.#closed = true;
     this.hangUp();
+    if (this.#opening !== undefined) endSession(this.#opening);
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 'guest_timeout';
 }

@@ -28,7 +28,11 @@ export async function startCommand(
     deadlineMs: waitMs + answerMs,
     answerBytes: guestExecResultBytes,
   });
-  if (request.id !== undefined && result.id !== request.id)
+  return answerFor(request.id, result);
+}
+
+function answerFor(id: string | undefined, result: GuestExecResult): GuestExecResult {
+  if (id !== undefined && result.id !== id)
     throw new ApiError('guest_failed', 'the guest answered for another command');
   return result;
 }
@@ -43,7 +47,7 @@ export async function commandResult(
   waitMs: number,
 ): Promise<GuestExecResult> {
   const wait = Math.min(waitMs, longestWaitMs);
-  return callJson(
+  const result = await callJson(
     await channel.session(),
     'GET',
     `${agentPaths.exec}/${id}?waitMs=${wait}`,
@@ -54,6 +58,7 @@ export async function commandResult(
       notFound: 'exec_not_found',
     },
   );
+  return answerFor(id, result);
 }
 
 /** Sends a signal to a command's process group. */

@@ -1,14 +1,16 @@
-import type { Readable } from 'node:stream';
+import type { ClientHttp2Stream } from 'node:http2';
+import { pipeline as join, type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
   agentPaths,
+  ApiError,
   type GuestFileEntry,
   guestFileEntrySchema,
   type GuestFileList,
   guestFileListSchema,
 } from '@opencomputer/protocol';
 import type { GuestChannel } from './channel.ts';
-import { begin, callJson, type CallBounds } from './request.ts';
+import { begin, callJson, type CallBounds, endEmpty } from './request.ts';
 
 const headMs = 60_000;
 const listAnswerBytes = 64 * 1024 * 1024;
@@ -25,13 +27,25 @@ async function callEmpty(
   bounds: CallBounds,
 ): Promise<void> {
   const { stream } = await begin(await channel.session(), method, path, bounds);
-  stream.resume();
+  endEmpty(stream);
 }
 
 export interface FileDownload {
   stream: Readable;
   /** Bytes to come, where the guest knows; a guest that sends another number breaks the stream. */
   length: number | undefined;
+}
+
+/** An answer that breaks where it was broken off: Node ends a call as if it were whole when its connection drops. */
+function unbroken(answer: ClientHttp2Stream): Readable {
+  const checked = new Transform({
+    transform: (part: Buffer, _encoding, done) => done(null, part),
+    flush: (done) =>
+      done(answer.rstCode === 0 ? null : new ApiError('guest_failed', 'the guest broke the file off')),
+  });
+  return join(answer, checked, () => {
+    // Either end tells its own user; joined, they end together.
+  });
 }
 
 /** Opens a file for reading. The stream breaks when the guest ends it early. */
@@ -45,7 +59,10 @@ export async function readFile(
     signal,
   });
   const length = Number(headers['content-length']);
-  return { stream, length: Number.isSafeInteger(length) && length >= 0 ? length : undefined };
+  return {
+    stream: unbroken(stream),
+    length: Number.isSafeInteger(length) && length >= 0 ? length : undefined,
+  };
 }
 
 /** Writes a file from a stream; the old content stays unless the whole stream arrived. */
@@ -60,9 +77,12 @@ export async function writeFile(
     // Bounded by the size limit and the idle time-outs of the connection the content comes from.
     deadlineMs: 24 * 3600 * 1000,
     signal: options.signal,
-    upload: (upload) => pipeline(content, upload, { signal: options.signal }),
+    // By its iterator, since a pipeline destroys a stream that it read from: the connection of a client who is to
+    // read why the guest refused.
+    upload: (upload) =>
+      pipeline(content.iterator({ destroyOnReturn: false }), upload, { signal: options.signal }),
   });
-  stream.resume();
+  endEmpty(stream);
 }
 
 /** Removes a file or a directory with all in it; a missing one is fine. */

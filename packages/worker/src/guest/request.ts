@@ -19,19 +19,21 @@ export interface CallBounds {
 const defaultAnswerBytes = 1024 * 1024;
 const errorAnswerBytes = 16 * 1024;
 
-const errorCodes: Record<string, ErrorCode> = {
-  not_found: 'file_not_found',
-  is_directory: 'is_directory',
-  not_directory: 'not_directory',
-  not_regular: 'not_regular_file',
-  not_permitted: 'forbidden',
-  invalid_path: 'invalid_path',
-  no_space: 'no_space',
-  start_failed: 'command_not_started',
-  too_many_sessions: 'too_many_commands',
-  too_large: 'too_large',
-  ended: 'conflict',
-};
+const errorCodes = new Map<string, ErrorCode>(
+  Object.entries({
+    not_found: 'file_not_found',
+    is_directory: 'is_directory',
+    not_directory: 'not_directory',
+    not_regular: 'not_regular_file',
+    not_permitted: 'forbidden',
+    invalid_path: 'invalid_path',
+    no_space: 'no_space',
+    start_failed: 'command_not_started',
+    too_many_sessions: 'too_many_commands',
+    too_large: 'too_large',
+    ended: 'conflict',
+  } satisfies Record<string, ErrorCode>),
+);
 
 /** Reads a stream to its end, refusing more than `limit` bytes. */
 export async function readBounded(stream: ClientHttp2Stream, limit: number): Promise<Buffer> {
@@ -70,7 +72,7 @@ async function guestError(stream: ClientHttp2Stream, status: number, notFound: E
   }
   if (!parsed.success) return new ApiError('guest_failed', `the guest answered ${status} without an error`);
   const { code, message } = parsed.data.error;
-  const mapped = code === 'not_found' ? notFound : errorCodes[code];
+  const mapped = code === 'not_found' ? notFound : errorCodes.get(code);
   return new ApiError(mapped ?? 'guest_failed', message.slice(0, 1000));
 }
 
@@ -94,14 +96,8 @@ export async function begin(
     body?: string;
   },
 ): Promise<GuestStream> {
-  const stream = session.request(
-    {
-      ':method': method,
-      ':path': path,
-      ...(bounds.body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    { endStream: bounds.body === undefined && bounds.upload === undefined },
-  );
+  if (bounds.signal?.aborted) throw new ApiError('guest_failed', 'the call was given up');
+  const stream = openStream(session, method, path, bounds);
   const deadline = setTimeout(() => {
     stream.destroy(
       new ApiError('guest_timeout', `the guest did not answer ${method} ${path.split('?')[0]} in time`),
@@ -117,7 +113,10 @@ export async function begin(
     deadline.refresh();
     const upload = bounds.upload(stream).then(() => head);
     head.catch(() => undefined);
-    return await finishHead(stream, await Promise.race([upload, head]), bounds.notFound);
+    const answer = await finishHead(stream, await Promise.race([upload, head]), bounds.notFound);
+    if (!stream.writableEnded)
+      throw new ApiError('guest_failed', 'the guest reported success before it had everything');
+    return answer;
   } catch (error) {
     if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
     if (error instanceof ApiError) throw error;
@@ -125,6 +124,32 @@ export async function begin(
   } finally {
     clearTimeout(deadline);
   }
+}
+
+function openStream(
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  { body, upload }: { body?: string; upload?: unknown },
+): ClientHttp2Stream {
+  try {
+    return session.request(
+      {
+        ':method': method,
+        ':path': path,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      { endStream: body === undefined && upload === undefined },
+    );
+  } catch (error) {
+    throw new ApiError('guest_failed', 'the channel to the guest broke before the call', { cause: error });
+  }
+}
+
+/** Ends a call whose answer has no body; what the guest sends nevertheless is refused. */
+export function endEmpty(stream: ClientHttp2Stream): void {
+  if (stream.endAfterHeaders) stream.resume();
+  else stream.close(constants.NGHTTP2_CANCEL);
 }
 
 async function finishHead(

@@ -55,3 +55,11 @@ export async function openSession(socketPath: string, signal: AbortSignal): Prom
   session.once('connect', () => session.setLocalWindowSize(sessionWindowBytes));
   return session;
 }
+
+/**
+ * Ends a session and its connection, in a later turn of the event loop: Node aborts the whole process when a session
+ * is destroyed while it still reads header fields that are over its limits, and the guest decides what it reads.
+ */
+export function endSession(session: ClientHttp2Session): void {
+  setImmediate(() => session.destroy());
+}

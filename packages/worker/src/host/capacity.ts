@@ -9,7 +9,6 @@ export type {
   CapacityConfig,
   Commitments,
   MachineDemand,
-  Refusal,
 } from './admission.ts';
 
 /** How long a machine counts as starting after it began to run: until then the readings don't show what it takes. */

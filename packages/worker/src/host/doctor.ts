@@ -4,7 +4,7 @@ import { programChecks } from './program-checks.ts';
 import { resourceChecks } from './resource-checks.ts';
 import { systemChecks } from './system-checks.ts';
 
-export type { Check, DoctorConfig, ImageFacts } from './checks.ts';
+export type { Check, DoctorConfig } from './checks.ts';
 export { formatChecks, formatChecksAsJson } from './doctor-report.ts';
 
 const network: CheckDefinition = {

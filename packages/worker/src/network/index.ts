@@ -3,14 +3,9 @@ import { NamespaceNetwork } from './namespaces.ts';
 import type { Network, NetworkOptions } from './types.ts';
 import { UserNetwork } from './user.ts';
 
-export { guestNetwork } from './addresses.ts';
-export { networkArgs } from './args.ts';
 export { describeNetworkMode } from './describe.ts';
-export type { NetworkFacts } from './describe.ts';
 export { detectNetworkMode } from './detect.ts';
-export type { Detection, Shortcoming } from './detect.ts';
-export { NetworkFullError } from './types.ts';
-export type { Network, NetworkLog, NetworkMode, NetworkOptions, NetworkSlot } from './types.ts';
+export type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
 const FIRST_UID = 300_000;
 

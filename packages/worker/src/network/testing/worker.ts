@@ -1,6 +1,6 @@
 // Run by the tests and killed: a process that opens a network, claims slots and prints them.
 import { openNetwork } from '../index.ts';
-import type { NetworkLog } from '../index.ts';
+import type { NetworkLog } from '../types.ts';
 
 const [instanceTag = '', stateDir = '', resolvConf = '', count = '1'] = process.argv.slice(2);
 const quiet = (): void => undefined;

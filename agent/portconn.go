@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	hangUpCheckBytes = 64 << 10
+	returnPatience   = 100 * time.Millisecond
+)
+
+// portConn is one host connection on the port.
+type portConn struct {
+	listener  *portListener
+	file      *os.File
+	buffer    []byte // read from the port, not yet consumed
+	chunk     []byte // what buffer points into after the first bytes
+	frames    frameTracker
+	unchecked int // payload bytes read since the host was last known to be there
+	writes    sync.Mutex
+	hungUp    atomic.Bool // the host has gone, whether or not it has come back
+	over      atomic.Bool // nothing may be written any more
+	torn      bool        // guarded by writes: the last bytes written are part of a frame
+	closing   sync.Once
+}
+
+// Read returns io.EOF when the host has hung up, and also when it has hung up
+// and come back so fast that only its new preface tells.
+func (c *portConn) Read(into []byte) (int, error) {
+	if c.over.Load() {
+		return 0, io.EOF
+	}
+	if len(c.buffer) == 0 {
+		if len(into) >= portReadSize && c.frames.inPayload() {
+			if c.unchecked >= hangUpCheckBytes && c.isHungUp() {
+				// The rest of this frame will never come; what follows in the
+				// port is discarded by closing it.
+				c.over.Store(true)
+				return 0, io.EOF
+			}
+			count, err := c.readPort(into[:min(len(into), c.frames.payloadLeft())])
+			c.frames.skip(count)
+			c.unchecked += count
+			return count, err
+		}
+		if c.chunk == nil {
+			c.chunk = make([]byte, portReadSize)
+		}
+		count, err := c.readPort(c.chunk)
+		if err != nil {
+			return 0, err
+		}
+		c.buffer = c.chunk[:count]
+	}
+	usable, newPreface := c.frames.scan(c.buffer[:min(len(into), len(c.buffer))])
+	count := copy(into, c.buffer[:usable])
+	c.buffer = c.buffer[count:]
+	if newPreface && count == 0 {
+		c.hungUp.Store(true)
+		c.over.Store(true)
+		return 0, io.EOF
+	}
+	return count, nil
+}
+
+// isHungUp asks the port whether the host is gone, which reading tells only
+// when all that the host had sent is read.
+func (c *portConn) isHungUp() bool {
+	c.unchecked = 0
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) { gone = pollHangUp(fd) })
+	return gone || err != nil
+}
+
+func (c *portConn) readPort(into []byte) (int, error) {
+	count, err := c.file.Read(into)
+	if errors.Is(err, io.EOF) {
+		c.hungUp.Store(true)
+	}
+	return max(count, 0), err
+}
+
+func (c *portConn) Write(data []byte) (int, error) {
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	if c.over.Load() {
+		return 0, net.ErrClosed
+	}
+	count, err := c.file.Write(data)
+	c.torn = c.torn || count > 0 && count < len(data)
+	return count, err
+}
+
+// Close lets go of the port and returns once a new connection can begin.
+func (c *portConn) Close() error {
+	err := net.ErrClosed
+	c.closing.Do(func() {
+		c.over.Store(true)
+		if c.nextBegun() {
+			c.listener.pending = c.buffer
+			err = nil
+		} else {
+			c.listener.file = nil
+			err = c.file.Close()
+		}
+		close(c.listener.ended)
+	})
+	return err
+}
+
+// nextBegun tells whether the host, having hung up, has come back and sent the
+// beginning of a new connection, now in buffer. Closing the port would lose
+// it. Half a frame written, though, would stand in front of the answers; then
+// only closing gives a clean start.
+func (c *portConn) nextBegun() bool {
+	if !c.hungUp.Load() || !c.stopWriting() {
+		return false
+	}
+	if len(c.buffer) > 0 {
+		return true
+	}
+	// After a quiesce the host waits until it sees the port closed. A host
+	// that was cut off may dial again at once.
+	patience := returnPatience
+	if c.listener.quiesced() {
+		patience = 0
+	}
+	if err := c.file.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return false
+	}
+	first, err := awaitBytes(c.file)
+	if err == nil {
+		err = c.file.SetReadDeadline(time.Time{})
+	}
+	c.buffer = first
+	return err == nil
+}
+
+// stopWriting ends a write that waits for a host that is gone, and tells
+// whether what has been written ends with a whole piece.
+func (c *portConn) stopWriting() bool {
+	if err := c.file.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		return false
+	}
+	c.writes.Lock()
+	defer c.writes.Unlock()
+	return c.file.SetWriteDeadline(time.Time{}) == nil && !c.torn
+}
+
+func (c *portConn) LocalAddr() net.Addr                { return portAddr{} }
+func (c *portConn) RemoteAddr() net.Addr               { return portAddr{} }
+func (c *portConn) SetDeadline(t time.Time) error      { return c.file.SetDeadline(t) }
+func (c *portConn) SetReadDeadline(t time.Time) error  { return c.file.SetReadDeadline(t) }
+func (c *portConn) SetWriteDeadline(t time.Time) error { return c.file.SetWriteDeadline(t) }
