@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import type { WorkerInfo } from '@opencomputer/protocol';
+import { limits, type WorkerInfo } from '@opencomputer/protocol';
 import { type Logger, pino } from 'pino';
 import packageFile from '../package.json' with { type: 'json' };
 import { EventStreams } from './api/events.ts';
@@ -21,7 +21,8 @@ import { Capacity } from './host/capacity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
-import type { Images, Platform } from './machine/platform.ts';
+import { type Images, type Platform, processPrefix, templateNamePrefix } from './machine/platform.ts';
+import { endProcess, findProcesses } from './machine/process.ts';
 import { recoverMachines } from './machine/recover.ts';
 import { Lifecycle } from './machine/lifecycle.ts';
 import { MachineRegistry } from './machine/registry.ts';
@@ -147,6 +148,21 @@ async function listen(server: Server, config: WorkerConfig): Promise<void> {
     await chown(config.socket, config.socketOwner.uid, config.socketOwner.gid);
 }
 
+/** The shape that most ask for is there before the first of them asks. */
+function prepareDefaultShape(templates: TemplateStore, log: Logger): void {
+  const { cpuCountDefault, memoryMBDefault, diskMBDefault } = limits;
+  const shape = { cpuCount: cpuCountDefault, memoryMB: memoryMBDefault, diskMB: diskMBDefault };
+  templates.get('base', shape).catch((error: unknown) => {
+    log.error({ err: error }, 'the default template could not be prepared; the first create tries again');
+  });
+}
+
+/** Machines outlive the worker; a template that is half built serves nobody. */
+async function endTemplateBuilds(instanceTag: string): Promise<void> {
+  const builds = findProcesses(processPrefix(instanceTag) + templateNamePrefix);
+  for (const process of builds.values()) await endProcess(process);
+}
+
 async function emptyTrash(trash: string): Promise<void> {
   for (const entry of await readdir(trash)) await rm(join(trash, entry), { recursive: true, force: true });
 }
@@ -206,6 +222,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     log,
   );
   await listen(server, config);
+  prepareDefaultShape(templates, log);
   log.info({ socket: config.socket, accelerator: platform.acceleration.accelerator }, 'listening');
   return {
     socket: config.socket,
@@ -214,6 +231,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       server.close();
       server.closeAllConnections();
       for (const machine of registry.allRunning()) machine.expectEnd();
+      await endTemplateBuilds(config.instanceTag);
       await platform.network.close({ keep: true });
       lock.close();
     },

@@ -210,7 +210,7 @@ export class Lifecycle {
       const { platform, capacity, registry } = this.#options;
       const directory = this.#path(id);
       const machine = registry.findRunning(id);
-      const record = registry.record(id) ?? (await readRecord(directory));
+      const record = registry.record(id) ?? (await this.#readable(directory));
       if (record !== undefined && existsSync(directory))
         await writeRecord(directory, { ...record, deleting: true });
       machine?.expectEnd();
@@ -221,6 +221,16 @@ export class Lifecycle {
       registry.remove(id);
       capacity.release(id);
     });
+  }
+
+  /** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
+  async #readable(directory: string): Promise<MachineRecord | undefined> {
+    try {
+      return await readRecord(directory);
+    } catch (error) {
+      this.#options.platform.log.warn({ err: error }, 'deleting a machine whose record is damaged');
+      return undefined;
+    }
   }
 
   #path(id: string): string {

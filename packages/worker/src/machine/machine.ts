@@ -20,6 +20,9 @@ export const machineLogFile = 'qemu.log';
 /** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;
 
+/** How often a machine that the full disk of the host has stopped tries to go on. */
+const spaceRetryMs = 2000;
+
 export interface MachineParts {
   directory: string;
   record: MachineRecord;
@@ -45,6 +48,7 @@ export class Machine {
   #ending = false;
   #shutdownReason: string | undefined;
   #failure: string | undefined;
+  #held: NodeJS.Timeout | undefined;
   readonly #onEnd: (machine: Machine, reason: string) => void;
 
   constructor(parts: MachineParts, onEnd: (machine: Machine, reason: string) => void) {
@@ -104,6 +108,7 @@ export class Machine {
   /** From here on the end of the process is no surprise; it is no longer watched. */
   expectEnd(): void {
     this.#ending = true;
+    clearTimeout(this.#held);
     this.channel.close();
     this.#qmp.close();
   }
@@ -111,12 +116,23 @@ export class Machine {
   #watch(): void {
     this.#qmp.on('event', (name, data) => {
       if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
+      if (name === 'BLOCK_IO_ERROR' && data['nospace'] === true && data['action'] === 'stop')
+        this.#holdForSpace();
     });
     this.#qmp.once('close', () => {
       if (!this.#ending) void this.#monitorClosed();
     });
     // A process that ended before anybody listened has closed it already.
     if (!this.#qmp.open) void this.#monitorClosed();
+  }
+
+  /** QEMU stops a machine whose host disk is full. It goes on, and tries the write again, until there is room. */
+  #holdForSpace(): void {
+    this.#held ??= setTimeout(() => {
+      this.#held = undefined;
+      // A refusal is told by the next BLOCK_IO_ERROR, a monitor that closed by its own event.
+      if (!this.#ending && this.#qmp.open) this.#qmp.run('cont').catch(() => undefined);
+    }, spaceRetryMs);
   }
 
   /** The process has ended, or its monitor alone broke and is opened again. */

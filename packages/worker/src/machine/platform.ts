@@ -46,6 +46,9 @@ export function processPrefix(instanceTag: string): string {
   return `opencomputer-${instanceTag}-`;
 }
 
+/** What follows the prefix in the names of machines that become templates. */
+export const templateNamePrefix = 'template-';
+
 /** The setup of a machine's command line on this host. */
 export function machineSetup(
   platform: Platform,

@@ -15,7 +15,14 @@ import {
   readManifest,
   snapshotFiles,
 } from '../machine/manifest.ts';
-import { confinementOf, machineSetup, machineUid, type Platform, type Shape } from '../machine/platform.ts';
+import {
+  confinementOf,
+  machineSetup,
+  machineUid,
+  type Platform,
+  type Shape,
+  templateNamePrefix,
+} from '../machine/platform.ts';
 import { endProcess } from '../machine/process.ts';
 import { hangUpAndWait, saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
 import { waitForExit } from '../host/processes.ts';
@@ -62,7 +69,7 @@ export async function buildTemplate(
   const start = { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) };
   const setup = machineSetup(
     platform,
-    { name: `template-${name}`, shape, layers: layersOf(['raw']), slot },
+    { name: templateNamePrefix + name, shape, layers: layersOf(['raw']), slot },
     { ram: 'shared', start },
   );
   const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), slot);
