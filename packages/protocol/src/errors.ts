@@ -37,6 +37,16 @@ export const errorKinds = {
     meaning: 'The path is a device, socket or pipe that has no content to transfer.',
     hint: 'Name a regular file.',
   },
+  checkpoint_not_ready: {
+    status: 400,
+    meaning: 'The checkpoint failed, or is not written yet.',
+    hint: 'The errorMsg of the checkpoint holds the cause; take a new one.',
+  },
+  too_many_checkpoints: {
+    status: 400,
+    meaning: 'The sandbox has as many checkpoints of this kind as it may have.',
+    hint: 'Delete one, or give retentionPolicy {"mode":"delete_oldest"}.',
+  },
   unauthorized: {
     status: 401,
     meaning: 'The API key is missing, unknown or revoked.',
@@ -81,6 +91,11 @@ export const errorKinds = {
     status: 404,
     meaning: 'No checkpoint of yours has this id.',
     hint: 'List the checkpoints of a sandbox with GET /api/sandboxes/:id/checkpoints.',
+  },
+  patch_not_found: {
+    status: 404,
+    meaning: 'The checkpoint has no patch with this id.',
+    hint: 'List the patches with GET /api/sandboxes/checkpoints/:cid/patches.',
   },
   method_not_allowed: {
     status: 405,
