@@ -3,6 +3,7 @@ import { ensureImages } from '../../../images/build.ts';
 import { progressPrinter } from '../../../images/progress.ts';
 import { launcherFiles, readConfig } from './config.ts';
 import { prepareDataDirectory } from './data-directory.ts';
+import { takePlatformLock } from './lock.ts';
 import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
 import { Supervisor } from './supervise.ts';
 
@@ -21,16 +22,18 @@ async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
   await prepareDataDirectory(config.dataDir, config.serverUser);
-  const other = readPidFile(files.pid);
-  if (other !== undefined)
+  if (!(await takePlatformLock(config.dataDir))) {
+    const other = readPidFile(files.pid);
+    const named = other === undefined ? '' : ` (process ${other.pid})`;
     throw new Error(
-      `it runs already on ${config.dataDir} (process ${other.pid}); stop it with "npm stop", or set OPENCOMPUTER_DATA_DIR to another directory`,
+      `it runs already on ${config.dataDir}${named}; stop it with "npm stop", or set OPENCOMPUTER_DATA_DIR to another directory`,
     );
+  }
+  await writePidFile(files.pid);
   const images = await ensureImages({
     cacheDir: config.cacheDir,
     onProgress: progressPrinter(process.stderr),
   });
-  await writePidFile(files.pid);
 
   const user = config.serverUser === undefined ? undefined : `${config.serverUser}:${config.serverUser}`;
   const env = {

@@ -27,7 +27,12 @@ export async function adoptMachine(
   const socket = join(runDirectory(directory, record.run), machineFiles.qmp);
   const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
   await waitUntilLoaded(qmp);
-  if ((await runState(qmp)) !== 'running') await qmp.run('cont');
+  // One that the full disk of the host has stopped is let run by its own watch.
+  const state = await runState(qmp);
+  if (state !== 'running' && state !== 'io-error') await qmp.run('cont');
   const launched = { process: { identity: process, child: undefined }, qmp };
-  return new Machine({ directory, record, slot, gate: new Gate(), launched }, onEnd);
+  const parts = { directory, record, slot, gate: new Gate(), launched, log: platform.log };
+  const machine = new Machine(parts, onEnd);
+  await machine.lookForFullDisk();
+  return machine;
 }

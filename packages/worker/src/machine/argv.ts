@@ -21,7 +21,7 @@ export interface DiskLayer {
 
 /** Everything that a QEMU command line depends on. */
 export interface MachineSetup {
-  /** Shown by `ps`, and how a worker finds the machines of a predecessor. */
+  /** Shown by `ps`, and how a worker finds the machines of a predecessor: letters, digits, dots and hyphens. */
   name: string;
   features: QemuFeatures;
   accelerator: 'kvm' | 'tcg';
@@ -43,6 +43,9 @@ export interface MachineSetup {
 }
 
 const consoleBytes = 64 * 1024;
+
+/** Nothing that has a meaning in an option of QEMU; the empty name stands for any. */
+const namePattern = /^(?:[a-z0-9][a-z0-9.-]{0,127})?$/i;
 
 /** Upper bound of the emulator's cache of translated code per machine, in MiB; it is filled only as code runs. */
 const translationCacheMB = 256;
@@ -89,8 +92,13 @@ function diskArgs({ layers, top }: MachineSetup): string[] {
 /**
  * The command line of one machine, without the program's name. The same setup gives the same list: what is not a
  * path or a name in it is part of the compatibility key of snapshots.
+ * @throws Error for a name that QEMU could take for more
  */
 export function machineArgv(setup: MachineSetup): string[] {
+  if (!namePattern.test(setup.name))
+    throw new Error(
+      `the name of a machine may have 128 letters, digits, dots and hyphens; this has others: ${JSON.stringify(setup.name)}`,
+    );
   const shared = { qmp: machineFiles.qmp, agent: machineFiles.agent };
   return [
     ...['-name', setup.name],

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { ApiError, type MachineInfo, type MachineState } from '@opencomputer/protocol';
+import type { Logger } from 'pino';
 import { GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
 import type { Gate } from './gate.ts';
+import { FullDiskWatch } from './full-disk.ts';
 import { identityOf } from './identity.ts';
 import { lastLines, type Launched } from './launch.ts';
 import type { MachineProcess } from './process.ts';
@@ -20,15 +22,13 @@ export const machineLogFile = 'qemu.log';
 /** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;
 
-/** How often a machine that the full disk of the host has stopped tries to go on. */
-const spaceRetryMs = 2000;
-
 export interface MachineParts {
   directory: string;
   record: MachineRecord;
   slot: NetworkSlot;
   gate: Gate;
   launched: Launched;
+  log: Logger;
 }
 
 /**
@@ -48,7 +48,8 @@ export class Machine {
   #ending = false;
   #shutdownReason: string | undefined;
   #failure: string | undefined;
-  #held: NodeJS.Timeout | undefined;
+  #fullDisk: FullDiskWatch;
+  readonly #log: Logger;
   readonly #onEnd: (machine: Machine, reason: string) => void;
 
   constructor(parts: MachineParts, onEnd: (machine: Machine, reason: string) => void) {
@@ -63,6 +64,8 @@ export class Machine {
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
+    this.#log = parts.log;
+    this.#fullDisk = new FullDiskWatch(this.#qmp, this.id, this.#log);
     this.#watch();
   }
 
@@ -100,6 +103,20 @@ export class Machine {
     return machineInfo(this.#record, 'running');
   }
 
+  /** @throws ApiError `no_space` while the machine stands still because the host's disk is full */
+  assertRuns(): void {
+    this.#fullDisk.assertRuns();
+  }
+
+  /** Finds out whether the machine stood still before anybody watched. */
+  async lookForFullDisk(): Promise<void> {
+    try {
+      await this.#fullDisk.look();
+    } catch (error) {
+      this.#log.warn({ machine: this.id, err: error }, 'the state of a machine is not known');
+    }
+  }
+
   /** From here on the end of the process is no surprise; the machine can still be talked to. */
   expectShutdown(): void {
     this.#ending = true;
@@ -108,7 +125,6 @@ export class Machine {
   /** From here on the end of the process is no surprise; it is no longer watched. */
   expectEnd(): void {
     this.#ending = true;
-    clearTimeout(this.#held);
     this.channel.close();
     this.#qmp.close();
   }
@@ -116,23 +132,12 @@ export class Machine {
   #watch(): void {
     this.#qmp.on('event', (name, data) => {
       if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
-      if (name === 'BLOCK_IO_ERROR' && data['nospace'] === true && data['action'] === 'stop')
-        this.#holdForSpace();
     });
     this.#qmp.once('close', () => {
       if (!this.#ending) void this.#monitorClosed();
     });
     // A process that ended before anybody listened has closed it already.
     if (!this.#qmp.open) void this.#monitorClosed();
-  }
-
-  /** QEMU stops a machine whose host disk is full. It goes on, and tries the write again, until there is room. */
-  #holdForSpace(): void {
-    this.#held ??= setTimeout(() => {
-      this.#held = undefined;
-      // A refusal is told by the next BLOCK_IO_ERROR, a monitor that closed by its own event.
-      if (!this.#ending && this.#qmp.open) this.#qmp.run('cont').catch(() => undefined);
-    }, spaceRetryMs);
   }
 
   /** The process has ended, or its monitor alone broke and is opened again. */
@@ -155,8 +160,13 @@ export class Machine {
       if (await waitForExit(identity, 0)) return this.#explainEnd();
       return `the monitor of its QEMU process broke: ${(error as Error).message}`;
     }
-    if (this.#ending) this.#qmp.close();
-    else this.#watch();
+    if (this.#ending) {
+      this.#qmp.close();
+      return undefined;
+    }
+    this.#fullDisk = new FullDiskWatch(this.#qmp, this.id, this.#log);
+    this.#watch();
+    await this.lookForFullDisk();
     return undefined;
   }
 

@@ -61,10 +61,13 @@ export class MachineRegistry {
     return this.running(id).info();
   }
 
-  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `conflict` when it hibernates */
+  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `conflict` when it hibernates, `no_space` */
   running(id: string): Machine {
     const machine = this.#running.get(id);
-    if (machine !== undefined) return machine;
+    if (machine !== undefined) {
+      machine.assertRuns();
+      return machine;
+    }
     const resting = this.#resting.get(id);
     if (resting === undefined) throw new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
     if (resting.state === 'hibernated')

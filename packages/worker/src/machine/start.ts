@@ -85,7 +85,7 @@ async function startQemu(
     confinement: confinementOf(slot),
     ...(devices === undefined ? {} : { stateFile: devices }),
   });
-  return new Machine({ directory, record, slot, gate, launched }, onEnd);
+  return new Machine({ directory, record, slot, gate, launched, log: platform.log }, onEnd);
 }
 
 /** Lets a restored machine run and waits for its agent, which takes the identity. */

@@ -1,0 +1,20 @@
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
+
+/**
+ * Takes the one place that a platform may have on a data directory, for as long as this process lives. The lock is
+ * an abstract unix socket, which the kernel frees when its process ends, however it ends.
+ * @returns false when another platform has it
+ */
+export async function takePlatformLock(dataDir: string): Promise<boolean> {
+  const tag = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  const server = createServer((socket) => socket.destroy());
+  const taken = await new Promise<boolean>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
+    );
+    server.listen(`\0opencomputer-platform-${tag}`, () => resolve(true));
+  });
+  server.unref();
+  return taken;
+}

@@ -1,0 +1,69 @@
+import { ApiError } from '@opencomputer/protocol';
+import type { Logger } from 'pino';
+import { runState } from './launch.ts';
+import type { Qmp } from './qmp.ts';
+
+const tryAgainMs = 2000;
+
+/**
+ * Watches a machine for a full disk of the host. QEMU stops such a machine instead of failing the guest's writes,
+ * which would damage its file system; here it is let run again, and again, until the write goes through.
+ */
+export class FullDiskWatch {
+  readonly #qmp: Qmp;
+  readonly #id: string;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(qmp: Qmp, id: string, log: Logger) {
+    this.#qmp = qmp;
+    this.#id = id;
+    this.#log = log;
+    qmp.on('event', (name, data) => {
+      if (name === 'BLOCK_IO_ERROR' && data['action'] === 'stop') this.#wait();
+    });
+    qmp.once('close', () => clearTimeout(this.#timer));
+  }
+
+  /** For a machine that a predecessor of this worker may have left standing. */
+  async look(): Promise<void> {
+    if ((await runState(this.#qmp)) === 'io-error') this.#wait();
+  }
+
+  /** @throws ApiError `no_space` while the machine stands still */
+  assertRuns(): void {
+    if (this.#timer === undefined) return;
+    throw new ApiError(
+      'no_space',
+      `the host of ${this.#id} has no disk space left; the sandbox stands still until it has`,
+      {
+        hint: 'Free disk space on the host; the sandbox goes on by itself then.',
+      },
+    );
+  }
+
+  #wait(): void {
+    if (this.#timer !== undefined) return;
+    this.#log.error(
+      { machine: this.#id },
+      'the disk of the host is full: the machine stands still until it is not',
+    );
+    this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
+  }
+
+  async #tryAgain(): Promise<void> {
+    try {
+      if ((await runState(this.#qmp)) !== 'io-error') {
+        this.#timer = undefined;
+        this.#log.info({ machine: this.#id }, 'the machine goes on: its write went through');
+        return;
+      }
+      // The write that failed is made again; if it fails again the machine stands still at the next look.
+      await this.#qmp.run('cont');
+    } catch (error) {
+      if (!this.#qmp.open) return;
+      this.#log.warn({ machine: this.#id, err: error }, 'a machine that stands still cannot be let run yet');
+    }
+    this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
+  }
+}

@@ -1,0 +1,32 @@
+# A guest of one disk sector, in real mode: it runs wherever a processor is virtualised at all. It counts in a 32-bit
+# word at 0x9000, leaves a trail of the count in 64 KiB at 0x20000, and prints a letter on the serial port now and then.
+        .code16
+        .globl  _start
+        .set    counter, 0x9000
+        .set    trail, 0x2000
+        .set    serial, 0x3f8
+        .set    pause, 0x1fff
+_start: cli
+        cld
+        xorw    %ax, %ax
+        movw    %ax, %ds
+        movw    %ax, %ss
+        movw    $0x7c00, %sp
+        movw    $trail, %ax
+        movw    %ax, %es
+        movl    $0, counter
+next:   incl    counter
+        movl    counter, %eax
+        movw    %ax, %di
+        shlw    $2, %di
+        movl    %eax, %es:(%di)
+        testl   $pause, %eax
+        jnz     next
+        movw    $serial, %dx
+        shrl    $13, %eax
+        andb    $15, %al
+        addb    $'a', %al
+        outb    %al, %dx
+        jmp     next
+        .org    510
+        .word   0xaa55
