@@ -83,6 +83,7 @@ func streamFile(w http.ResponseWriter, file *os.File, buffer *[copySize]byte, fi
 
 // openRegular opens a regular file without ever blocking on what it names.
 func openRegular(path string) (*os.File, os.FileInfo, error) {
+	path = openable(path)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err

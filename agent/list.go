@@ -65,7 +65,7 @@ func listFiles(w http.ResponseWriter, r *http.Request) error {
 
 // directoryNames returns at most maxListed names, sorted.
 func directoryNames(path string) (names []string, truncated bool, err error) {
-	directory, err := os.Open(path)
+	directory, err := os.Open(openable(path))
 	if err != nil {
 		return nil, false, err
 	}

@@ -110,6 +110,19 @@ func followLinks(path string) (string, os.FileInfo, error) {
 	return path, nil, syscall.ELOOP
 }
 
+// openable returns a path that can be opened where path itself cannot: in
+// directories like /tmp the kernel lets nobody, root included, follow another
+// user's link.
+func openable(path string) string {
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrPermission) {
+		return path
+	}
+	if target, _, err := followLinks(path); err == nil {
+		return target
+	}
+	return path
+}
+
 // parentOf is the directory part of an absolute path, "." and ".." untouched.
 func parentOf(path string) string {
 	if slash := strings.LastIndexByte(path, '/'); slash > 0 {

@@ -57,8 +57,7 @@ export function execRoutes(registry: MachineRegistry): Routes {
     },
     'POST /v1/machines/:id/exec/:execId/signal': async ({ request, response, id, execId }) => {
       const { signal } = await readJson(request, signalSchema);
-      const machine = registry.running(id);
-      await machine.gate.pass(() => signalCommand(machine.channel, execId, signal));
+      await registry.operate(id, (channel) => signalCommand(channel, execId, signal));
       sendJson(response, 200, {});
     },
   };

@@ -1,14 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { ApiError, resolveGuestPath } from '@opencomputer/protocol';
-import {
-  type GuestChannel,
-  listDirectory,
-  makeDirectory,
-  readFile,
-  removePath,
-  statPath,
-  writeFile,
-} from '../guest/index.ts';
+import { listDirectory, makeDirectory, readFile, removePath, statPath, writeFile } from '../guest/index.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { sendEmpty, sendJson } from './respond.ts';
 import type { Call, Routes } from './router.ts';
@@ -23,20 +15,11 @@ function declaredLength({ request }: Call): number | undefined {
   return header === undefined ? undefined : Number(header);
 }
 
-/** Runs an operation on a machine's files, not in the middle of a snapshot. */
-function onMachine<Result>(
-  registry: MachineRegistry,
-  { id }: Call,
-  operation: (channel: GuestChannel) => Promise<Result>,
-): Promise<Result> {
-  return registry.running(id).gate.pass(() => operation(registry.running(id).channel));
-}
-
 /** Files in machines. Bodies are passed on as they come, with the pressure of the slower side. */
 export function fileRoutes(registry: MachineRegistry): Routes {
   return {
     'GET /v1/machines/:id/files': (call) =>
-      onMachine(registry, call, async (channel) => {
+      registry.operate(call.id, async (channel) => {
         const { stream, length } = await readFile(channel, pathOf(call), call.signal);
         call.response.writeHead(200, {
           'content-type': 'application/octet-stream',
@@ -46,30 +29,30 @@ export function fileRoutes(registry: MachineRegistry): Routes {
       }),
     'PUT /v1/machines/:id/files': async (call) => {
       const { request, signal } = call;
-      await onMachine(registry, call, (channel) =>
+      await registry.operate(call.id, (channel) =>
         writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal }),
       );
       if (!request.complete) throw new ApiError('invalid_request', 'the body was cut off');
       sendEmpty(call.response);
     },
     'DELETE /v1/machines/:id/files': async (call) => {
-      await onMachine(registry, call, (channel) => removePath(channel, pathOf(call)));
+      await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)));
       sendEmpty(call.response);
     },
     'GET /v1/machines/:id/files/list': async (call) =>
       sendJson(
         call.response,
         200,
-        await onMachine(registry, call, (channel) => listDirectory(channel, pathOf(call))),
+        await registry.operate(call.id, (channel) => listDirectory(channel, pathOf(call))),
       ),
     'GET /v1/machines/:id/files/stat': async (call) =>
       sendJson(
         call.response,
         200,
-        await onMachine(registry, call, (channel) => statPath(channel, pathOf(call))),
+        await registry.operate(call.id, (channel) => statPath(channel, pathOf(call))),
       ),
     'POST /v1/machines/:id/files/mkdir': async (call) => {
-      await onMachine(registry, call, (channel) => makeDirectory(channel, pathOf(call)));
+      await registry.operate(call.id, (channel) => makeDirectory(channel, pathOf(call)));
       sendEmpty(call.response);
     },
   };

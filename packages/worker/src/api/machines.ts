@@ -28,9 +28,7 @@ export function machineRoutes(registry: MachineRegistry, lifecycle: Lifecycle): 
       const { snapshot } = await readJson(request, restoreRequestSchema);
       sendJson(response, 200, await lifecycle.restore(id, snapshot));
     },
-    'GET /v1/machines/:id/stats': async ({ response, id }) => {
-      const machine = registry.running(id);
-      sendJson(response, 200, await machine.gate.pass(() => guestStats(machine.channel)));
-    },
+    'GET /v1/machines/:id/stats': async ({ response, id }) =>
+      sendJson(response, 200, await registry.operate(id, guestStats)),
   };
 }

@@ -60,9 +60,9 @@ function ramObject(setup: MachineSetup): string {
   return setup.features.readonlyRam ? `${base},share=off,readonly=on,rom=off` : `${base},share=off`;
 }
 
-/** Name of the block node that QEMU shows for the writable overlay in this file. */
-export function diskNode(file: string): string {
-  return `top-${file}`;
+/** Name of the block node of the writable overlay on top of so many layers. */
+export function diskNode(layers: number): string {
+  return `disk${layers}`;
 }
 
 function diskArgs({ layers, top }: MachineSetup): string[] {
@@ -76,7 +76,7 @@ function diskArgs({ layers, top }: MachineSetup): string[] {
   }));
   const overlay = {
     driver: 'qcow2',
-    'node-name': diskNode(top),
+    'node-name': diskNode(layers.length),
     discard: 'unmap',
     'detect-zeroes': 'unmap',
     file: { driver: 'file', filename: top, discard: 'unmap' },
@@ -85,7 +85,7 @@ function diskArgs({ layers, top }: MachineSetup): string[] {
   return [
     ...[...nodes, overlay].flatMap((node) => ['-blockdev', JSON.stringify(node)]),
     '-device',
-    `virtio-blk-pci,id=disk,drive=${diskNode(top)},addr=0x2`,
+    `virtio-blk-pci,id=disk,drive=${diskNode(layers.length)},addr=0x2`,
   ];
 }
 
@@ -120,7 +120,7 @@ export function machineArgv(setup: MachineSetup): string[] {
     ...setup.network,
     ...(setup.network.length === 0
       ? []
-      : ['-device', `virtio-net-pci,netdev=net0,mac=${setup.guestMac},romfile=,addr=0x3`]),
+      : ['-device', `virtio-net-pci,netdev=net0,mac=${setup.guestMac},romfile=,guest_announce=off,addr=0x3`]),
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0,addr=0x5'],
     ...['-device', 'vmgenid,guid=auto'],
     ...startArgs(setup),

@@ -35,16 +35,17 @@ async function liveNode(machine: Machine): Promise<string> {
 async function addOverlay(machine: Machine, top: string): Promise<void> {
   const { layers, top: old } = machine.record;
   const node = await liveNode(machine);
+  const overlay = diskNode(layers.length + 1);
   await machine.save({ layers: [...layers, { file: old, format: 'qcow2' }], top });
   await machine.qmp.run('blockdev-add', {
     driver: 'qcow2',
-    'node-name': diskNode(top),
+    'node-name': overlay,
     discard: 'unmap',
     'detect-zeroes': 'unmap',
     file: { driver: 'file', filename: top, discard: 'unmap' },
     backing: null,
   });
-  await machine.qmp.run('blockdev-snapshot', { node, overlay: diskNode(top) });
+  await machine.qmp.run('blockdev-snapshot', { node, overlay });
 }
 
 /**

@@ -1,4 +1,6 @@
+import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError, type MachineInfo, type MachineState } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import { GuestChannel } from '../guest/index.ts';
@@ -172,7 +174,7 @@ export class Machine {
 
   async #explainEnd(): Promise<string> {
     const { child } = this.process;
-    const exit = child?.signalCode ?? child?.exitCode ?? undefined;
+    const exit = child === undefined ? undefined : await exitOf(child);
     return describeEnd(this.#shutdownReason, exit, await lastLines(join(this.directory, machineLogFile)));
   }
 }
@@ -192,6 +194,15 @@ export function machineInfo(record: MachineRecord, state: MachineState, reason?:
     ...(coldBootReason === undefined ? {} : { coldBootReason }),
     ...(state === 'hibernated' ? { hibernationBytes: record.hibernationBytes } : {}),
   };
+}
+
+/** How a process ended that is gone already; the news of it may be a moment behind. */
+async function exitOf(child: ChildProcess): Promise<string | number | undefined> {
+  if (child.signalCode === null && child.exitCode === null) {
+    const heard = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    await Promise.race([heard, delay(exitMs, undefined, { ref: false })]);
+  }
+  return child.signalCode ?? child.exitCode ?? undefined;
 }
 
 /** Why a machine ended, for its user. */

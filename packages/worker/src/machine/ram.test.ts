@@ -252,7 +252,8 @@ describe('saveRam', () => {
       'does not map the whole',
     );
     process.kill(pid, 'SIGKILL');
-    await expect(saveRam(2 ** 22 + 1, image, `${image}.saved`)).rejects.toThrow('ENOENT');
-    await expect(saveRam(pid, `${image}.missing`, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(saveDirtyPages(2 ** 22 + 1, image, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(saveDirtyPages(pid, `${image}.missing`, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(copyRamImage(`${image}.missing`, `${image}.saved`)).rejects.toThrow('cannot stat');
   });
 });

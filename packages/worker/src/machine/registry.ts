@@ -1,4 +1,5 @@
 import { ApiError, type MachineInfo } from '@opencomputer/protocol';
+import type { GuestChannel } from '../guest/index.ts';
 import type { Machine } from './machine.ts';
 import { machineEnded, machineInfo } from './machine.ts';
 import type { MachineRecord } from './record.ts';
@@ -73,6 +74,18 @@ export class MachineRegistry {
     if (resting.state === 'hibernated')
       throw new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
     throw machineEnded(id, resting.reason ?? 'unknown');
+  }
+
+  /** Runs an operation on a machine, not in the middle of a change of its life. @throws ApiError like `running` */
+  async operate<Result>(id: string, operation: (channel: GuestChannel) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      const machine = this.running(id);
+      const done = await machine.gate.pass(async () =>
+        // The change that it waited for may have put another in its place, or laid it to rest.
+        this.#running.get(id) === machine ? { result: await operation(machine.channel) } : undefined,
+      );
+      if (done !== undefined) return done.result;
+    }
   }
 }
 

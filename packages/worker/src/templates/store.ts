@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
@@ -10,7 +11,9 @@ import {
   readManifest,
 } from '../machine/manifest.ts';
 import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
+import { kernelArgs } from '../machine/kernel-args.ts';
 import { buildTemplate } from './build.ts';
+import { firstCommands } from './settle.ts';
 
 /** A snapshot that machines are restored from. */
 export interface Template {
@@ -125,7 +128,7 @@ export class TemplateStore {
       cpuCount: shape.cpuCount,
       memoryMB: shape.memoryMB,
       diskMB: shape.diskMB,
-      boot: images.bootKey,
+      boot: preparationKey(images.bootKey, acceleration.accelerator),
       rootfs: images.rootfsKey,
       argv: argvHash(setup),
     };
@@ -139,4 +142,10 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Content key of all that a template is booted and prepared with. */
+function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg'): string {
+  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands]);
+  return createHash('sha256').update(parts).digest('hex').slice(0, 16);
 }
