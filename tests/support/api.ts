@@ -59,12 +59,13 @@ export class Api {
     const headers: Record<string, string> = { 'x-api-key': this.key };
     if (call.json !== undefined) headers['content-type'] = 'application/json';
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
-    const response = await fetch(this.url + path, {
+    const request: RequestInit = {
       method,
       headers: { ...headers, ...call.headers },
       signal: call.signal ?? AbortSignal.timeout(callMs),
-      ...(body === undefined ? {} : { body, duplex: 'half' }),
-    } as RequestInit);
+    };
+    if (body !== undefined) Object.assign(request, { body, duplex: 'half' });
+    const response = await fetch(this.url + path, request);
     const text = await response.text();
     return { status: response.status, headers: response.headers, text, body: parse(text) };
   }

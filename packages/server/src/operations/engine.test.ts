@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ApiError } from '@opencomputer/protocol';
 import { createMetrics } from '../observe/metrics.ts';
-import { CreationAbandoned, createOperation } from '../sandboxes/create.ts';
+import { operationDefinitions } from '../platform.ts';
+import { CreationAbandoned } from '../sandboxes/create.ts';
 import { IdleClock } from '../sandboxes/idle-clock.ts';
+import { Patcher } from '../sandboxes/patcher.ts';
 import { SandboxService } from '../sandboxes/service.ts';
-import { stopOperation } from '../sandboxes/stop.ts';
 import { openStore } from '../store/database.ts';
 import { unfinishedOperations } from '../store/operations.ts';
 import { findSandbox } from '../store/sandboxes.ts';
@@ -30,6 +31,7 @@ class World {
   readonly store: Store = openStore(':memory:');
   readonly worker: SimulatedWorker;
   readonly client: WorkerClient;
+  readonly idle = new IdleClock();
   /** Points that were passed, and the one at which to crash. */
   readonly points: string[] = [];
   crashAt: string | undefined;
@@ -42,10 +44,9 @@ class World {
   }
 
   get definitions() {
-    return [
-      createOperation(this.store, this.client, () => Promise.resolve('worker-1')),
-      stopOperation(this.client),
-    ];
+    const { store, client: worker, idle } = this;
+    const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
+    return operationDefinitions(parts, () => Promise.resolve('worker-1'));
   }
 
   newEngine(): OperationEngine {
@@ -75,6 +76,7 @@ class World {
       idle: new IdleClock(),
       log: quietLog,
       maxSandboxes: 100,
+      maxHibernated: 100,
       reconcile,
     });
   }
@@ -277,6 +279,7 @@ describe('a stop', () => {
       idle,
       log: quietLog,
       maxSandboxes: 9,
+      maxHibernated: 9,
       reconcile,
       stopWaitMs: 20,
     });

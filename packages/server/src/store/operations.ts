@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { OperationRow, Store } from './tables.ts';
 
 export async function insertOperation(store: Store, row: OperationRow): Promise<void> {
@@ -33,4 +34,16 @@ export async function pruneOperations(store: Store, endedBefore: number): Promis
     .where('state', 'in', ['done', 'undone'])
     .where('updated_at', '<', endedBefore)
     .execute();
+}
+
+/** True when the operation that took a checkpoint was undone, as far back as operations are kept. */
+export async function checkpointWasUndone(store: Store, checkpointId: string): Promise<boolean> {
+  const row = await store
+    .selectFrom('operations')
+    .select('id')
+    .where('kind', '=', 'checkpoint')
+    .where('state', '=', 'undone')
+    .where(sql`json_extract(input, '$.checkpointId')`, '=', checkpointId)
+    .executeTakeFirst();
+  return row !== undefined;
 }

@@ -50,11 +50,10 @@ export async function changeSandbox(store: Store, id: string, change: SandboxCha
   const row = await findSandbox(store, id);
   if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
   const transition = transitions[row.state][action];
-  if (!('next' in transition)) {
-    if ('already' in transition) return row;
-    throw refusal(row, action) ?? row;
-  }
-  const { next } = transition;
+  if ('already' in transition) return row;
+  const refused = refusal(row, action);
+  if (refused !== undefined) throw refused;
+  const next = 'next' in transition ? transition.next : row.state;
   await addEvent(store, { sandbox_id: id, kind: action, actor, reason });
   return store
     .updateTable('sandboxes')
@@ -69,7 +68,8 @@ function consequences(next: SandboxState, reason: string | undefined): Partial<S
   const given = reason === undefined ? {} : { reason };
   if (next === 'running') return { reason: null, hibernated_at: null, stopped_at: null };
   if (next === 'hibernated') return { reason: reason ?? null, hibernated_at: Date.now() };
-  if (next === 'stopped' || next === 'error') return { ...given, hibernated_at: null, stopped_at: Date.now() };
+  if (next === 'stopped' || next === 'error')
+    return { ...given, hibernated_at: null, stopped_at: Date.now() };
   return given;
 }
 
@@ -79,8 +79,8 @@ export function refusal(row: SandboxRow, action: SandboxAction): ApiError | unde
   if ('wakeFirst' in transition) return hibernatedError(row.id);
   // One that never ran has no disk to start from.
   const neverRan = row.state === 'error' && row.started_at === null && action !== 'stop';
-  if (!('refuse' in transition))
-    return neverRan && 'next' in transition ? endedError(row) : undefined;
+  if ('next' in transition) return neverRan ? endedError(row) : undefined;
+  if ('already' in transition) return undefined;
   if (transition.refuse === 'sandbox_stopped') return endedError(row);
   return new ApiError(transition.refuse, `sandbox ${row.id}: ${transition.because}`);
 }

@@ -1,6 +1,7 @@
 import { ApiError, guestExecRequestSchema, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { commandResult, type GuestChannel, signalCommand, startCommand } from '../guest/index.ts';
+import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { queryMilliseconds, readJson, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
@@ -17,12 +18,16 @@ async function waitThroughChanges(
   wait: (channel: GuestChannel) => Promise<GuestExecResult>,
   again: (channel: GuestChannel) => Promise<GuestExecResult>,
 ): Promise<GuestExecResult> {
+  let first: Machine | undefined;
   for (let attempt = wait; ; attempt = again) {
+    await registry.running(id).gate.waitOpen();
     const machine = registry.running(id);
-    await machine.gate.waitOpen();
+    first ??= machine;
+    if (!machine.continues(first))
+      throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran');
     const { closings } = machine.gate;
     try {
-      return await attempt(registry.running(id).channel);
+      return await attempt(machine.channel);
     } catch (error) {
       const cutOff = error instanceof ApiError && error.code === 'guest_failed';
       if (!cutOff || machine.gate.closings === closings) throw error;

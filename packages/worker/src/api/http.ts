@@ -4,6 +4,20 @@ import type { Logger } from 'pino';
 import { sendError } from './respond.ts';
 import { makeRouter, type Routes } from './router.ts';
 
+/** How long the rest of a body may come whose request has been refused. */
+const discardMs = 5_000;
+
+/**
+ * Reads the rest of a body, unheard, for a moment: whoever still sends it would otherwise meet a broken connection
+ * before the answer.
+ */
+function discardBody(request: IncomingMessage): void {
+  if (request.complete || request.destroyed) return;
+  const timer = setTimeout(() => request.destroy(), discardMs);
+  request.once('close', () => clearTimeout(timer));
+  request.resume();
+}
+
 /** The worker's HTTP server. It trusts its caller, the server, but not that bodies are well formed. */
 export function makeHttpServer(routes: Routes, log: Logger): Server {
   const route = makeRouter(routes);
@@ -12,16 +26,16 @@ export function makeHttpServer(routes: Routes, log: Logger): Server {
     response.once('close', () => {
       if (!response.writableFinished) gone.abort(new ApiError('guest_failed', 'the caller went away'));
     });
-    const url = new URL(request.url ?? '/', 'http://worker');
     try {
+      const url = URL.parse(request.url ?? '/', 'http://worker');
+      if (url === null) throw new ApiError('not_found', 'the target of the request is not a path');
       const { handler, ...ids } = route(request.method ?? '', url);
       await handler({ request, response, url, ...ids, signal: gone.signal });
     } catch (error) {
       if (!(error instanceof ApiError) && !gone.signal.aborted)
-        log.error({ err: error, method: request.method, path: url.pathname }, 'call failed');
-      // Whoever still sends a body nobody reads would wait for ever.
-      if (!request.complete) response.setHeader('connection', 'close');
+        log.error({ err: error, method: request.method, path: request.url?.split('?')[0] }, 'call failed');
       sendError(response, error);
+      discardBody(request);
     }
   };
   return createServer({ keepAliveTimeout: 65_000, requestTimeout: 0, noDelay: true }, (request, response) => {

@@ -5,7 +5,7 @@ import { discardDirectory, linkFile } from '../disk/overlay.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
 import { type DiskLayer, diskNode, machineFiles } from './argv.ts';
 import { layersOf, makeOverlay } from './directory.ts';
-import { quiet, takeMemory } from './freeze.ts';
+import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
 import { machineUid, type Platform } from './platform.ts';
@@ -73,8 +73,8 @@ export async function checkpointMachine(
 
   await quiet(machine, platform.log);
   const stopped = performance.now();
-  await machine.qmp.run('stop', {}, 60_000);
   try {
+    await stopMachine(machine);
     if (memory) await takeMemory(machine, ram);
     await addOverlay(machine, top);
   } finally {
@@ -114,8 +114,10 @@ async function gather(
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())
     await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
+  // The newest, and those of checkpoints that did not complete: forks run as other users.
+  for (const [index, { file }] of layers.entries())
+    if (file.startsWith('disk')) await sealFile(join(staging, names[index]?.file ?? file), 0o444);
   const newest = join(staging, machineFiles.layer(layers.length - 1));
-  await sealFile(newest, 0o444);
   if (!memory) return occupiedBytes(newest);
   const ram = join(staging, snapshotFiles.ram);
   const devices = join(staging, snapshotFiles.devices);

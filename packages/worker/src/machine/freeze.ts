@@ -1,7 +1,9 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
 import type { Logger } from 'pino';
 import { machineFiles } from './argv.ts';
+import { runState } from './launch.ts';
 import type { Machine } from './machine.ts';
 import { snapshotFiles } from './manifest.ts';
 import { saveDirtyPages } from './ram.ts';
@@ -46,10 +48,24 @@ export async function quiet(machine: Machine, log: Logger): Promise<void> {
 }
 
 /**
+ * Stops a machine, so that nothing but its owner lets it run again.
+ * @throws ApiError `no_space` when the full disk of the host has stopped it: it may go on at any moment
+ */
+export async function stopMachine(machine: Machine): Promise<void> {
+  await machine.qmp.run('stop', {}, 60_000);
+  const state = await runState(machine.qmp);
+  if (state === 'paused') return;
+  machine.assertRuns();
+  throw new Error(`the machine could not be stopped: it is in the state ${state}`);
+}
+
+/**
  * Takes device state and memory of a stopped machine.
  * @param ram a copy of the image that the machine maps, made beforehand so that the machine stands still shorter
  */
 export async function takeMemory(machine: Machine, ram: string): Promise<void> {
+  // One that was left by a run under another user could not be written over.
+  await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
   await saveDevices(machine.qmp, snapshotFiles.devices);
   await saveDirtyPages(machine.process.identity.pid, join(machine.runDirectory, machineFiles.ram), ram);
 }

@@ -47,7 +47,7 @@ export class Gate {
    * to be cut off. Callers see to it that only one change is under way.
    */
   async close(patienceMs: number): Promise<void> {
-    this.#closed = Promise.withResolvers<void>();
+    this.#closed ??= Promise.withResolvers<void>();
     this.#closings++;
     if (this.#inside === 0) return;
     const empty = new Promise<void>((resolve) => {

@@ -4,7 +4,7 @@ import { discardDirectory } from '../disk/overlay.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
-import { quiet, takeMemory } from './freeze.ts';
+import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { snapshotFiles } from './manifest.ts';
 import type { Platform } from './platform.ts';
@@ -36,7 +36,7 @@ export async function hibernateMachine(platform: Platform, machine: Machine): Pr
   try {
     await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
     await quiet(machine, platform.log);
-    await machine.qmp.run('stop', {}, 60_000);
+    await stopMachine(machine);
     await takeMemory(machine, ram);
     await rename(join(machine.runDirectory, snapshotFiles.devices), join(staging, snapshotFiles.devices));
     await sealFile(ram, ramMode(platform.qemu.features));
@@ -48,8 +48,9 @@ export async function hibernateMachine(platform: Platform, machine: Machine): Pr
     const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
     await machine.save({ hibernated: true, hibernationBytes: bytes });
   } catch (error) {
-    await discardDirectory(staging, platform.trash);
     if (machine.qmp.open) await machine.qmp.run('cont');
+    await discardDirectory(staging, platform.trash);
+    await discardDirectory(final, platform.trash);
     throw error;
   }
   machine.expectEnd();

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isSameProcess } from '../host/processes.ts';
 import { machineFiles } from './argv.ts';
 import { endProcess, type MachineProcess, type ProcessSetup, startProcess } from './process.ts';
-import { Qmp } from './qmp.ts';
+import { Qmp, QmpTimeout } from './qmp.ts';
 
 const monitorMs = 30_000;
 
@@ -48,7 +48,7 @@ export async function runState(qmp: Qmp): Promise<string> {
 export async function waitUntilLoaded(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
   const end = Date.now() + deadlineMs;
   while ((await runState(qmp)) === 'inmigrate') {
-    if (Date.now() >= end) throw new Error(`the device state was not loaded within ${deadlineMs} ms`);
+    if (Date.now() >= end) throw new QmpTimeout(`the device state was not loaded within ${deadlineMs} ms`);
     await delay(1);
   }
 }

@@ -24,14 +24,16 @@ import { type Platform, processPrefix } from './platform.ts';
 import { shutDownGuest } from './power.ts';
 import { endProcess, findProcesses } from './process.ts';
 import { type MachineRecord, readRecord, writeRecord } from './record.ts';
-import type { MachineRegistry } from './registry.ts';
+import type { MachineRegistry, RestingMachine } from './registry.ts';
 import { restoreMachine } from './restore.ts';
-import { bootMachine, wakeMachine } from './wake.ts';
+import { bootMachine, MemoryLost, wakeMachine } from './wake.ts';
 
 /** What a machine writes to its disk while it starts, in MiB. */
 const startingDiskMB = 32;
 /** A guest that restarts itself again within this time is left down: its kernel crashes in a circle. */
 const restartCircleMs = 60_000;
+
+const notStartedAgain = 'it was ended for a reboot and could not be started again';
 
 export interface LifecycleOptions {
   platform: Platform;
@@ -60,22 +62,33 @@ export class Lifecycle {
     // One that ends before its creation has returned is the creation's failure.
     if (registry.findRunning(machine.id) !== machine) return;
     const { id, record } = machine;
-    registry.setResting({ record, state: 'failed', reason });
-    capacity.release(id);
     const last = this.#restarted.get(id) ?? -Infinity;
-    const circle = performance.now() - last < restartCircleMs;
+    const again = reason === guestReset && performance.now() - last >= restartCircleMs;
+    const resting: RestingMachine = { record, state: 'failed', reason };
+    // Operations wait for one that starts again.
+    if (again) void machine.gate.close(0);
+    else registry.setResting(resting);
+    capacity.release(id);
     void this.#exclusive
       .run(id, async () => {
         await endProcess(machine.process.identity);
         await platform.network.release(machine.slot);
-        if (reason !== guestReset || circle) throw new Error(reason);
-        this.#restarted.set(id, performance.now());
-        await this.#boot(id, record, undefined);
+        const present = again ? registry.findRunning(id) === machine : registry.findResting(id) === resting;
+        // Otherwise a change that was under way has done without it: it hibernates, is another, or is gone.
+        if (!present) return;
+        if (!again) throw new Error(reason);
+        try {
+          await this.#boot(id, record, undefined);
+          this.#restarted.set(id, performance.now());
+        } finally {
+          if (registry.findRunning(id) === machine) registry.setResting(resting);
+        }
       })
       .catch((error: unknown) => {
         platform.log.error({ machine: id, err: error }, 'machine failed');
         if (registry.findRunning(id) === undefined) onFailed(id, reason);
-      });
+      })
+      .finally(() => machine.gate.open());
   };
 
   /**
@@ -134,7 +147,8 @@ export class Lifecycle {
         try {
           return await wakeMachine(platform, sleeper, this.ended);
         } catch (error) {
-          const reason = `its memory could not be restored: ${(error as Error).message}`;
+          if (!(error instanceof MemoryLost)) throw error;
+          const reason = `its memory could not be restored: ${error.message}`;
           platform.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
           return bootMachine(platform, sleeper, reason, this.ended);
         }
@@ -156,9 +170,14 @@ export class Lifecycle {
         machine.expectEnd();
         await endProcess(machine.process.identity);
         await platform.network.release(machine.slot);
-        registry.setResting({ record: machine.record, state: 'failed', reason: 'it was being restarted' });
         capacity.release(id);
-        return this.#boot(id, machine.record, undefined);
+        try {
+          return await this.#boot(id, machine.record, undefined);
+        } finally {
+          // Until then operations wait for it.
+          if (registry.findRunning(id) === machine)
+            registry.setResting({ record: machine.record, state: 'failed', reason: notStartedAgain });
+        }
       });
     });
   }
@@ -179,7 +198,7 @@ export class Lifecycle {
           `sandbox ${id} could not be restored`,
           change,
         );
-        registry.setRunning(machine);
+        this.#keep(machine);
         await answered;
         return registry.info(id);
       });
@@ -220,6 +239,7 @@ export class Lifecycle {
       await discardDirectory(directory, platform.trash);
       registry.remove(id);
       capacity.release(id);
+      this.#restarted.delete(id);
     });
   }
 
@@ -262,12 +282,16 @@ export class Lifecycle {
       throw error;
     }
     const { machine, answered } = started;
-    registry.setRunning(machine);
     capacity.started(id);
-    // It may have died before it was in the list that `ended` looks at.
-    if (machine.failure !== undefined) this.ended(machine, machine.failure);
+    this.#keep(machine);
     await answered;
     return registry.info(id);
+  }
+
+  /** Lists a machine that runs. It may have died before it was in the list that `ended` looks at. */
+  #keep(machine: Machine): void {
+    this.#options.registry.setRunning(machine);
+    if (machine.failure !== undefined) this.ended(machine, machine.failure);
   }
 
   /** What a new machine begins from. */

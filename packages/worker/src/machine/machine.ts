@@ -105,6 +105,12 @@ export class Machine {
     return machineInfo(this.#record, 'running');
   }
 
+  /** Whether the processes of an earlier machine of this id go on in this one. */
+  continues(earlier: Machine): boolean {
+    if (this === earlier) return true;
+    return this.#record.run === earlier.#record.run && this.#record.startedFrom === 'memory';
+  }
+
   /** @throws ApiError `no_space` while the machine stands still because the host's disk is full */
   assertRuns(): void {
     this.#fullDisk.assertRuns();

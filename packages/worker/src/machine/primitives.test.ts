@@ -56,7 +56,7 @@ function countIn(ram: Buffer): number {
   return ram.readUInt32LE(counterAddress);
 }
 
-describe.each(hosts)('under $accelerator', (model) => {
+describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
   /** Why this host cannot run the guest so. */
   let obstacle = missing;
   if (model.accelerator === 'kvm' && !existsSync('/dev/kvm')) obstacle ??= 'there is no /dev/kvm';
@@ -97,7 +97,7 @@ describe.each(hosts)('under $accelerator', (model) => {
   const restore = (directory: string, name: string, from: CounterSnapshot): Promise<CounterMachine> =>
     CounterMachine.start(join(directory, name), host(), from);
 
-  test('boots, counts, prints, and its RAM is the file', { timeout: 2 * bootMs }, async (context) => {
+  test('boots, counts, prints, and its RAM is the file', async (context) => {
     needGuest(context);
     if (model.accelerator === 'kvm')
       await template().catch((error: unknown) => {

@@ -70,7 +70,21 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
 /** Copies a RAM image, holes as holes and blocks shared where the file system can. */
 export async function copyRamImage(image: string, target: string): Promise<void> {
   // Node's own copy fills the holes of a sparse file.
-  await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], { timeout: 300_000 });
+  try {
+    await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], {
+      timeout: 300_000,
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+    });
+  } catch (error) {
+    const printed = (error as { stderr?: string }).stderr ?? '';
+    const full = printed.includes('No space left on device') || printed.includes('Disk quota exceeded');
+    throw Object.assign(
+      new Error(`the memory could not be copied: ${printed.trim() || (error as Error).message}`, {
+        cause: error,
+      }),
+      full ? { code: 'ENOSPC' } : {},
+    );
+  }
 }
 
 /** Permissions of a RAM image: QEMU before 8.2 opens it for writing even where it only maps it privately. */

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandboxId } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/overlay.ts';
@@ -8,6 +8,7 @@ import { adoptMachine } from './adopt.ts';
 import { runDirectory } from './directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { snapshotFiles } from './manifest.ts';
 import { type Platform, processPrefix } from './platform.ts';
 import { endProcess, findProcesses } from './process.ts';
 import { type MachineRecord, readRecord } from './record.ts';
@@ -121,5 +122,12 @@ async function removeRemains(platform: Platform, directory: string, record: Mach
     const path = join(directory, entry);
     if (/^run-\d+$/.test(entry) && path !== runDirectory(directory, record.run))
       await discardDirectory(path, platform.trash);
+  }
+  const run = runDirectory(directory, record.run);
+  const named = new Set([record.top, ...record.layers.map(({ file }) => file)]);
+  for (const entry of await readdir(run)) {
+    // The record names a layer before QEMU uses it.
+    const left = entry === snapshotFiles.devices || (entry.startsWith('disk') && !named.has(entry));
+    if (left) await rm(join(run, entry), { force: true });
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { chmod, chown, open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
 import { machineFiles } from './argv.ts';
@@ -53,12 +53,16 @@ export async function saveDevices(qmp: Qmp, file: string): Promise<void> {
   await qmp.run('xen-save-devices-state', { filename: file, live: false }, 30_000);
 }
 
-/** Makes a file immutable as far as ownership goes, and durable. */
+/**
+ * Makes a file immutable as far as ownership goes, and durable. QEMU's user may have put something else in its place.
+ * @throws Error when it is no regular file
+ */
 export async function sealFile(path: string, mode: number): Promise<void> {
-  const file = await open(path, 'r');
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    if (process.getuid?.() === 0) await chown(path, 0, 0);
-    await chmod(path, mode);
+    if (!(await file.stat()).isFile()) throw new Error(`${path} is not a file`);
+    if (process.getuid?.() === 0) await file.chown(0, 0);
+    await file.chmod(mode);
     await file.sync();
   } finally {
     await file.close();

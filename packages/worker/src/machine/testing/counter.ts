@@ -90,10 +90,17 @@ export class CounterMachine {
       logFile: join(directory, 'qemu.log'),
       ...(from === undefined ? {} : { stateFile: from.devices }),
     });
-    onTestFinished(async () => {
+    const end = async (): Promise<void> => {
       launched.qmp.close();
       await endProcess(launched.process.identity);
-    });
+    };
+    try {
+      onTestFinished(end);
+    } catch (error) {
+      // The test ran out of time while QEMU started.
+      await end();
+      throw error;
+    }
     const machine = new CounterMachine(directory, launched);
     if (from !== undefined && options.paused) await machine.#loaded();
     else if (from !== undefined) {

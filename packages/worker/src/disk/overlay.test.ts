@@ -1,0 +1,183 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { locateQemuImage } from '../host/qemu.ts';
+import { scratchDirectory } from '../testing/scratch.ts';
+import { discardDirectory, linkFile, OverlayStock } from './overlay.ts';
+
+const execute = promisify(execFile);
+const qemuImg = await locateQemuImage();
+
+interface ImageInfo {
+  format: string;
+  'virtual-size': number;
+  'backing-filename'?: string;
+}
+
+async function info(image: string): Promise<ImageInfo> {
+  const { stdout } = await execute(qemuImg, ['info', '--output=json', image]);
+  return JSON.parse(stdout) as ImageInfo;
+}
+
+describe('overlays', () => {
+  test('are empty images of the size asked for, sound, without a word about what is below', async () => {
+    const directory = await scratchDirectory();
+    const stock = new OverlayStock(join(directory, 'stock'), qemuImg);
+    for (const diskMB of [1, 20_480, 262_144]) {
+      const target = join(directory, `disk-${diskMB}`);
+      await stock.create(target, diskMB);
+      const { format, 'virtual-size': size, 'backing-filename': backing } = await info(target);
+      expect([format, size, backing]).toEqual(['qcow2', diskMB * 1024 * 1024, undefined]);
+      await execute(qemuImg, ['check', '-q', target]);
+      expect((await stat(target)).mode & 0o777).toBe(0o600);
+      expect((await stat(target)).size).toBeLessThan(1024 * 1024);
+    }
+  });
+
+  test('work over a layer: what is written stays above, what is not shows through', async () => {
+    const directory = await scratchDirectory();
+    const base = join(directory, 'base');
+    await writeFile(base, Buffer.alloc(1024 * 1024, 'b'));
+    const disk = join(directory, 'disk');
+    await new OverlayStock(join(directory, 'stock'), qemuImg).create(disk, 1);
+    const chain = JSON.stringify({
+      driver: 'qcow2',
+      file: { driver: 'file', filename: disk },
+      backing: { driver: 'raw', file: { driver: 'file', filename: base } },
+    });
+    await execute('qemu-io', ['-c', 'write -P 0x77 64k 64k', `json:${chain}`]);
+    await execute('qemu-io', [
+      '-r',
+      '-c',
+      'read -P 0x77 64k 64k',
+      '-c',
+      'read -P 0x62 0 64k',
+      `json:${chain}`,
+    ]);
+    expect((await readFile(base)).equals(Buffer.alloc(1024 * 1024, 'b'))).toBe(true);
+    await execute(qemuImg, ['check', '-q', disk]);
+  });
+
+  test('that are asked for at once come from one blank, each a file of its own', async () => {
+    const directory = await scratchDirectory();
+    const stock = new OverlayStock(join(directory, 'stock'), qemuImg);
+    const targets = Array.from({ length: 20 }, (_, index) => join(directory, `disk-${index}`));
+    await Promise.all(targets.map((target) => stock.create(target, 64)));
+    expect(await readdir(join(directory, 'stock'))).toEqual(['blank-64.qcow2']);
+    const inodes = await Promise.all(targets.map(async (target) => (await stat(target)).ino));
+    expect(new Set(inodes).size).toBe(20);
+  });
+
+  test('a later worker uses the blank that is there', async () => {
+    const directory = await scratchDirectory();
+    await new OverlayStock(directory, qemuImg).create(join(directory, 'one'), 64);
+    await new OverlayStock(directory, '/missing/qemu-img').create(join(directory, 'two'), 64);
+    expect((await info(join(directory, 'two'))).format).toBe('qcow2');
+  });
+
+  test('a failure is told, leaves no blank, and the next try works', async () => {
+    const directory = await scratchDirectory();
+    const flaky = join(directory, 'flaky');
+    await writeFile(
+      flaky,
+      `#!/bin/sh\n[ -e ${directory}/works ] && exec ${qemuImg} "$@"\necho broken >&2; exit 1\n`,
+    );
+    await chmod(flaky, 0o755);
+    const stock = new OverlayStock(join(directory, 'stock'), flaky);
+    await expect(stock.create(join(directory, 'disk'), 64)).rejects.toThrow('broken');
+    expect(existsSync(join(directory, 'disk'))).toBe(false);
+    expect(await readdir(join(directory, 'stock'))).toEqual([]);
+    await writeFile(join(directory, 'works'), '');
+    await stock.create(join(directory, 'disk'), 64);
+    expect((await info(join(directory, 'disk'))).format).toBe('qcow2');
+  });
+
+  test('a making that a crash cut off is not taken for a blank', async () => {
+    const directory = await scratchDirectory();
+    await writeFile(join(directory, `blank-64.qcow2.${process.pid}.tmp`), 'half');
+    await new OverlayStock(directory, qemuImg).create(join(directory, 'disk'), 64);
+    await execute(qemuImg, ['check', '-q', join(directory, 'disk')]);
+  });
+});
+
+describe('linking', () => {
+  test('gives the same file a second name', async () => {
+    const directory = await scratchDirectory();
+    await writeFile(join(directory, 'a'), 'content');
+    await linkFile(join(directory, 'a'), join(directory, 'b'));
+    expect((await stat(join(directory, 'b'))).ino).toBe((await stat(join(directory, 'a'))).ino);
+  });
+
+  test('between file systems fails with what to change', async () => {
+    const directory = await scratchDirectory();
+    await writeFile(join(directory, 'a'), '');
+    const elsewhere = `/dev/shm/opencomputer-link-${process.pid}`;
+    await expect(linkFile(join(directory, 'a'), elsewhere)).rejects.toThrow('OPENCOMPUTER_CACHE_DIR');
+    expect(existsSync(elsewhere)).toBe(false);
+  });
+
+  test('onto a name that is taken, or from one that is missing, is the system’s error', async () => {
+    const directory = await scratchDirectory();
+    await writeFile(join(directory, 'a'), 'a');
+    await writeFile(join(directory, 'b'), 'b');
+    await expect(linkFile(join(directory, 'a'), join(directory, 'b'))).rejects.toThrow('EEXIST');
+    await expect(linkFile(join(directory, 'c'), join(directory, 'd'))).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('discarding', () => {
+  test('removes a directory with all in it, and follows no link out of it', async () => {
+    const directory = await scratchDirectory();
+    const [victim, trash, outside] = ['victim', 'trash', 'outside'].map((name) => join(directory, name));
+    if (victim === undefined || trash === undefined || outside === undefined)
+      throw new Error('three paths are due');
+    await mkdir(join(victim, 'run/deep'), { recursive: true });
+    await mkdir(outside);
+    await writeFile(join(outside, 'kept'), 'kept');
+    await writeFile(join(victim, 'run/deep/file'), '');
+    await chmod(join(victim, 'run/deep'), 0o500);
+    await symlink(outside, join(victim, 'run/link'));
+    await discardDirectory(victim, trash);
+    expect(existsSync(victim)).toBe(false);
+    expect(await readdir(trash)).toEqual([]);
+    expect(await readFile(join(outside, 'kept'), 'utf8')).toBe('kept');
+  });
+
+  test('one that is not there is fine', async () => {
+    const directory = await scratchDirectory();
+    await discardDirectory(join(directory, 'missing'), join(directory, 'trash'));
+    expect(await readdir(join(directory, 'trash'))).toEqual([]);
+  });
+
+  test('that fails half way leaves the rest in the trash, and nothing under the name', async () => {
+    const directory = await scratchDirectory();
+    const victim = join(directory, 'victim');
+    await mkdir(victim);
+    await writeFile(join(victim, 'stuck'), '');
+    await writeFile(join(victim, 'loose'), '');
+    // An immutable file stands for a crash in the middle: neither can be removed at the first try.
+    await execute('chattr', ['+i', join(victim, 'stuck')]);
+    const grief = /EPERM|ENOTDIR/; // Node tries a directory's removal next, and tells that failure.
+    try {
+      await expect(discardDirectory(victim, join(directory, 'trash'))).rejects.toThrow(grief);
+      expect(existsSync(victim)).toBe(false);
+      const [grave = ''] = await readdir(join(directory, 'trash'));
+      expect(await readdir(join(directory, 'trash', grave))).toContain('stuck');
+    } finally {
+      await execute('chattr', ['-R', '-i', directory]);
+    }
+  });
+
+  test('two of one name at once: both end, nothing is left', async () => {
+    const directory = await scratchDirectory();
+    await mkdir(join(directory, 'victim'));
+    await Promise.all(
+      [1, 2].map(() => discardDirectory(join(directory, 'victim'), join(directory, 'trash'))),
+    );
+    expect(await readdir(directory)).toEqual(['trash']);
+    expect(await readdir(join(directory, 'trash'))).toEqual([]);
+  });
+});

@@ -1,0 +1,125 @@
+import { DatabaseSync } from 'node:sqlite';
+import { existsSync } from 'node:fs';
+import { cp, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isSameProcess } from '@opencomputer/worker/processes';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectError } from '../support/api.ts';
+import { copyCache } from '../support/cache-copy.ts';
+import { counterOf, startCounter } from '../support/counter.ts';
+import { eventually } from '../support/eventually.ts';
+import { sharedCacheDir, TestPlatform } from '../support/platform.ts';
+
+const garbage = '\0garbage{{{\xff';
+
+describe('damaged files of machines and of the server', () => {
+  let platform: TestPlatform;
+  beforeAll(async () => {
+    platform = await TestPlatform.start({ env: { OPENCOMPUTER_WARM_NETWORKS: '1' } });
+  });
+  afterAll(() => platform?.destroy());
+
+  test('a machine with a damaged record is left as it is, and told; it can be deleted', async () => {
+    const [damaged, whole] = await Promise.all([platform.api.create(), platform.api.create()]);
+    const directory = join(platform.dataDir, 'worker/machines', damaged.id);
+    const machine = platform.machines().get(damaged.id);
+    await writeFile(join(directory, 'machine.json'), garbage);
+    const files = await readdir(join(directory, 'run'));
+    await platform.crash('worker');
+    await platform.ready();
+    const info = await eventually('its sandbox is in error', async () => {
+      const now = await damaged.info();
+      return now.status === 'error' ? now : undefined;
+    });
+    expect(info.statusReason).toMatch(/\S/);
+    expectError(await damaged.exec('true'), 410, 'sandbox_stopped');
+    expect(machine !== undefined && isSameProcess(machine)).toBe(true);
+    expect(await readdir(join(directory, 'run'))).toEqual(files);
+    expect(await whole.output('echo undisturbed')).toBe('undisturbed');
+    expect(platform.log).toMatch(/damaged/);
+    await damaged.delete();
+    await eventually(
+      'nothing of it is left',
+      () => !existsSync(directory) && !platform.machines().has(damaged.id),
+    );
+    await whole.delete();
+  });
+
+  test('a damaged database keeps the server from starting, with a clear word, and is not touched', async () => {
+    const sandbox = await platform.api.create();
+    await startCounter(sandbox);
+    const machine = platform.machines().get(sandbox.id);
+    await platform.stop();
+    const database = join(platform.dataDir, 'server/opencomputer.db');
+    await cp(database, `${database}.good`);
+    await writeFile(database, garbage.repeat(1000));
+    await expect(platform.startAgain()).rejects.toThrow(/cannot open the database .*opencomputer\.db/s);
+    expect((await readFile(database, 'latin1')).startsWith('\0garbage')).toBe(true);
+    expect(machine !== undefined && isSameProcess(machine), 'the machine runs on').toBe(true);
+    await rename(`${database}.good`, database);
+    platform = await platform.startAgain();
+    const again = platform.api.sandbox(sandbox.id);
+    expect(await again.info()).toMatchObject({ status: 'running' });
+    const before = await counterOf(again);
+    await eventually('the process inside counts on', async () => (await counterOf(again)) > before);
+    await again.delete();
+  });
+
+  test('a database that another process holds is told as such', async () => {
+    await platform.stop();
+    const other = new DatabaseSync(join(platform.dataDir, 'server/opencomputer.db'));
+    other.exec('pragma locking_mode = exclusive; begin exclusive');
+    try {
+      await expect(platform.startAgain()).rejects.toThrow(/cannot open the database .*locked/s);
+    } finally {
+      other.close();
+    }
+    platform = await platform.startAgain();
+    expect(await platform.answers('/readyz')).toBe(true);
+  });
+});
+
+describe('damaged templates', () => {
+  let cacheDir: string;
+  let template: string;
+  let platform: TestPlatform;
+  beforeAll(async () => {
+    cacheDir = await mkdtemp(join(dirname(sharedCacheDir), 'test', 'c-'));
+    template = await copyCache(cacheDir);
+    platform = await TestPlatform.start({ cacheDir, env: { OPENCOMPUTER_WARM_NETWORKS: '1' } });
+  });
+  afterAll(async () => {
+    await platform?.destroy();
+    if (cacheDir !== undefined) await rm(cacheDir, { recursive: true, force: true });
+  });
+
+  /** A create must be refused with a cause, leave nothing on the host, and delete nothing of the template. */
+  async function refused(damage: (path: string) => Promise<void>, name: string): Promise<void> {
+    const path = join(template, name);
+    await cp(path, `${path}.good`);
+    await damage(path);
+    const files = await readdir(template);
+    await platform.crash('worker');
+    await platform.ready();
+    const answer = await platform.api.call('POST', '/api/sandboxes', { json: {} });
+    expectError(answer, 502, 'creation_failed');
+    expect(await readdir(template)).toEqual(files);
+    await eventually('nothing is left of the attempt', () => {
+      const { processes, directories, trash } = platform.traces();
+      return processes.length + directories.length + trash.length === 0;
+    });
+    await rename(`${path}.good`, path);
+    await platform.crash('worker');
+    await platform.ready();
+    const sandbox = await platform.api.create();
+    expect(await sandbox.output('echo whole again')).toBe('whole again');
+    await sandbox.delete();
+  }
+
+  test('garbage for a manifest', () => refused((path) => writeFile(path, garbage), 'manifest.json'));
+  test('a truncated RAM image', () => refused((path) => truncate(path, 5 * 1024 * 1024), 'ram'));
+  test('a missing layer', () => refused((path) => rm(path), 'layer-1'));
+  test('a truncated layer', () => refused((path) => truncate(path, 1000), 'layer-1'));
+  test('truncated device state', () => refused((path) => truncate(path, 100_000), 'devices'));
+  test('garbage for device state', () => refused((path) => writeFile(path, garbage), 'devices'));
+});

@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import type { CommandResult } from '../support/api.ts';
+import { eventually } from '../support/eventually.ts';
+import { MemoryWatch } from '../support/memory.ts';
+import { fileSandbox, sharedPids } from '../support/shared.ts';
+
+const gigabyte = 1024 * 1024 * 1024;
+
+describe('a guest that takes all it can', () => {
+  const sandbox = fileSandbox({ cpuCount: 2, memoryMB: 1024 });
+
+  test('a command that prints a gigabyte is bounded, marked, and costs neither server nor worker its memory', async () => {
+    using watch = new MemoryWatch(sharedPids());
+    const script = `import os\nblock = b"x" * 2**20\nfor _ in range(${gigabyte} >> 20):\n    assert os.write(1, block) == len(block)\nprint("\\nthe end")`;
+    const result = (await sandbox().exec('python3', ['-c', script], { timeout: 170 }))
+      .body as unknown as CommandResult;
+    expect(result.exitCode).toBe(0);
+    expect(result.truncated).toBe(true);
+    expect(result.stdout.length).toBeLessThanOrEqual(8 * 1024 * 1024);
+    expect(result.stdout.endsWith('the end\n')).toBe(true);
+    expect(watch.growthMB).toBeLessThan(300);
+  });
+
+  test('output to both streams is bounded as well', async () => {
+    const line = 'yes out | head -c 20000000; yes err | head -c 20000000 >&2';
+    const result = await sandbox().run(line, { timeout: 120 });
+    expect(result.truncated).toBe(true);
+    expect(result.stdout.length + result.stderr.length).toBeLessThanOrEqual(8 * 1024 * 1024);
+    expect(result.stderr.endsWith('err\n')).toBe(true);
+  });
+
+  test('a fork bomb leaves the sandbox reachable', async () => {
+    const bomb = await sandbox().exec('bash', ['-c', ':(){ :|:& };: ; sleep 600'], { timeout: 10 });
+    expect([200, 504]).toContain(bomb.status);
+    await eventually(
+      'commands again after the bomb',
+      async () => (await sandbox().run('echo alive', { timeout: 30 })).stdout === 'alive\n',
+      { withinMs: 120_000 },
+    );
+    await eventually(
+      'the bomb\u2019s processes are gone',
+      async () => Number(await sandbox().output("pgrep -u sandbox -fc 'sleep 600|:\\(\\)' || true")) <= 1,
+      { withinMs: 60_000 },
+    );
+  });
+
+  test('one that eats all memory is killed, and the agent is not', async () => {
+    const hog = 'a = []\nwhile True: a.append(bytearray(16 * 1024 * 1024))';
+    await sandbox().write('/tmp/hog.py', hog);
+    const result = await sandbox().run('python3 /tmp/hog.py', { timeout: 120 });
+    expect(result.exitCode).not.toBe(0);
+    expect(result.exitCode).not.toBe(-1);
+    await eventually('commands again', async () => (await sandbox().output('echo alive')) === 'alive', {
+      withinMs: 120_000,
+    });
+    expect((await sandbox().info()).status).toBe('running');
+  });
+});

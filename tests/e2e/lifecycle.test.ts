@@ -1,0 +1,187 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { expectError, type TestSandbox } from '../support/api.ts';
+import { eventually } from '../support/eventually.ts';
+import { sharedApi } from '../support/shared.ts';
+
+/** A sandbox for one test. */
+async function make(options: Record<string, unknown> = {}): Promise<TestSandbox> {
+  const sandbox = await sharedApi().create(options);
+  onTestFinished(() => sandbox.delete());
+  return sandbox;
+}
+
+describe('shapes', () => {
+  // A new shape is booted once before it is kept as a template, which takes long where the CPU is emulated.
+  test.each([
+    [1, 128],
+    [2, 1024],
+    [4, 2048],
+  ])(
+    '%i CPU and %i MB are what the guest has',
+    async (cpuCount, memoryMB) => {
+      const sandbox = await make({ cpuCount, memoryMB });
+      expect(await sandbox.info()).toMatchObject({ cpuCount, memoryMB, status: 'running' });
+      expect(await sandbox.output('nproc')).toBe(String(cpuCount));
+      const kilobytes = Number(await sandbox.output("awk '/^MemTotal/ {print $2}' /proc/meminfo"));
+      // What the kernel keeps for itself is not in the total.
+      expect(kilobytes / 1024).toBeLessThanOrEqual(memoryMB);
+      expect(kilobytes / 1024).toBeGreaterThan(memoryMB * 0.8 - 40);
+      expect(await sandbox.output('python3 -c "print(sum(range(1000)))"')).toBe('499500');
+    },
+    400_000,
+  );
+});
+
+describe('the idle timeout', () => {
+  test('stops a sandbox that nobody uses, and the reason can be read', async () => {
+    const sandbox = await make({ timeout: 2 });
+    const info = await eventually('it has stopped', async () => {
+      const now = await sandbox.info();
+      return now.status === 'stopped' ? now : undefined;
+    });
+    expect(info.statusReason).toMatch(/idle for 2 s/);
+    expectError(await sandbox.exec('true'), 410, 'sandbox_stopped', /idle for 2 s/);
+    expectError(await sandbox.call('GET', '/files?path=/etc/hostname'), 410, 'sandbox_stopped');
+    expectError(await sandbox.call('POST', '/timeout', { json: { timeout: 5 } }), 410, 'sandbox_stopped');
+    // Deleting what has stopped is a success.
+    expect((await sandbox.call('DELETE', '')).status).toBe(204);
+  });
+
+  test('starts again with every operation, and reading the status is none', async () => {
+    const sandbox = await make({ timeout: 5 });
+    const first = Date.parse((await sandbox.info()).endAt);
+    expect(first).toBeGreaterThan(Date.now());
+    for (const operation of [
+      () => sandbox.output('true'),
+      () => sandbox.write('/tmp/x', 'x'),
+      () => sandbox.call('GET', '/files/list?path=/tmp'),
+    ]) {
+      await operation();
+      const end = Date.parse((await sandbox.info()).endAt);
+      expect(end).toBeGreaterThan(Date.now() + 3000);
+    }
+    await eventually('it has stopped although its status is read', async () =>
+      (await sandbox.info()).status === 'stopped' ? true : undefined,
+    );
+  });
+
+  test('does not run out while a command runs', async () => {
+    const sandbox = await make({ timeout: 2 });
+    const result = await sandbox.output('sleep 8; echo finished', { timeout: 60 });
+    expect(result).toBe('finished');
+    const path = await sandbox.call('POST', '/exec/run-async', {
+      json: { cmd: 'sh', args: ['-c', 'sleep 8; date > ~/ended'] },
+    });
+    expect(path.status).toBe(202);
+    await eventually('it stops once the command nobody waits for has ended', async () =>
+      (await sandbox.info()).status === 'stopped' ? true : undefined,
+    );
+    // Two seconds of silence after a command of eight: sooner would have cut it off.
+    const info = await sandbox.info();
+    expect(info.statusReason).toMatch(/idle/);
+  });
+
+  test('can be changed, and 0 means never', async () => {
+    const sandbox = await make({ timeout: 3600 });
+    expect((await sandbox.call('POST', '/timeout', { json: { timeout: 0 } })).status).toBe(204);
+    expect(await sandbox.info()).toMatchObject({ timeout: 0, endAt: '0001-01-01T00:00:00Z' });
+    expectError(
+      await sandbox.call('POST', '/timeout', { json: { timeout: -1 } }),
+      400,
+      'invalid_request',
+      /timeout/,
+    );
+    expectError(
+      await sandbox.call('POST', '/timeout', { json: { timeout: 1.5 } }),
+      400,
+      'invalid_request',
+      /timeout/,
+    );
+    expectError(await sandbox.call('POST', '/timeout', { json: {} }), 400, 'invalid_request', /timeout/);
+    expect(await sandbox.info()).toMatchObject({ timeout: 0, status: 'running' });
+    expect((await sandbox.call('POST', '/timeout', { json: { timeout: 1 } })).status).toBe(204);
+    await eventually('it has stopped', async () => (await sandbox.info()).status === 'stopped');
+  });
+});
+
+describe('the end of a sandbox', () => {
+  test('a guest that powers itself off is an error with a reason, and can be deleted', async () => {
+    const sandbox = await make();
+    await sandbox.exec('sudo', ['systemd-run', 'sh', '-c', 'sleep 1; systemctl poweroff --force --force']);
+    const info = await eventually('its status says so', async () => {
+      const now = await sandbox.info();
+      return now.status === 'running' ? undefined : now;
+    });
+    expect(['error', 'stopped']).toContain(info.status);
+    expect(info.statusReason).toMatch(/\S/);
+    expectError(await sandbox.exec('true'), 410, 'sandbox_stopped');
+  });
+
+  test('a kernel that panics is an error with a reason too', async () => {
+    const sandbox = await make();
+    void sandbox.exec('sudo', ['sh', '-c', 'echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger'], {
+      timeout: 20,
+    });
+    const info = await eventually(
+      'its status says so',
+      async () => {
+        const now = await sandbox.info();
+        return now.status === 'running' ? undefined : now;
+      },
+      { withinMs: 120_000 },
+    );
+    expect(info.status).toBe('error');
+    expect(info.statusReason).toMatch(/\S/);
+  });
+
+  test('deleted ones are stopped, refuse, and stay readable', async () => {
+    const sandbox = await make();
+    const running = sandbox.exec('sleep', ['600'], { timeout: 600 });
+    await eventually('the command runs', async () => (await sandbox.output('pgrep -c sleep')) !== '0');
+    expect((await sandbox.call('DELETE', '')).status).toBe(204);
+    const answer = await running;
+    expect(answer.text).toMatch(/"code":"(sandbox_stopped|guest_failed|worker_unavailable)"/);
+    expect(await sandbox.info()).toMatchObject({ status: 'stopped', statusReason: 'killed by the client' });
+    expect((await sandbox.call('DELETE', '')).status).toBe(204);
+    expectError(await sandbox.exec('true'), 410, 'sandbox_stopped');
+  });
+});
+
+describe('listing', () => {
+  test('filters by status and metadata, newest first, in pages', async () => {
+    const tag = `t${Date.now()}`;
+    const one = await make({ metadata: { tag, n: '1', 'odd key=&[]': 'v \u00fc' } });
+    const two = await make({ metadata: { tag, n: '2' } });
+    const ids = async (query: string): Promise<string[]> =>
+      (await sharedApi().list(query)).map(({ sandboxID }) => sandboxID);
+    const byTag = `&metadata[tag]=${tag}`;
+    expect(await ids(byTag)).toEqual([two.id, one.id]);
+    expect(await ids(`${byTag}&metadata[n]=1`)).toEqual([one.id]);
+    expect(await ids(`${byTag}&metadata[n]=3`)).toEqual([]);
+    expect(
+      await ids(`&${encodeURIComponent('metadata[odd key=&[]]')}=${encodeURIComponent('v \u00fc')}`),
+    ).toEqual([one.id]);
+    const page = await sharedApi().call('GET', `/api/sandboxes?limit=1${byTag}`);
+    expect(JSON.parse(page.text)).toMatchObject([{ sandboxID: two.id }]);
+    const cursor = encodeURIComponent(page.headers.get('x-next-cursor') ?? '');
+    const next = await sharedApi().call('GET', `/api/sandboxes?limit=1${byTag}&cursor=${cursor}`);
+    expect(JSON.parse(next.text)).toMatchObject([{ sandboxID: one.id }]);
+    await one.delete();
+    expect(await ids(byTag)).toEqual([two.id]);
+    expect(await ids(`${byTag}&status=stopped`)).toEqual([one.id]);
+    expect(await ids(`${byTag}&status=all`)).toEqual([two.id, one.id]);
+    expectError(
+      await sharedApi().call('GET', '/api/sandboxes?status=nonsense'),
+      400,
+      'invalid_request',
+      /status/,
+    );
+    expectError(await sharedApi().call('GET', '/api/sandboxes?limit=0'), 400, 'invalid_request', /limit/);
+    expectError(
+      await sharedApi().call('GET', '/api/sandboxes?cursor=%00nonsense'),
+      400,
+      'invalid_request',
+      /cursor/,
+    );
+  });
+});
