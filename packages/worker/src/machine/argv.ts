@@ -61,7 +61,7 @@ function ramObject(setup: MachineSetup): string {
 }
 
 /** Name of the block node of the writable overlay on top of so many layers. */
-export function diskNode(layers: number): string {
+function diskNode(layers: number): string {
   return `disk${layers}`;
 }
 

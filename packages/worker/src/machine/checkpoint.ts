@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotKind } from '@opencomputer/protocol';
 import { discardDirectory, linkFile } from '../disk/overlay.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
-import { type DiskLayer, diskNode, machineFiles } from './argv.ts';
+import { type DiskLayer, machineFiles } from './argv.ts';
+import { liveNode } from './block-nodes.ts';
 import { layersOf, makeOverlay } from './directory.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
@@ -12,20 +14,10 @@ import { machineUid, type Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
 import { sealFile, sealSnapshot } from './snapshot.ts';
 
-/** The file for the next overlay of a run. */
-function nextOverlay(layers: readonly DiskLayer[]): string {
-  return `disk-${layers.length}.qcow2`;
-}
-
-/** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
-async function liveNode(machine: Machine): Promise<string> {
-  const blocks = (await machine.qmp.run('query-block')) as {
-    qdev?: unknown;
-    inserted?: { 'node-name'?: unknown };
-  }[];
-  const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
-  if (typeof node !== 'string') throw new Error('the machine has no disk');
-  return node;
+/** A file for the next overlay of a run that none of its layers has. */
+function nextOverlay(layers: readonly DiskLayer[], top: string): string {
+  const taken = new Set([top, ...layers.map(({ file }) => file)]);
+  for (let number = 1; ; number++) if (!taken.has(`disk-${number}.qcow2`)) return `disk-${number}.qcow2`;
 }
 
 /**
@@ -34,8 +26,9 @@ async function liveNode(machine: Machine): Promise<string> {
  */
 async function addOverlay(machine: Machine, top: string): Promise<void> {
   const { layers, top: old } = machine.record;
-  const node = await liveNode(machine);
-  const overlay = diskNode(layers.length + 1);
+  const node = await liveNode(machine.qmp);
+  // Unlike any that the machine has or had.
+  const overlay = `disk-${randomBytes(4).toString('hex')}`;
   await machine.save({ layers: [...layers, { file: old, format: 'qcow2' }], top });
   await machine.qmp.run('blockdev-add', {
     driver: 'qcow2',
@@ -66,7 +59,7 @@ export async function checkpointMachine(
   stack.defer(() => discardDirectory(staging, platform.trash));
   const ram = join(staging, snapshotFiles.ram);
   if (memory) await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
-  const top = nextOverlay(machine.record.layers);
+  const top = nextOverlay(machine.record.layers, machine.record.top);
   const overlay = join(machine.runDirectory, top);
   await rm(overlay, { force: true });
   await makeOverlay(overlay, platform.overlays, machine.record.spec.diskMB, machineUid(machine.slot));

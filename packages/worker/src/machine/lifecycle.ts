@@ -14,12 +14,14 @@ import type { Capacity } from '../host/capacity.ts';
 import { snapshotInfo, type SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import { checkpointMachine } from './checkpoint.ts';
-import { createMachine, type Origin } from './create.ts';
+import { createMachine } from './create.ts';
 import { Exclusive } from './exclusive.ts';
+import { failAs } from './failure.ts';
+import { flattenMachine, shouldFlatten } from './flatten.ts';
 import { withGateClosed } from './freeze.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { guestReset, type Machine, machineEnded } from './machine.ts';
-import { incompatibility, type Manifest } from './manifest.ts';
+import { Origins } from './origins.ts';
 import { type Platform, processPrefix } from './platform.ts';
 import { shutDownGuest } from './power.ts';
 import { endProcess, findProcesses } from './process.ts';
@@ -49,11 +51,14 @@ export interface LifecycleOptions {
 /** The changes of machines' lives. Those of one machine follow each other. */
 export class Lifecycle {
   readonly #options: LifecycleOptions;
+  readonly #origins: Origins;
   readonly #exclusive = new Exclusive();
   readonly #restarted = new Map<string, number>();
+  readonly #tidying = new Map<string, AbortController>();
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
+    this.#origins = new Origins(options.templates, options.snapshots);
   }
 
   /** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
@@ -69,21 +74,20 @@ export class Lifecycle {
     if (again) void machine.gate.close(0);
     else registry.setResting(resting);
     capacity.release(id);
-    void this.#exclusive
-      .run(id, async () => {
-        await endProcess(machine.process.identity);
-        await platform.network.release(machine.slot);
-        const present = again ? registry.findRunning(id) === machine : registry.findResting(id) === resting;
-        // Otherwise a change that was under way has done without it: it hibernates, is another, or is gone.
-        if (!present) return;
-        if (!again) throw new Error(reason);
-        try {
-          await this.#boot(id, record, undefined);
-          this.#restarted.set(id, performance.now());
-        } finally {
-          if (registry.findRunning(id) === machine) registry.setResting(resting);
-        }
-      })
+    void this.#change(id, async () => {
+      await endProcess(machine.process.identity);
+      await platform.network.release(machine.slot);
+      const present = again ? registry.findRunning(id) === machine : registry.findResting(id) === resting;
+      // Otherwise a change that was under way has done without it: it hibernates, is another, or is gone.
+      if (!present) return;
+      if (!again) throw new Error(reason);
+      try {
+        await this.#boot(id, record, undefined);
+        this.#restarted.set(id, performance.now());
+      } finally {
+        if (registry.findRunning(id) === machine) registry.setResting(resting);
+      }
+    })
       .catch((error: unknown) => {
         platform.log.error({ machine: id, err: error }, 'machine failed');
         if (registry.findRunning(id) === undefined) onFailed(id, reason);
@@ -96,7 +100,7 @@ export class Lifecycle {
    * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`
    */
   create(id: string, spec: MachineSpec): Promise<MachineInfo> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform } = this.#options;
       const resting = registry.findResting(id);
       if (resting?.state === 'failed') throw machineEnded(id, resting.reason ?? 'unknown');
@@ -109,7 +113,7 @@ export class Lifecycle {
       if (existsSync(directory))
         throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
       return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
-        const origin = await this.#origin(spec);
+        const origin = await this.#origins.find(spec);
         const machine = await createMachine(platform, { id, directory, spec, origin }, this.ended);
         platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
         return { machine, answered: Promise.resolve() };
@@ -119,7 +123,7 @@ export class Lifecycle {
 
   /** Saves a machine's memory and ends its process. One that hibernates already stays so. */
   hibernate(id: string): Promise<{ sizeBytes: number }> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform, capacity } = this.#options;
       const resting = registry.findResting(id);
       if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
@@ -137,7 +141,7 @@ export class Lifecycle {
 
   /** Wakes a hibernated machine; one whose memory cannot be restored, or that has failed, boots from its disk. */
   wake(id: string): Promise<MachineInfo> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform } = this.#options;
       const resting = registry.findResting(id);
       if (resting === undefined) return registry.running(id).info();
@@ -158,7 +162,7 @@ export class Lifecycle {
 
   /** Starts a machine again from its disk; unless `hard`, its system shuts down first. */
   reboot(id: string, hard: boolean): Promise<MachineInfo> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform, capacity } = this.#options;
       const machine = registry.findRunning(id);
       if (machine === undefined) {
@@ -184,11 +188,11 @@ export class Lifecycle {
 
   /** Puts a machine back to a snapshot. */
   restore(id: string, snapshotId: string): Promise<MachineInfo> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform } = this.#options;
       const running = registry.findRunning(id);
       const record = registry.record(id) ?? registry.running(id).record;
-      const origin = await this.#snapshotOrigin(snapshotId, record.spec);
+      const origin = await this.#origins.snapshot(snapshotId, record.spec);
       const change = (): ReturnType<typeof restoreMachine> =>
         restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
       if (running === undefined) return this.#start(id, record.spec.memoryMB, 'creation_failed', change);
@@ -207,7 +211,7 @@ export class Lifecycle {
 
   /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
   snapshot(snapshotId: string, { machine: id, kind }: SnapshotRequest): Promise<SnapshotInfo> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { registry, platform, snapshots, templates } = this.#options;
       const there = await snapshots.find(snapshotId);
       if (there !== undefined) return snapshotInfo(there.manifest);
@@ -219,13 +223,14 @@ export class Lifecycle {
         ),
       );
       platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
+      this.#tidy(id);
       return snapshotInfo(manifest);
     });
   }
 
   /** Ends a machine and deletes its disk. A machine that is not there is fine. */
   delete(id: string): Promise<void> {
-    return this.#exclusive.run(id, async () => {
+    return this.#change(id, async () => {
       const { platform, capacity, registry } = this.#options;
       const directory = this.#path(id);
       const machine = registry.findRunning(id);
@@ -251,6 +256,33 @@ export class Lifecycle {
       this.#options.platform.log.warn({ err: error }, 'deleting a machine whose record is damaged');
       return undefined;
     }
+  }
+
+  /** Runs a change of a machine's life after those before it; tidying up that is under way is given up for it. */
+  #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
+    this.#tidying.get(id)?.abort();
+    return this.#exclusive.run(id, change);
+  }
+
+  /** Makes a long chain of disk layers short, while nothing else wants to change the machine. */
+  #tidy(id: string): void {
+    const { registry, platform } = this.#options;
+    const machine = registry.findRunning(id);
+    if (machine === undefined || this.#tidying.has(id) || !shouldFlatten(machine)) return;
+    const given = new AbortController();
+    this.#tidying.set(id, given);
+    this.#exclusive
+      .run(id, async () => {
+        if (given.signal.aborted || registry.findRunning(id) !== machine) return;
+        const started = performance.now();
+        const done = await flattenMachine(machine, given.signal);
+        const milliseconds = Math.round(performance.now() - started);
+        platform.log.info({ machine: id, done, milliseconds }, 'disk flattened');
+      })
+      .catch((error: unknown) =>
+        platform.log.error({ machine: id, err: error }, 'the disk could not be flattened'),
+      )
+      .finally(() => this.#tidying.delete(id));
   }
 
   #path(id: string): string {
@@ -292,44 +324,5 @@ export class Lifecycle {
   #keep(machine: Machine): void {
     this.#options.registry.setRunning(machine);
     if (machine.failure !== undefined) this.ended(machine, machine.failure);
-  }
-
-  /** What a new machine begins from. */
-  async #origin(spec: MachineSpec): Promise<Origin> {
-    if (spec.snapshot !== undefined) return this.#snapshotOrigin(spec.snapshot, spec);
-    const template = await this.#options.templates.get(spec.template, spec);
-    return { ...template, coldBootReason: undefined };
-  }
-
-  async #snapshotOrigin(snapshotId: string, spec: MachineSpec): Promise<Origin> {
-    const { snapshots, templates } = this.#options;
-    const { directory, manifest } = await snapshots.get(snapshotId);
-    checkShape(manifest, spec);
-    const here = templates.compatibility(manifest.name, spec);
-    return {
-      directory,
-      manifest,
-      coldBootReason: manifest.memory ? incompatibility(manifest.compatibility, here) : undefined,
-    };
-  }
-}
-
-function checkShape({ compatibility }: Manifest, spec: MachineSpec): void {
-  for (const field of ['cpuCount', 'memoryMB', 'diskMB'] as const)
-    if (compatibility[field] !== spec[field])
-      throw new ApiError(
-        'conflict',
-        `the snapshot has a ${field} of ${compatibility[field]}, not ${spec[field]}`,
-      );
-}
-
-/** Gives errors that are not meant for clients a code and a beginning that says what failed. */
-async function failAs<Result>(code: ErrorCode, what: string, work: () => Promise<Result>): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    const { message, code: system } = error as NodeJS.ErrnoException;
-    throw new ApiError(system === 'ENOSPC' ? 'no_space' : code, `${what}: ${message}`, { cause: error });
   }
 }
