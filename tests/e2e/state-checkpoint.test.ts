@@ -31,12 +31,12 @@ describe('a live checkpoint', () => {
     const machine = await worker.create();
     await startWitness(machine);
     const told = await testimony(machine);
-    const waited = machine.run('for i in $(seq 1 400); do echo $i; sleep 0.01; done');
+    const waited = machine.run('for i in $(seq 1 150); do echo $i; sleep 0.01; done');
     const taken: SnapshotInfo[] = [];
     for (let round = 0; round < 3; round++) taken.push(await machine.snapshot());
     const { exitCode, stdout } = await waited;
     expect(exitCode).toBe(0);
-    expect(stdout).toBe(Array.from({ length: 400 }, (_, index) => `${index + 1}\n`).join(''));
+    expect(stdout).toBe(Array.from({ length: 150 }, (_, index) => `${index + 1}\n`).join(''));
     await goesOn(machine, told);
     for (const { kind, memoryMB, sizeBytes, pauseMs } of taken) {
       expect({ kind, memoryMB }).toEqual({ kind: 'full', memoryMB: 256 });

@@ -51,6 +51,7 @@ export class TestWorker {
     const images = await ensureImages({ cacheDir: sharedCacheDir });
     const parent = join(dirname(sharedCacheDir), 'test');
     await mkdir(parent, { recursive: true });
+    if (options.dataDir !== undefined) await mkdir(options.dataDir, { recursive: true });
     const worker = new TestWorker(options.dataDir ?? mkdtempSync(join(parent, 'w-')), {
       ...process.env,
       OPENCOMPUTER_CACHE_DIR: options.cacheDir ?? sharedCacheDir,
