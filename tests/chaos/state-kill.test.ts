@@ -12,7 +12,7 @@ const rounds = 5;
 /** A boot takes long under emulation. */
 const bootRounds = 3;
 const limitMs = 600_000;
-const seed = Number(process.env['OPENCOMPUTER_CHAOS_SEED'] ?? Date.now() % 1_000_000);
+const seed = Number(process.env['OPENCOMPUTER_TEST_SEED'] ?? Date.now() % 1_000_000);
 const random = new Random(seed);
 
 let worker: TestWorker;

@@ -61,6 +61,7 @@ describe('hibernate and wake', () => {
         );
         expect(worker.entries('machines', machine.id)).toEqual(['machine.json', 'qemu.log', 'run-1']);
       }
+      expect(await filesOnDisk(machine, '/usr/lib/python3*')).toBe(many);
       await machine.delete();
     },
   );

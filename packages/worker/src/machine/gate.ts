@@ -1,19 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '@opencomputer/protocol';
 
-/** How long an operation waits for a snapshot or restore that is under way. */
-const enterMs = 120_000;
+/** How long an operation waits for a change that is under way. */
+const longestWaitMs = 120_000;
 
 /**
  * Stands between a machine's operations and the changes of its life: operations run side by side, a change waits
  * for them and keeps new ones waiting.
  */
 export class Gate {
+  readonly #waitMs: number;
   #inside = 0;
   #empty: (() => void) | undefined;
   #closed: PromiseWithResolvers<void> | undefined;
   /** How often it was closed: an operation that failed can tell whether a change came between. */
   #closings = 0;
+
+  constructor(waitMs = longestWaitMs) {
+    this.#waitMs = waitMs;
+  }
 
   get closings(): number {
     return this.#closings;
@@ -21,7 +26,8 @@ export class Gate {
 
   /** Runs an operation once the gate is open. @throws ApiError `guest_timeout` when it stays closed for long */
   async pass<Result>(operation: () => Promise<Result>): Promise<Result> {
-    await this.waitOpen();
+    // Nothing may come between the last look and the entry: a change would count those inside without this one.
+    while (this.#closed !== undefined) await this.waitOpen();
     this.#inside++;
     try {
       return await operation();
@@ -33,7 +39,7 @@ export class Gate {
 
   /** Waits until no change is under way. */
   async waitOpen(): Promise<void> {
-    const end = Date.now() + enterMs;
+    const end = Date.now() + this.#waitMs;
     while (this.#closed !== undefined) {
       const left = end - Date.now();
       if (left <= 0)
