@@ -101,14 +101,18 @@ describe('damaged templates', () => {
     const files = await readdir(template);
     await platform.crash('worker');
     await platform.ready();
-    const answer = await platform.api.call('POST', '/api/sandboxes', { json: {} });
-    expectError(answer, 502, 'creation_failed');
-    expect(await readdir(template)).toEqual(files);
-    await eventually('nothing is left of the attempt', () => {
-      const { processes, directories, trash } = platform.traces();
-      return processes.length + directories.length + trash.length === 0;
-    });
-    await rename(`${path}.good`, path);
+    try {
+      const answer = await platform.api.call('POST', '/api/sandboxes', { json: {} });
+      expectError(answer, 502, 'creation_failed');
+      expect(await readdir(template)).toEqual(files);
+      await eventually('nothing is left of the attempt', () => {
+        const { processes, directories, trash } = platform.traces();
+        return processes.length + directories.length + trash.length === 0;
+      });
+    } finally {
+      await rename(`${path}.good`, path);
+      for (const { sandboxID } of await platform.api.list()) await platform.api.sandbox(sandboxID).delete();
+    }
     await platform.crash('worker');
     await platform.ready();
     const sandbox = await platform.api.create();

@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { Random } from '../support/random.ts';
 import { expectNoRemains } from '../support/remains.ts';
@@ -17,13 +19,23 @@ const random = new Random(seed);
 
 let worker: TestWorker;
 let machine: TestMachine;
+/** What its witness had told before. */
+let told: Testimony;
 
 beforeAll(async () => {
   worker = await TestWorker.start();
-  machine = await worker.create();
-  await startWitness(machine);
 });
 afterAll(() => worker.destroy());
+beforeEach(async () => {
+  machine = await worker.create();
+  await startWitness(machine);
+  told = await testimony(machine);
+});
+afterEach(async () => {
+  await worker.startAgainIfEnded();
+  for (const { id } of await worker.machines()) await worker.machine(id).delete();
+  for (const { id } of await worker.snapshots()) await worker.deleteSnapshot(id);
+});
 
 /** What a call took that nobody disturbed, in milliseconds. */
 async function timed(work: () => Promise<unknown>): Promise<number> {
@@ -54,17 +66,24 @@ async function restartWorker(): Promise<void> {
 }
 
 /** A machine whose disk alone survived: what had been synced is there. Its witness begins anew. */
-async function survivesOnDisk(told: Testimony): Promise<void> {
+async function survivesOnDisk(): Promise<void> {
   await checkLog(machine, told.synced);
   await startWitness(machine);
 }
 
-describe(`after the worker was killed in the middle of (seed ${seed})`, { timeout: limitMs }, () => {
-  let told: Testimony;
-  beforeEach(async () => {
-    told = await testimony(machine);
-  });
+function layersOf({ id }: TestMachine): number {
+  const record = readFileSync(join(worker.directory(id), 'machine.json'), 'utf8');
+  return (JSON.parse(record) as { layers: unknown[] }).layers.length;
+}
 
+/** A machine whose disk has as many layers as it may have before it is made flat. */
+async function forkOfManyLayers(): Promise<TestMachine> {
+  const fork = await worker.create();
+  while (layersOf(fork) < 8) await worker.deleteSnapshot((await fork.snapshot('disk_only')).id);
+  return fork;
+}
+
+describe(`after the worker was killed in the middle of (seed ${seed})`, { timeout: limitMs }, () => {
   it('a hibernation, the machine runs or hibernates, whole', async () => {
     const takesMs = await timed(() => machine.hibernate());
     await machine.wake();
@@ -198,6 +217,33 @@ describe(`after the worker was killed in the middle of (seed ${seed})`, { timeou
     await goesOn(machine, told);
   });
 
+  it('the flattening of its disk, nothing is lost and another try completes it', async () => {
+    for (let round = 0; round < bootRounds; round++) {
+      const fork = await forkOfManyLayers();
+      await fork.output('head -c 64M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');
+      const { id } = await fork.snapshot();
+      const afterMs = random.below(800);
+      await delay(afterMs);
+      await worker.crash();
+      await worker.startAgain();
+      await expectNoRemains(worker);
+      await fork.output('echo 3 > /proc/sys/vm/drop_caches; md5sum -c --quiet /root/sum');
+      const again = await fork.snapshot();
+      await eventually('the disk is flat', () => layersOf(fork) <= 3);
+      await fork.hibernate();
+      await fork.wake();
+      await fork.output('echo 3 > /proc/sys/vm/drop_caches; md5sum -c --quiet /root/sum');
+      for (const snapshot of [id, again.id]) {
+        const other = await worker.create({ snapshot });
+        await other.output('md5sum -c --quiet /root/sum');
+        await other.delete();
+        await worker.deleteSnapshot(snapshot);
+      }
+      await fork.delete();
+      await expectNoRemains(worker);
+    }
+  });
+
   it('a reboot, the disk is there and another try brings it up', async () => {
     for (let round = 0; round < bootRounds; round++) {
       // The part in which it is ended and started; after that it only boots.
@@ -210,7 +256,7 @@ describe(`after the worker was killed in the middle of (seed ${seed})`, { timeou
       expect(['running', 'failed'], how).toContain((await machine.info()).state);
       await expectNoRemains(worker);
       expect(await machine.reboot(true), how).toMatchObject({ state: 'running', startedFrom: 'disk' });
-      await survivesOnDisk(told);
+      await survivesOnDisk();
       told = await testimony(machine);
       await expectNoRemains(worker);
     }
@@ -219,10 +265,10 @@ describe(`after the worker was killed in the middle of (seed ${seed})`, { timeou
 
 describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: limitMs }, () => {
   /** Brings the machine up again and checks what it must have. @returns how it began */
-  async function comesUp(told: Testimony): Promise<string> {
+  async function comesUp(): Promise<string> {
     const { startedFrom } = await machine.wake();
     if (startedFrom === 'memory') await goesOn(machine, told);
-    else await survivesOnDisk(told);
+    else await survivesOnDisk();
     return startedFrom;
   }
 
@@ -230,7 +276,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
     const takesMs = await timed(() => machine.hibernate());
     await machine.wake();
     for (let round = 0; round < bootRounds; round++) {
-      const told = await testimony(machine);
+      told = await testimony(machine);
       const how = await disturb(
         takesMs,
         () => machine.hibernate(),
@@ -241,7 +287,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
         return now.state === 'running' ? undefined : now;
       });
       await expectNoRemains(worker);
-      const startedFrom = await comesUp(told);
+      const startedFrom = await comesUp();
       expect(startedFrom, how).toBe(info.state === 'hibernated' ? 'memory' : 'disk');
       await expectNoRemains(worker);
     }
@@ -253,7 +299,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
     for (const { id } of await worker.snapshots()) await worker.deleteSnapshot(id);
     expect(first).not.toBe('');
     for (let round = 0; round < bootRounds; round++) {
-      const told = await testimony(machine);
+      told = await testimony(machine);
       const id = randomUUID();
       const how = await disturb(
         takesMs,
@@ -268,7 +314,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
         await fork.delete();
         await worker.deleteSnapshot(snapshot.id);
       }
-      expect(await comesUp(told), how).toBe('disk');
+      expect(await comesUp(), how).toBe('disk');
       await expectNoRemains(worker);
     }
   });
@@ -277,7 +323,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
     const takesMs = await timed(() => machine.hibernate());
     await machine.wake();
     for (let round = 0; round < bootRounds; round++) {
-      const told = await testimony(machine);
+      told = await testimony(machine);
       const how = await disturb(
         takesMs,
         () => machine.hibernate(),
@@ -290,7 +336,7 @@ describe(`after QEMU was killed in the middle of (seed ${seed})`, { timeout: lim
       const { state } = await machine.info();
       expect(['hibernated', 'failed'], how).toContain(state);
       await expectNoRemains(worker);
-      expect(await comesUp(told), how).toBe(state === 'hibernated' ? 'memory' : 'disk');
+      expect(await comesUp(), how).toBe(state === 'hibernated' ? 'memory' : 'disk');
       await expectNoRemains(worker);
     }
   });

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { authorityEnvs, trustLikeHost } from '../support/authorities.ts';
 import { fileSandbox } from '../support/shared.ts';
 
 const tools =
@@ -57,7 +58,7 @@ describe('what a sandbox has', () => {
       'cat /proc/sys/kernel/random/uuid',
       "python3 -c 'import secrets; print(secrets.token_hex(16))'",
       'openssl rand -hex 16',
-      'head -c 16 /dev/urandom | xxd -p',
+      'head -c 16 /dev/urandom | od -An -tx1',
       "node -p 'crypto.randomUUID()'",
       'sudo cat /var/lib/systemd/random-seed 2>/dev/null | sha256sum | grep -v e3b0c442 || echo none-$(hostname)',
     ].join('; ');
@@ -80,7 +81,8 @@ describe('what a sandbox has', () => {
 });
 
 describe('software can be installed', () => {
-  const sandbox = fileSandbox();
+  const sandbox = fileSandbox({ envs: authorityEnvs });
+  beforeAll(() => trustLikeHost(sandbox()));
 
   test('pip installs from the registry', async () => {
     const line = 'pip install -q six && python3 -c "import six; print(six.__name__)"';

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { trustLikeHost } from '../support/authorities.ts';
 import { fileSandbox } from '../support/shared.ts';
 
 /** Refusals must come at once; this is when curl gives up by itself. */
@@ -15,6 +16,7 @@ describe('what a guest reaches', () => {
   let port = 0;
 
   beforeAll(async () => {
+    await Promise.all([first(), second()].map(trustLikeHost));
     // Listens on every address of the host, as a careless service would.
     server = createServer((_request, response) => response.end('host service'));
     await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));

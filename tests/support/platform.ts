@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -61,6 +61,7 @@ export class TestPlatform {
       },
     });
     child.unref();
+    closeSync(log);
     const launcher = child.pid === undefined ? undefined : processIdentity(child.pid);
     if (launcher === undefined) throw new Error('the launcher did not start');
     const platform = new TestPlatform(`http://${listen}`, dataDir, launcher, options);

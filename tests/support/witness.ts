@@ -62,7 +62,9 @@ export interface Testimony {
 /** Starts a witness in a machine. */
 export async function startWitness(machine: TestMachine): Promise<void> {
   await machine.write('/root/witness.py', Buffer.from(program));
-  await machine.output('setsid python3 /root/witness.py >/root/witness.out 2>&1 </dev/null &');
+  await machine.output(
+    'rm -f /var/lib/witness.log; setsid python3 /root/witness.py >/root/witness.out 2>&1 </dev/null &',
+  );
   await eventually('the witness counts', async () => (await testimony(machine)).synced > 0);
 }
 

@@ -89,6 +89,11 @@ export class TestWorker {
     }
   }
 
+  /** For cleaning up after a test that failed while the worker was down. */
+  async startAgainIfEnded(): Promise<void> {
+    if (this.#process === undefined || !isSameProcess(this.#process)) await this.startAgain();
+  }
+
   get log(): string {
     return readFileSync(join(this.dataDir, 'worker.log'), 'utf8');
   }

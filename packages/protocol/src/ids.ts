@@ -9,7 +9,7 @@ export type ExecId = string & { readonly [brand]: 'ExecId' };
 
 export const sandboxIdPattern = /^sb-[0-9a-f]{8}$/;
 /** Ids of checkpoints and patches. */
-export const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const execIdPattern = /^[0-9a-f]{8}$/;
 
 /** A new random sandbox id. The store refuses duplicates; the caller tries again. */

@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A process that ran at least this long had a good start; its next restart is immediate. */
+/** A process that was ready and ran at least this long is started again at once. */
 const goodRunMs = 10_000;
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
-/** How many quick ends in a row, before it ever ran well, mean that it cannot start here at all. */
+/** How many ends in a row before it was ever ready mean that it cannot start here at all. */
 const hopelessStarts = 3;
 
 export interface Part {
@@ -33,34 +33,41 @@ export class Supervisor {
   /** Runs it for ever. @throws Error when it cannot start here */
   async run(): Promise<void> {
     let pause = 0;
-    let quickEnds = 0;
-    let everGood = false;
+    let failedStarts = 0;
+    let everReady = false;
     while (!this.#stopping) {
       const started = Date.now();
-      const how = await this.#once();
+      const { how, killed, ready } = await this.#once();
       if (this.#stopping) return;
-      const good = Date.now() - started >= goodRunMs;
-      everGood ||= good;
-      quickEnds = good ? 0 : quickEnds + 1;
-      if (!everGood && quickEnds >= hopelessStarts)
+      everReady ||= ready;
+      // What cannot start here ends by itself; being killed says nothing about that.
+      if (!ready && !killed) failedStarts++;
+      if (!everReady && failedStarts >= hopelessStarts)
         throw new Error(
-          `the ${this.#part.name} does not start: it ended ${quickEnds} times (${how}); its messages are above`,
+          `the ${this.#part.name} does not start: it ended ${failedStarts} times (${how}); its messages are above`,
         );
-      pause = good ? 0 : Math.min(longestPauseMs, Math.max(firstPauseMs, pause * 2));
+      const goodRun = ready && (killed || Date.now() - started >= goodRunMs);
+      pause = goodRun ? 0 : Math.min(longestPauseMs, Math.max(firstPauseMs, pause * 2));
       this.#say(`the ${this.#part.name} ended (${how}); starting it again`);
       await delay(pause);
     }
   }
 
-  async #once(): Promise<string> {
+  async #once(): Promise<{ how: string; killed: boolean; ready: boolean }> {
     const child = fork(this.#part.module, {
       env: this.#part.env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child = child;
+    let ready = false;
+    child.on('message', (message) => {
+      ready ||= message === 'ready';
+    });
     return new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+      child.once('exit', (code, signal) =>
+        resolve({ how: signal ?? `code ${code}`, killed: signal !== null, ready }),
+      );
     });
   }
 

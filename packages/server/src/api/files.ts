@@ -59,7 +59,7 @@ export async function receiveFile(
       details: { limit: limits.fileBytes },
     });
   await sandboxes.withMachine(owner, id, async () => {
-    const body: Readable = boundedBody(requestBody(c), length, limits.fileBytes);
+    const body: Readable = boundedBody(requestBody(c), limits.fileBytes);
     await machines.writeFile(id, path, body, length);
   });
   return c.body(null, 204);

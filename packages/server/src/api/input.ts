@@ -86,6 +86,8 @@ function collect(body: Readable): Promise<Buffer> {
   return promise.finally(() => {
     clearTimeout(timer);
     body.off('data', take);
+    // Every body closes in the end; an error for that would be made in vain.
+    body.off('close', cutOff);
   });
 }
 

@@ -228,7 +228,7 @@ test('what hibernates does not count as live, and waking is bounded by what does
   expect((await call(first, '/wake')).json).toMatchObject({ code: 'too_many_sandboxes', active: 2 });
   await small.call('DELETE', at(third));
   const woken = await Promise.all(ids.slice(0, 2).map((id) => call(id, '/wake')));
-  expect(woken.map((answer) => answer.status).toSorted()).toEqual([200, 429]);
+  expect(new Set(woken.map((answer) => answer.status))).toEqual(new Set([200, 429]));
 });
 
 test('the idle are hibernated, and tried again later when that fails', async () => {

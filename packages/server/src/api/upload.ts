@@ -1,20 +1,21 @@
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { finished, type Readable, Transform } from 'node:stream';
 import { ApiError } from '@opencomputer/protocol';
 
 /**
- * The body of an upload, which fails when it grows beyond `maxBytes`. Where the length was declared the HTTP parser
- * has seen to that.
+ * The body of an upload, which fails when it grows beyond `maxBytes` or is cut off. The request itself is never
+ * destroyed: what is left of a refused body must be drained, or its connection would take no further request.
  */
-export function boundedBody(body: Readable, declared: number | undefined, maxBytes: number): Readable {
-  if (declared !== undefined) return body;
+export function boundedBody(body: Readable, maxBytes: number): Readable {
   let size = 0;
-  const counter = new Transform({
+  const bounded = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       size += chunk.length;
       if (size <= maxBytes) return done(null, chunk);
       done(new ApiError('too_large', `a file may have ${maxBytes} bytes`, { details: { limit: maxBytes } }));
     },
   });
-  // A failure on either side destroys both; whoever reads the counter hears of it.
-  return pipeline(body, counter, () => undefined);
+  finished(body, { writable: false }, (error) => {
+    if (error) bounded.destroy(error);
+  });
+  return body.pipe(bounded);
 }

@@ -250,7 +250,7 @@ async function nextTime(tx: Store, sandboxId: string): Promise<number> {
     .select((eb) => eb.fn.max('created_at').as('last'))
     .where('sandbox_id', '=', sandboxId)
     .executeTakeFirst();
-  return Math.max(Date.now(), Number(row?.last ?? 0) + 1);
+  return Math.max(Date.now(), (row?.last ?? 0) + 1);
 }
 
 /** @throws ApiError `name_taken`, `too_many_checkpoints`. */

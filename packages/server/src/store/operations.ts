@@ -5,13 +5,14 @@ export async function insertOperation(store: Store, row: OperationRow): Promise<
   await store.insertInto('operations').values(row).execute();
 }
 
-/** Operations that have not ended, oldest first. */
+/** Operations that have not ended, in the order in which they began. */
 export function unfinishedOperations(store: Store): Promise<OperationRow[]> {
   return store
     .selectFrom('operations')
     .selectAll()
     .where('state', 'in', ['running', 'undoing'])
     .orderBy('created_at')
+    .orderBy(sql`rowid`)
     .execute();
 }
 

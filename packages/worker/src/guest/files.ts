@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import { pipeline as join, type Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished } from 'node:stream/promises';
 import {
   agentPaths,
   ApiError,
@@ -65,6 +65,27 @@ export async function readFile(
   };
 }
 
+/**
+ * Passes all of a stream on and ends the upload. When either fails the content stays as it is, unlike in a pipeline: the
+ * connection that it comes from is to carry the reason why the guest refused.
+ */
+async function passOn(content: Readable, upload: ClientHttp2Stream, signal: AbortSignal): Promise<void> {
+  content.pipe(upload);
+  const settled = new AbortController();
+  const whole = finished(content, { writable: false, signal: settled.signal });
+  const sent = finished(upload, { readable: false, signal: AbortSignal.any([settled.signal, signal]) });
+  try {
+    await Promise.all([whole, sent]);
+  } catch (error) {
+    // To close it would end the body cleanly first, and the guest would take a part for the whole.
+    upload.destroy(error as Error);
+    throw error;
+  } finally {
+    content.unpipe(upload);
+    settled.abort();
+  }
+}
+
 /** Writes a file from a stream; the old content stays unless the whole stream arrived. */
 export async function writeFile(
   channel: GuestChannel,
@@ -77,10 +98,7 @@ export async function writeFile(
     // Bounded by the size limit and the idle time-outs of the connection the content comes from.
     deadlineMs: 24 * 3600 * 1000,
     signal: options.signal,
-    // By its iterator, since a pipeline destroys a stream that it read from: the connection of a client who is to
-    // read why the guest refused.
-    upload: (upload) =>
-      pipeline(content.iterator({ destroyOnReturn: false }), upload, { signal: options.signal }),
+    upload: (upload) => passOn(content, upload, options.signal),
   });
   endEmpty(stream);
 }

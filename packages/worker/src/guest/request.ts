@@ -51,13 +51,16 @@ export async function readBounded(stream: ClientHttp2Stream, limit: number): Pro
 }
 
 /** Waits for the head of an answer. */
-function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
+function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & IncomingHttpStatusHeader> {
   return new Promise((resolve, reject) => {
-    stream.once('response', resolve);
+    const close = (): void =>
+      reject(new ApiError('guest_failed', 'the guest closed the call without an answer'));
+    stream.once('response', (headers) => {
+      stream.off('close', close);
+      resolve(headers);
+    });
     stream.once('error', reject);
-    stream.once('close', () =>
-      reject(new ApiError('guest_failed', 'the guest closed the call without an answer')),
-    );
+    stream.once('close', close);
   });
 }
 
@@ -154,7 +157,7 @@ export function endEmpty(stream: ClientHttp2Stream): void {
 
 async function finishHead(
   stream: ClientHttp2Stream,
-  headers: IncomingHttpHeaders & { ':status'?: number },
+  headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
   notFound: ErrorCode = 'file_not_found',
 ): Promise<GuestStream> {
   const status = headers[':status'] ?? 0;

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { isSameProcess, type ProcessIdentity } from '../host/processes.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import { endFlattening } from './flatten.ts';
 import { Gate } from './gate.ts';
 import { runState, waitUntilLoaded } from './launch.ts';
 import { Machine } from './machine.ts';
@@ -27,6 +28,7 @@ export async function adoptMachine(
   const socket = join(runDirectory(directory, record.run), machineFiles.qmp);
   const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
   await waitUntilLoaded(qmp);
+  await endFlattening(qmp);
   // One that the full disk of the host has stopped is let run by its own watch.
   const state = await runState(qmp);
   if (state !== 'running' && state !== 'io-error') await qmp.run('cont');

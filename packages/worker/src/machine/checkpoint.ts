@@ -77,7 +77,7 @@ export async function checkpointMachine(
 
   const sizeBytes = await gather(platform, machine, staging, memory);
   const { layers, spec } = machine.record;
-  const manifest: Manifest = {
+  const description: Omit<Manifest, 'sizes'> = {
     format: 1,
     key: id,
     name: spec.template,
@@ -89,7 +89,7 @@ export async function checkpointMachine(
     agentGeneration: machine.channel.agent?.generation ?? 1,
     createdAt: new Date().toISOString(),
   };
-  await sealSnapshot(staging, manifest);
+  const manifest = await sealSnapshot(staging, description);
   stack.move();
   await rename(staging, store.path(id));
   await store.sync();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { liveNode } from './block-nodes.ts';
 import type { Machine } from './machine.ts';
+import type { Qmp } from './qmp.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
 const layersMax = 8;
@@ -34,9 +35,32 @@ interface BlockJob {
   error?: unknown;
 }
 
-async function findJob(machine: Machine): Promise<BlockJob | undefined> {
-  const jobs = (await machine.qmp.run('query-jobs')) as BlockJob[];
+async function findJob(qmp: Qmp): Promise<BlockJob | undefined> {
+  const jobs = (await qmp.run('query-jobs')) as BlockJob[];
   return jobs.find(({ id }) => id === job);
+}
+
+/** Waits until the job has ended, and forgets it. @returns its error @throws Error when there is none */
+async function endOfJob(qmp: Qmp, signal: AbortSignal): Promise<{ error: unknown; cancelled: boolean }> {
+  let cancelled = false;
+  for (;;) {
+    const state = await findJob(qmp);
+    if (state === undefined) throw new Error('the job that flattens the disk has disappeared');
+    if (state.status === 'concluded') {
+      await qmp.run('job-dismiss', { id: job });
+      return { error: state.error, cancelled };
+    }
+    if (signal.aborted && !cancelled) {
+      await qmp.run('job-cancel', { id: job });
+      cancelled = true;
+    }
+    await delay(pollMs);
+  }
+}
+
+/** Ends the flattening that a predecessor of this worker began: it would stand in the way of every other change. */
+export async function endFlattening(qmp: Qmp): Promise<void> {
+  if ((await findJob(qmp)) !== undefined) await endOfJob(qmp, AbortSignal.abort());
 }
 
 /**
@@ -53,23 +77,9 @@ export async function flattenMachine(machine: Machine, signal: AbortSignal): Pro
     'base-node': `layer${sharedLayers - 1}`,
     'auto-dismiss': false,
   });
-  let cancelled = false;
-  for (;;) {
-    const state = await findJob(machine);
-    if (state === undefined) throw new Error('the job that flattens the disk has disappeared');
-    if (state.status === 'concluded') {
-      await machine.qmp.run('job-dismiss', { id: job });
-      if (typeof state.error === 'string' && !cancelled)
-        throw new Error(`the disk could not be flattened: ${state.error}`);
-      break;
-    }
-    if (signal.aborted && !cancelled) {
-      await machine.qmp.run('job-cancel', { id: job });
-      cancelled = true;
-    }
-    await delay(pollMs);
-  }
+  const { error, cancelled } = await endOfJob(machine.qmp, signal);
   if (cancelled) return false;
+  if (typeof error === 'string') throw new Error(`the disk could not be flattened: ${error}`);
   await machine.save({ layers: layers.slice(0, sharedLayers) });
   await dropNodes(machine);
   for (const { file } of layers.slice(sharedLayers))

@@ -235,8 +235,7 @@ export class Lifecycle {
       const directory = this.#path(id);
       const machine = registry.findRunning(id);
       const record = registry.record(id) ?? (await this.#readable(directory));
-      if (record !== undefined && existsSync(directory))
-        await writeRecord(directory, { ...record, deleting: true });
+      if (record !== undefined && existsSync(directory)) await this.#markDeleting(directory, record);
       machine?.expectEnd();
       const prefix = `${processPrefix(platform.instanceTag)}${id}.`;
       for (const process of findProcesses(prefix).values()) await endProcess(process);
@@ -255,6 +254,16 @@ export class Lifecycle {
     } catch (error) {
       this.#options.platform.log.warn({ err: error }, 'deleting a machine whose record is damaged');
       return undefined;
+    }
+  }
+
+  /** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
+  async #markDeleting(directory: string, record: MachineRecord): Promise<void> {
+    try {
+      await writeRecord(directory, { ...record, deleting: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      this.#options.platform.log.warn({ machine: record.id }, 'deleting a machine on a full disk');
     }
   }
 

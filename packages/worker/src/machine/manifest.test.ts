@@ -1,10 +1,11 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import type { MachineSetup } from './argv.ts';
 import {
   argvHash,
+  assertWhole,
   compatibilityKey,
   type Compatibility,
   type Manifest,
@@ -61,6 +62,7 @@ const manifest: Manifest = {
   sizeBytes: 4096,
   pauseMs: 12.5,
   agentGeneration: 1,
+  sizes: {},
   createdAt: '2026-01-01T00:00:00.000Z',
 };
 
@@ -118,8 +120,16 @@ describe('reading a manifest', () => {
     const directory = await scratchDirectory();
     await writeFile(join(directory, 'ram'), 'ram');
     await writeFile(join(directory, 'devices'), 'devices');
-    await sealSnapshot(directory, manifest);
-    expect(await readManifest(directory)).toEqual(manifest);
+    const sealed = await sealSnapshot(directory, manifest);
+    expect(sealed).toEqual({ ...manifest, sizes: { ram: 3, devices: 7 } });
+    expect(await readManifest(directory)).toEqual(sealed);
+    await assertWhole(directory, sealed);
+    await truncate(join(directory, 'ram'), 2);
+    await expect(assertWhole(directory, sealed)).rejects.toThrow(
+      /ram is damaged: it has 2 bytes instead of 3/,
+    );
+    await rm(join(directory, 'ram'));
+    await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is missing/);
   });
 
   test('a directory without one is no snapshot', async () => {

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type MachineSetup, machineArgv } from './argv.ts';
 
 export const manifestFile = 'manifest.json';
+
+/** Raised when snapshots of before are no longer to be used. 2: their manifests hold sizes. */
+const keyVersion = 2;
 
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
 export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
@@ -40,6 +43,8 @@ const manifestSchema = z.object({
   sizeBytes: z.number().int().min(0),
   pauseMs: z.number().min(0),
   agentGeneration: z.number().int(),
+  /** Bytes of each file, by name: one that was cut short must not be restored from. */
+  sizes: z.record(z.string(), z.number().int().min(0)),
   createdAt: z.string(),
 });
 
@@ -66,7 +71,7 @@ export function argvHash(setup: MachineSetup): string {
 export function compatibilityKey(name: string, compatibility: Compatibility): string {
   const ordered = Object.entries(compatibility).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([1, name, ordered]))
+    .update(JSON.stringify([keyVersion, name, ordered]))
     .digest('hex')
     .slice(0, 32);
 }
@@ -106,5 +111,25 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
     return manifestSchema.parse(JSON.parse(text));
   } catch (error) {
     throw new Error(`the manifest of the snapshot in ${directory} is damaged`, { cause: error });
+  }
+}
+
+/** Sizes in bytes of the files that a snapshot consists of. */
+export async function sizesOf(directory: string): Promise<Record<string, number>> {
+  const names = (await readdir(directory)).filter((name) => name !== manifestFile);
+  const sizes = await Promise.all(
+    names.map(async (name) => [name, (await stat(join(directory, name))).size]),
+  );
+  return Object.fromEntries(sizes) as Record<string, number>;
+}
+
+/** Checks that the files of a snapshot are there and have not been cut short. @throws Error that names one that is not */
+export async function assertWhole(directory: string, manifest: Manifest): Promise<void> {
+  const actual = await sizesOf(directory);
+  for (const [name, size] of Object.entries(manifest.sizes)) {
+    const path = join(directory, name);
+    if (actual[name] === undefined) throw new Error(`${path} is missing`);
+    if (actual[name] !== size)
+      throw new Error(`${path} is damaged: it has ${actual[name]} bytes instead of ${size}`);
   }
 }

@@ -2,7 +2,7 @@ import { ApiError, type MachineSpec } from '@opencomputer/protocol';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import type { Origin } from './create.ts';
-import { incompatibility, type Manifest } from './manifest.ts';
+import { assertWhole, incompatibility, type Manifest } from './manifest.ts';
 
 /** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */
 export class Origins {
@@ -26,8 +26,19 @@ export class Origins {
     const { directory, manifest } = await this.#snapshots.get(snapshotId);
     checkShape(manifest, spec);
     const here = this.#templates.compatibility(manifest.name, spec);
-    const reason = manifest.memory ? incompatibility(manifest.compatibility, here) : undefined;
+    if (!manifest.memory) return { directory, manifest, coldBootReason: undefined };
+    const reason = incompatibility(manifest.compatibility, here) ?? (await damage(directory, manifest));
     return { directory, manifest, coldBootReason: reason };
+  }
+}
+
+/** What is wrong with the files of a snapshot. Its disk may be whole all the same. */
+async function damage(directory: string, manifest: Manifest): Promise<string | undefined> {
+  try {
+    await assertWhole(directory, manifest);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

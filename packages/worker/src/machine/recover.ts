@@ -127,7 +127,7 @@ async function removeRemains(platform: Platform, directory: string, record: Mach
   const named = new Set([record.top, ...record.layers.map(({ file }) => file)]);
   for (const entry of await readdir(run)) {
     // The record names a layer before QEMU uses it.
-    const left = entry === snapshotFiles.devices || (entry.startsWith('disk') && !named.has(entry));
+    const left = entry === snapshotFiles.devices || (/^(disk|layer)/.test(entry) && !named.has(entry));
     if (left) await rm(join(run, entry), { force: true });
   }
 }

@@ -3,7 +3,7 @@ import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
 import { machineFiles } from './argv.ts';
-import { type Manifest, manifestFile } from './manifest.ts';
+import { type Manifest, manifestFile, sizesOf } from './manifest.ts';
 import type { Qmp } from './qmp.ts';
 
 /** QEMU holds port events back for up to a second when they come fast (monitor/monitor.c, rate limits). */
@@ -69,8 +69,13 @@ export async function sealFile(path: string, mode: number): Promise<void> {
   }
 }
 
-/** Completes a snapshot whose files are in place and sealed, by the manifest. */
-export async function sealSnapshot(directory: string, manifest: Manifest): Promise<void> {
+/** Completes a snapshot whose files are in place and sealed: the manifest, with their sizes, is written last. */
+export async function sealSnapshot(
+  directory: string,
+  description: Omit<Manifest, 'sizes'>,
+): Promise<Manifest> {
+  const manifest: Manifest = { ...description, sizes: await sizesOf(directory) };
   await writeFileAtomic(join(directory, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
   await syncDirectory(directory);
+  return manifest;
 }

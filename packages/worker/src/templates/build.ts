@@ -79,12 +79,12 @@ export async function buildTemplate(
 
   report('saving');
   await freeze(builder);
-  const manifest: Manifest = {
-    format: 1,
+  const description = {
+    format: 1 as const,
     key: compatibilityKey(name, compatibility),
     name,
     compatibility,
-    layers: ['raw', 'qcow2'],
+    layers: ['raw' as const, 'qcow2' as const],
     memory: true,
     sizeBytes: await occupiedBytes(join(run, snapshotFiles.ram)),
     pauseMs: 0,
@@ -96,7 +96,7 @@ export async function buildTemplate(
   await collect(run, finished);
   await sealFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features));
   await sealFile(join(finished, snapshotFiles.devices), 0o400);
-  await sealSnapshot(finished, manifest);
+  const manifest = await sealSnapshot(finished, description);
   await publish(finished, target);
   await syncDirectory(join(target, '..'));
   return manifest;

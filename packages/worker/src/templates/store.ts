@@ -5,6 +5,7 @@ import { ApiError } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/overlay.ts';
 import {
   argvHash,
+  assertWhole,
   compatibilityKey,
   type Compatibility,
   type Manifest,
@@ -73,7 +74,10 @@ export class TemplateStore {
   async #find(name: string, key: string, shape: Shape, compatibility: Compatibility): Promise<Template> {
     const directory = join(this.#directory, key);
     const there = await readManifest(directory);
-    if (there?.key === key) return { directory, manifest: there };
+    if (there?.key === key) {
+      await assertWhole(directory, there);
+      return { directory, manifest: there };
+    }
     const turn = this.#queue.then(() => this.#build(name, directory, shape, compatibility));
     this.#queue = turn.catch(() => undefined);
     return turn;
