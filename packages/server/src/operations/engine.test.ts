@@ -83,11 +83,15 @@ class World {
   }
 
   newEngine(): OperationEngine {
+    // What has crashed does nothing more.
+    let dead = false;
     const crashPoint = (point: string): void => {
+      if (dead) throw new SimulatedCrash(point);
       if (!this.watching) return;
       this.points.push(point);
       if (point !== this.crashAt) return;
       this.crashAt = undefined;
+      dead = true;
       throw new SimulatedCrash(point);
     };
     const { store, definitions } = this;

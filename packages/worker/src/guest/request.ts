@@ -3,6 +3,7 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
 } from 'node:http2';
 import { ApiError, type ErrorCode, guestErrorSchema } from '@opencomputer/protocol';
 import type { z } from 'zod';
