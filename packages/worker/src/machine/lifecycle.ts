@@ -166,7 +166,10 @@ export class Lifecycle {
       const { registry, platform, capacity } = this.#options;
       const machine = registry.findRunning(id);
       if (machine === undefined) {
-        const record = registry.record(id) ?? registry.running(id).record;
+        const resting = registry.findResting(id);
+        // What hibernates has a system that can shut down, once it is awake; a failed one has none.
+        if (resting === undefined || (!hard && resting.state === 'hibernated')) registry.running(id);
+        const record = resting?.record ?? registry.running(id).record;
         return this.#boot(id, record, undefined);
       }
       return withGateClosed(machine, async () => {
