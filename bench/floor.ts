@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { limits } from '../packages/protocol/src/index.ts';
-import { OverlayStock } from '../packages/worker/src/disk/overlay.ts';
+import { linkFile, OverlayStock } from '../packages/worker/src/disk/overlay.ts';
 import { GuestChannel } from '../packages/worker/src/guest/index.ts';
 import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
 import { findQemu } from '../packages/worker/src/host/qemu.ts';
 import { machineArgv, machineFiles } from '../packages/worker/src/machine/argv.ts';
 import {
   layersOf,
-  linkSnapshot,
-  makeDisk,
+  linkLayers,
+  makeOverlay,
   makeRunDirectory,
+  runDirectory,
 } from '../packages/worker/src/machine/directory.ts';
-import { type Launched, launch, resume } from '../packages/worker/src/machine/launch.ts';
+import { type Launched, launch, waitUntilLoaded } from '../packages/worker/src/machine/launch.ts';
 import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
 import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';
 import { endProcess } from '../packages/worker/src/machine/process.ts';
@@ -144,7 +145,8 @@ export class BareHost {
     try {
       const handshake = channel.session(handshakeMs, handshakeMs);
       handshake.catch(() => undefined);
-      await resume(launched.qmp);
+      await waitUntilLoaded(launched.qmp);
+      await launched.qmp.run('cont');
       lap('resume');
       await handshake;
       lap('handshake');
@@ -157,10 +159,12 @@ export class BareHost {
 
   async #layOut(directory: string): Promise<string> {
     await mkdir(directory, { mode: 0o700 });
-    const run = await makeRunDirectory(directory, undefined);
+    const run = runDirectory(directory, 1);
+    await makeRunDirectory(run, undefined);
     await Promise.all([
-      linkSnapshot(run, this.#template.directory, this.#template.manifest),
-      makeDisk(run, this.#platform.overlays, defaultShape.diskMB, undefined),
+      linkFile(join(this.#template.directory, snapshotFiles.ram), join(run, machineFiles.ram)),
+      linkLayers(run, this.#template.directory, this.#template.manifest),
+      makeOverlay(join(run, machineFiles.disk), this.#platform.overlays, defaultShape.diskMB, undefined),
     ]);
     return run;
   }

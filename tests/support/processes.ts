@@ -20,7 +20,7 @@ export function machinesBelow(dataDir: string): Map<string, ProcessIdentity> {
     if (!/^opencomputer-[0-9a-f]{8}-/.test(name)) continue;
     if (readlink(`/proc/${pid}/cwd`)?.startsWith(`${dataDir}/`) !== true) continue;
     const identity = processIdentity(pid);
-    if (identity !== undefined) found.set(/sb-[0-9a-f]{8}$/.exec(name)?.[0] ?? name, identity);
+    if (identity !== undefined) found.set(/sb-[0-9a-f]{8}/.exec(name)?.[0] ?? name, identity);
   }
   return found;
 }

@@ -37,6 +37,16 @@ export const errorKinds = {
     meaning: 'The path is a device, socket or pipe that has no content to transfer.',
     hint: 'Name a regular file.',
   },
+  checkpoint_not_ready: {
+    status: 400,
+    meaning: 'The checkpoint failed, or is not written yet.',
+    hint: 'The errorMsg of the checkpoint holds the cause; take a new one.',
+  },
+  too_many_checkpoints: {
+    status: 400,
+    meaning: 'The sandbox has as many checkpoints of this kind as it may have.',
+    hint: 'Delete one, or give retentionPolicy {"mode":"delete_oldest"}.',
+  },
   unauthorized: {
     status: 401,
     meaning: 'The API key is missing, unknown or revoked.',
@@ -77,10 +87,25 @@ export const errorKinds = {
     meaning: 'No command has this id, or its result is no longer kept.',
     hint: 'Results are kept for ten minutes after a command ends.',
   },
+  checkpoint_not_found: {
+    status: 404,
+    meaning: 'No checkpoint of yours has this id.',
+    hint: 'List the checkpoints of a sandbox with GET /api/sandboxes/:id/checkpoints.',
+  },
+  patch_not_found: {
+    status: 404,
+    meaning: 'The checkpoint has no patch with this id.',
+    hint: 'List the patches with GET /api/sandboxes/checkpoints/:cid/patches.',
+  },
   method_not_allowed: {
     status: 405,
     meaning: 'The route exists, but not for this method.',
     hint: 'Look at /openapi.json for the methods of this route.',
+  },
+  name_taken: {
+    status: 409,
+    meaning: 'Another object has this name.',
+    hint: 'Choose another name, or delete the other one first.',
   },
   conflict: {
     status: 409,
@@ -121,6 +146,11 @@ export const errorKinds = {
     status: 502,
     meaning: 'The guest answered something that makes no sense, or its channel broke.',
     hint: 'Try again; if it stays, create a new sandbox.',
+  },
+  snapshot_failed: {
+    status: 500,
+    meaning: 'The state of the machine could not be saved; the sandbox goes on running.',
+    hint: 'The message holds the cause; try again.',
   },
   creation_failed: {
     status: 502,

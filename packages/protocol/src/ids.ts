@@ -8,6 +8,8 @@ export type SandboxId = string & { readonly [brand]: 'SandboxId' };
 export type ExecId = string & { readonly [brand]: 'ExecId' };
 
 export const sandboxIdPattern = /^sb-[0-9a-f]{8}$/;
+/** Ids of checkpoints and patches. */
+const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const execIdPattern = /^[0-9a-f]{8}$/;
 
 /** A new random sandbox id. The store refuses duplicates; the caller tries again. */
@@ -26,4 +28,9 @@ export function isSandboxId(text: string): text is SandboxId {
 
 export function isExecId(text: string): text is ExecId {
   return execIdPattern.test(text);
+}
+
+/** True for the id of a checkpoint or a patch. */
+export function isUuid(text: string): boolean {
+  return uuidPattern.test(text);
 }

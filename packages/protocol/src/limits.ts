@@ -40,4 +40,16 @@ export const limits = {
   /** A page of a listing. */
   pageSizeDefault: 200,
   pageSizeMax: 1000,
+  /** Checkpoints of one sandbox, by kind. */
+  checkpointsFull: 10,
+  checkpointsDiskOnly: 100,
+  /** Name of a checkpoint (characters). */
+  checkpointNameLength: 128,
+  /** Forks made in one call. */
+  forks: 50,
+  /** Patches of one checkpoint, size of one script, and how long it may run. */
+  patches: 100,
+  patchScriptBytes: 64 * 1024,
+  patchDescriptionLength: 1024,
+  patchTimeoutSeconds: 300,
 } as const;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { execPollSchema, execRequestSchema, execResultSchema, execStartedSchema } from './exec.ts';
 import { fileEntrySchema, pathQuerySchema, signedUrlSchema, signUrlSchema } from './files.ts';
 import { limits } from './limits.ts';
+import { checkpointOperations, lifecycleOperations } from './operations-state.ts';
 import {
   createSandboxSchema,
   listSandboxesQuerySchema,
@@ -19,7 +20,7 @@ export interface Operation {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path with `:name` parameters. */
   readonly path: string;
-  readonly tag: 'sandboxes' | 'exec' | 'files' | 'system';
+  readonly tag: 'sandboxes' | 'checkpoints' | 'exec' | 'files' | 'system';
   readonly summary: string;
   readonly description?: string;
   readonly query?: z.ZodObject;
@@ -33,12 +34,21 @@ export interface Operation {
 }
 
 const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
-const onSandbox = ['sandbox_not_found', 'sandbox_stopped', 'worker_unavailable'] as const;
+/** What waking a hibernated sandbox may answer, which any use of it does. */
+const waking = ['too_many_sandboxes', 'no_capacity', 'no_space', 'creation_failed', 'conflict'] as const;
+const onSandbox = [
+  'sandbox_not_found',
+  'sandbox_stopped',
+  'worker_unavailable',
+  'shutting_down',
+  ...waking,
+] as const;
 const inGuest = [...onSandbox, 'guest_failed', 'guest_timeout'] as const;
 const onFile = [...inGuest, 'invalid_path', 'forbidden'] as const;
 const signedQuery = pathQuerySchema.extend({ expires: z.string(), signature: z.string() });
 
 export const operations = {
+  ...checkpointOperations,
   createSandbox: {
     method: 'POST',
     path: '/api/sandboxes',
@@ -51,8 +61,10 @@ export const operations = {
       'template_not_found',
       'too_many_sandboxes',
       'no_capacity',
+      'no_space',
       'creation_failed',
       'worker_unavailable',
+      'shutting_down',
     ],
     auth: 'key',
   },
@@ -82,19 +94,22 @@ export const operations = {
     path: '/api/sandboxes/:id',
     tag: 'sandboxes',
     summary: 'Kill a sandbox and delete its disk',
-    description: 'Deleting a stopped sandbox again is a success.',
+    description:
+      'Works in every state; deleting a stopped sandbox again is a success. Its checkpoints stay until they are deleted.',
     success: { 204: 'none' },
-    errors: ['sandbox_not_found'],
+    errors: ['sandbox_not_found', 'shutting_down'],
     auth: 'key',
   },
+  ...lifecycleOperations,
   setTimeout: {
     method: 'POST',
     path: '/api/sandboxes/:id/timeout',
     tag: 'sandboxes',
     summary: 'Set the idle timeout and restart its clock',
+    description: 'Wakes the sandbox if it is hibernated.',
     body: setTimeoutSchema,
     success: { 204: 'none' },
-    errors: ['sandbox_not_found', 'sandbox_stopped'],
+    errors: [...onSandbox],
     auth: 'key',
   },
   runCommand: {
@@ -150,7 +165,7 @@ export const operations = {
     query: pathQuerySchema,
     body: 'bytes',
     success: { 204: 'none' },
-    errors: [...onFile, 'is_directory', 'not_directory', 'too_large', 'no_space'],
+    errors: [...onFile, 'is_directory', 'not_directory', 'too_large'],
     auth: 'key',
   },
   deleteFile: {
@@ -169,6 +184,7 @@ export const operations = {
     path: '/api/sandboxes/:id/files/list',
     tag: 'files',
     summary: 'List a directory',
+    description: 'The header X-Truncated is `true` when there are more entries than were listed.',
     query: pathQuerySchema.partial(),
     success: { 200: z.array(fileEntrySchema) },
     errors: [...onFile, 'file_not_found', 'not_directory'],
@@ -181,7 +197,7 @@ export const operations = {
     summary: 'Make a directory and its parents',
     query: pathQuerySchema,
     success: { 204: 'none' },
-    errors: [...onFile, 'not_directory', 'no_space'],
+    errors: [...onFile, 'not_directory'],
     auth: 'key',
   },
   signDownload: {
@@ -222,7 +238,7 @@ export const operations = {
     query: signedQuery,
     body: 'bytes',
     success: { 204: 'none' },
-    errors: [...onFile, 'signature_invalid', 'is_directory', 'not_directory', 'too_large', 'no_space'],
+    errors: [...onFile, 'signature_invalid', 'is_directory', 'not_directory', 'too_large'],
     auth: 'signature',
   },
   health: {

@@ -9,7 +9,7 @@ export interface ShapeLimits {
   memoryMBMax: number;
 }
 
-const timeout = z.number().int().min(0).max(limits.timeoutSecondsMax).meta({
+export const timeoutSchema = z.number().int().min(0).max(limits.timeoutSecondsMax).meta({
   description: 'Idle timeout in seconds; every operation restarts it. 0 means never.',
   example: 300,
 });
@@ -24,7 +24,7 @@ export function createSandboxSchema(shape: ShapeLimits) {
         .max(128)
         .default('base')
         .meta({ description: 'Template of the root file system.', example: 'base' }),
-      timeout: timeout.default(limits.timeoutSecondsDefault),
+      timeout: timeoutSchema.default(limits.timeoutSecondsDefault),
       envs: envSchema.default({}),
       metadata: metadataSchema.default({}),
       cpuCount: z
@@ -59,7 +59,7 @@ export const sandboxSchema = z
   .object({
     sandboxID: z.string().meta({ example: 'sb-0a1b2c3d' }),
     status: z.enum(publicStates),
-    statusReason: z.string().optional().meta({ description: 'Why it is stopped or failed.' }),
+    statusReason: z.string().optional().meta({ description: 'Why it is hibernated, stopped or failed.' }),
     templateID: z.string(),
     template: z.string(),
     cpuCount: z.number().int(),
@@ -72,6 +72,21 @@ export const sandboxSchema = z
       description: 'When it expires if nothing happens (RFC 3339); 0001-01-01T00:00:00Z when never.',
     }),
     stoppedAt: z.string().optional(),
+    hibernatedAt: z.string().optional().meta({ description: 'Since when it is hibernated.' }),
+    startedFrom: z.enum(['memory', 'disk']).optional().meta({
+      description:
+        'What its present run began from: `memory`, with its processes, or its disk alone. Absent until it runs.',
+    }),
+    coldBootReason: z.string().optional().meta({
+      description: 'Why it was started from its disk where its memory was asked for: processes were lost.',
+    }),
+    fromCheckpointId: z
+      .string()
+      .optional()
+      .meta({ description: 'The checkpoint that it was forked from; that may have been deleted since.' }),
+    patchError: z.string().optional().meta({
+      description: 'Why a patch of its checkpoint failed; the patches after it did not run.',
+    }),
     region: z.string(),
     workerID: z.string(),
     sandboxDomain: z.string(),
@@ -84,7 +99,7 @@ export const sandboxSchema = z
 export type Sandbox = z.infer<typeof sandboxSchema>;
 
 /** Body of `POST /api/sandboxes/:id/timeout`. */
-export const setTimeoutSchema = z.object({ timeout }).meta({ id: 'SetTimeout' });
+export const setTimeoutSchema = z.object({ timeout: timeoutSchema }).meta({ id: 'SetTimeout' });
 
 /** Query of `GET /api/sandboxes`. `metadata[key]=value` filters are read apart. */
 export const listSandboxesQuerySchema = z.object({
@@ -105,5 +120,9 @@ export const listSandboxesQuerySchema = z.object({
     .optional()
     .meta({ description: 'Where the page starts: the X-Next-Cursor header of the page before.' }),
 });
+
+/** Query of listings that only have pages. */
+export const pageQuerySchema = listSandboxesQuerySchema.pick({ limit: true, cursor: true });
+export type PageQuery = z.output<typeof pageQuerySchema>;
 
 export type ListSandboxesQuery = z.output<typeof listSandboxesQuerySchema>;

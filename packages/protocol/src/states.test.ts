@@ -9,6 +9,7 @@ describe('state table', () => {
     const cell = transitions[state][action];
     if ('next' in cell) expect(sandboxStates).toContain(cell.next);
     else if ('refuse' in cell) expect(isErrorCode(cell.refuse)).toBe(true);
+    else if ('wakeFirst' in cell) expect(state).toBe('hibernated');
     else expect(cell.already).toBe(true);
   });
 
@@ -18,6 +19,23 @@ describe('state table', () => {
 
   test('every state can be left by stop or has been', () => {
     for (const state of sandboxStates) expect('refuse' in transitions[state].stop).toBe(false);
+  });
+
+  test('what hibernates can always be woken, and what has failed be started from its disk', () => {
+    expect(transitions.hibernated.wake).toEqual({ next: 'running' });
+    for (const action of ['wake', 'reboot', 'powerCycle', 'restore'] as const)
+      expect(transitions.error[action]).toEqual({ next: 'running' });
+  });
+
+  test('hibernating and waking twice are successes', () => {
+    expect(transitions.hibernated.hibernate).toEqual({ already: true });
+    expect(transitions.running.wake).toEqual({ already: true });
+  });
+
+  test('what has ended is refused as ended', () => {
+    for (const state of ['stopping', 'stopped'] as const)
+      for (const action of ['use', 'hibernate', 'wake', 'reboot', 'checkpoint', 'restore'] as const)
+        expect(transitions[state][action]).toMatchObject({ refuse: 'sandbox_stopped' });
   });
 
   test.each(sandboxStates)('%s has a public name', (state) => {

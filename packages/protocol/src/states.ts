@@ -1,7 +1,7 @@
 import type { ErrorCode } from './errors.ts';
 
 /** States of a sandbox as the store keeps them. */
-export const sandboxStates = ['creating', 'running', 'stopping', 'stopped', 'error'] as const;
+export const sandboxStates = ['creating', 'running', 'hibernated', 'stopping', 'stopped', 'error'] as const;
 export type SandboxState = (typeof sandboxStates)[number];
 
 /** States that clients see. */
@@ -14,6 +14,12 @@ export const sandboxActions = [
   'createFailed',
   'use',
   'setTimeout',
+  'hibernate',
+  'wake',
+  'reboot',
+  'powerCycle',
+  'checkpoint',
+  'restore',
   'stop',
   'stopped',
   'machineLost',
@@ -24,10 +30,13 @@ export type Transition =
   | { readonly next: SandboxState }
   /** Nothing to do; the answer is a success. */
   | { readonly already: true }
+  /** Possible once it has been woken. */
+  | { readonly wakeFirst: true }
   | { readonly refuse: ErrorCode; readonly because: string };
 
 const to = (next: SandboxState): Transition => ({ next });
 const already: Transition = { already: true };
+const wakeFirst: Transition = { wakeFirst: true };
 const refuse = (code: ErrorCode, because: string): Transition => ({ refuse: code, because });
 
 const gone = refuse('sandbox_stopped', 'it has ended');
@@ -41,6 +50,12 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     createFailed: to('error'),
     use: notYet,
     setTimeout: notYet,
+    hibernate: notYet,
+    wake: notYet,
+    reboot: notYet,
+    powerCycle: notYet,
+    checkpoint: notYet,
+    restore: notYet,
     stop: to('stopping'),
     stopped: impossible,
     machineLost: to('error'),
@@ -50,6 +65,28 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     createFailed: impossible,
     use: to('running'),
     setTimeout: to('running'),
+    hibernate: to('hibernated'),
+    wake: already,
+    reboot: to('running'),
+    powerCycle: to('running'),
+    checkpoint: to('running'),
+    restore: to('running'),
+    stop: to('stopping'),
+    stopped: impossible,
+    machineLost: to('error'),
+  },
+  hibernated: {
+    created: already,
+    createFailed: impossible,
+    use: wakeFirst,
+    setTimeout: wakeFirst,
+    hibernate: already,
+    wake: to('running'),
+    // Its system shuts down in good order, for which it has to run.
+    reboot: wakeFirst,
+    powerCycle: to('running'),
+    checkpoint: wakeFirst,
+    restore: to('running'),
     stop: to('stopping'),
     stopped: impossible,
     machineLost: to('error'),
@@ -59,6 +96,12 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     createFailed: impossible,
     use: gone,
     setTimeout: gone,
+    hibernate: gone,
+    wake: gone,
+    reboot: gone,
+    powerCycle: gone,
+    checkpoint: gone,
+    restore: gone,
     stop: already,
     stopped: to('stopped'),
     machineLost: already,
@@ -68,6 +111,12 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     createFailed: impossible,
     use: gone,
     setTimeout: gone,
+    hibernate: gone,
+    wake: gone,
+    reboot: gone,
+    powerCycle: gone,
+    checkpoint: gone,
+    restore: gone,
     stop: already,
     stopped: already,
     machineLost: already,
@@ -77,6 +126,13 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     createFailed: already,
     use: gone,
     setTimeout: gone,
+    hibernate: gone,
+    // Its disk is kept: it can be started from that, or put back to a checkpoint.
+    wake: to('running'),
+    reboot: to('running'),
+    powerCycle: to('running'),
+    checkpoint: gone,
+    restore: to('running'),
     stop: to('stopping'),
     stopped: impossible,
     machineLost: already,
@@ -89,6 +145,8 @@ export function publicState(state: SandboxState): PublicState {
     case 'creating':
     case 'running':
       return 'running';
+    case 'hibernated':
+      return 'hibernated';
     case 'stopping':
     case 'stopped':
       return 'stopped';

@@ -11,6 +11,13 @@ import { sandboxIdPattern } from './ids.ts';
  *     GET    /v1/machines/:id                     MachineInfo
  *     PUT    /v1/machines/:id                     MachineSpec -> MachineInfo once it is ready; the same call again is the same machine
  *     DELETE /v1/machines/:id                     204, also when there is none
+ *     POST   /v1/machines/:id/hibernate           { sizeBytes }; a hibernated machine stays so
+ *     POST   /v1/machines/:id/wake                MachineInfo; a running machine stays so, a failed one boots from its disk
+ *     POST   /v1/machines/:id/reboot              { hard } -> MachineInfo, from its disk; a failed one too
+ *     POST   /v1/machines/:id/restore             { snapshot } -> MachineInfo, with the memory and disk of the snapshot
+ *     PUT    /v1/snapshots/:snapshotId            { machine, kind } -> SnapshotInfo; the same call again is the same snapshot
+ *     GET    /v1/snapshots                        { snapshots: SnapshotInfo[] }
+ *     DELETE /v1/snapshots/:snapshotId            204, also when there is none
  *     GET    /v1/events                           NDJSON stream of MachineEvent; first line { type: "hello" }
  *     POST   /v1/machines/:id/exec                GuestExecRequest -> GuestExecResult
  *     GET    /v1/machines/:id/exec/:execId        GuestExecResult; ?waitMs=
@@ -32,13 +39,16 @@ export const machineSpecSchema = z.object({
   diskMB: z.number().int().min(1).max(limits.diskMBMax),
   hostname: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
   env: z.record(z.string(), z.string()),
+  /** Begin as a fork of this snapshot instead of the template; CPU, memory and disk are then the snapshot's. */
+  snapshot: z.uuid().optional(),
 });
 export type MachineSpec = z.infer<typeof machineSpecSchema>;
 
 /**
- * starting: not yet ready; running: usable; failed: its process ended unexpectedly; its disk is kept until it is deleted.
+ * running: usable; hibernated: memory and disk are on disk, nothing runs; failed: its process ended unexpectedly, and
+ * its disk is kept until it is deleted.
  */
-export const machineStates = ['starting', 'running', 'failed'] as const;
+export const machineStates = ['running', 'hibernated', 'failed'] as const;
 export type MachineState = (typeof machineStates)[number];
 
 export const machineInfoSchema = z.object({
@@ -48,12 +58,47 @@ export const machineInfoSchema = z.object({
   spec: machineSpecSchema,
   accelerator: z.enum(['kvm', 'tcg']),
   startedAt: z.string(),
+  /** What its present run began from: memory and processes, or its disk alone. */
+  startedFrom: z.enum(['memory', 'disk']),
+  /** Why it began from its disk where its memory was asked for. */
+  coldBootReason: z.string().optional(),
+  /** Bytes that its saved memory occupies while it is hibernated. */
+  hibernationBytes: z.number().int().optional(),
   /** Milliseconds of each phase of the start, by name. */
   timings: z.record(z.string(), z.number()),
 });
 export type MachineInfo = z.infer<typeof machineInfoSchema>;
 
 export const machineListSchema = z.object({ machines: z.array(machineInfoSchema) });
+
+export const snapshotKinds = ['full', 'disk_only'] as const;
+export type SnapshotKind = (typeof snapshotKinds)[number];
+
+/** Body of `PUT /v1/snapshots/:snapshotId`. */
+export const snapshotRequestSchema = z.object({
+  machine: z.string().regex(sandboxIdPattern),
+  kind: z.enum(snapshotKinds),
+});
+export type SnapshotRequest = z.infer<typeof snapshotRequestSchema>;
+
+export const snapshotInfoSchema = z.object({
+  id: z.uuid(),
+  kind: z.enum(snapshotKinds),
+  cpuCount: z.number().int(),
+  memoryMB: z.number().int(),
+  diskMB: z.number().int(),
+  /** What it occupies by itself: its memory image and the disk layer that it added. */
+  sizeBytes: z.number().int().min(0),
+  createdAt: z.string(),
+  /** How long the machine stood still, in milliseconds. */
+  pauseMs: z.number(),
+});
+export type SnapshotInfo = z.infer<typeof snapshotInfoSchema>;
+
+export const snapshotListSchema = z.object({ snapshots: z.array(snapshotInfoSchema) });
+export const hibernationSchema = z.object({ sizeBytes: z.number().int().min(0) });
+export const rebootRequestSchema = z.object({ hard: z.boolean() });
+export const restoreRequestSchema = z.object({ snapshot: z.uuid() });
 
 export const workerInfoSchema = z.object({
   workerId: z.string(),
@@ -86,5 +131,11 @@ export const workerPaths = {
   execResult: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}`,
   execSignal: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/signal`,
   files: (id: string) => `/v1/machines/${id}/files`,
+  hibernate: (id: string) => `/v1/machines/${id}/hibernate`,
+  wake: (id: string) => `/v1/machines/${id}/wake`,
+  reboot: (id: string) => `/v1/machines/${id}/reboot`,
+  restore: (id: string) => `/v1/machines/${id}/restore`,
+  snapshots: '/v1/snapshots',
+  snapshot: (id: string) => `/v1/snapshots/${id}`,
   stats: (id: string) => `/v1/machines/${id}/stats`,
 } as const;

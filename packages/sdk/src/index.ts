@@ -1,5 +1,19 @@
 export { Sandbox } from './sandbox.ts';
-export type { SandboxInfo, SandboxOptions, SignedUrlOptions } from './sandbox.ts';
+export { SandboxState } from './state.ts';
+export type { SandboxInfo, SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
+export type {
+  CheckpointInfo,
+  CheckpointNode,
+  CheckpointRetentionPolicy,
+  CreateCheckpointOptions,
+  ForkManyOptions,
+  ForkOptions,
+  ForkSelfOptions,
+  PatchInfo,
+  PatchOptions,
+  PatchResult,
+} from './checkpoints.ts';
+export type { SandboxEvent, WakeOptions } from './state.ts';
 export { SandboxList } from './list.ts';
 export type { ListOptions, SandboxPage } from './list.ts';
 export { Exec } from './exec.ts';

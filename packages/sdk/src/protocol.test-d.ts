@@ -1,5 +1,9 @@
 /** Checked by the compiler alone: the hand-written types are what the contract's schemas say. */
 import type {
+  Checkpoint,
+  CheckpointNode as ProtocolNode,
+  createCheckpointSchema,
+  createPatchSchema,
   CreateSandbox,
   ErrorCode,
   ExecPoll,
@@ -7,18 +11,32 @@ import type {
   ExecResult,
   ExecStarted,
   FileEntry,
+  forkCheckpointSchema,
+  forkSandboxSchema,
   ListSandboxesQuery,
+  Patch,
   PublicState,
   Sandbox,
+  SandboxEvent,
   signedUrlSchema,
   signUrlSchema,
 } from '@opencomputer/protocol';
+import type {
+  CheckpointInfo,
+  CheckpointNode,
+  CreateCheckpointOptions,
+  ForkManyOptions,
+  ForkSelfOptions,
+  PatchInfo,
+  PatchOptions,
+} from './checkpoints.ts';
 import type { ServerErrorCode } from './errors.ts';
 import type { ListOptions } from './list.ts';
 import type {
   FileType,
   SandboxStatus,
   WireCreateSandbox,
+  WireEvent,
   WireExecHandle,
   WireExecPoll,
   WireExecRequest,
@@ -41,11 +59,39 @@ export type Answers = [
   Assert<Same<WireSandbox, Pick<Sandbox, keyof WireSandbox>>>,
   Assert<Extends<ExecResult | ExecStarted, WireExecHandle>>,
   Assert<Extends<ExecPoll, WireExecPoll>>,
+  Assert<Same<CheckpointInfo, Checkpoint>>,
+  Assert<Same<CheckpointNode, ProtocolNode>>,
+  Assert<Same<PatchInfo, Patch>>,
+  Assert<Same<WireEvent, SandboxEvent>>,
   Assert<Same<WireFileEntry, FileEntry>>,
   Assert<Same<WireSignedUrl, (typeof signedUrlSchema)['_output']>>,
 ];
 
+/** Fields of a request body among the options of a call. */
+type Body<Options, Schema extends { _input: unknown }> = Pick<
+  Options,
+  Extract<keyof Options, keyof Schema['_input']>
+>;
+
 export type Requests = [
+  Assert<
+    Extends<
+      Sent<Body<CreateCheckpointOptions, typeof createCheckpointSchema>> & { name: string },
+      (typeof createCheckpointSchema)['_input']
+    >
+  >,
+  Assert<
+    Extends<Sent<Body<ForkManyOptions, typeof forkCheckpointSchema>>, (typeof forkCheckpointSchema)['_input']>
+  >,
+  Assert<
+    Extends<Sent<Body<ForkSelfOptions, typeof forkSandboxSchema>>, (typeof forkSandboxSchema)['_input']>
+  >,
+  Assert<
+    Extends<
+      Sent<Body<PatchOptions, typeof createPatchSchema>> & { script: string },
+      (typeof createPatchSchema)['_input']
+    >
+  >,
   Assert<Same<keyof WireCreateSandbox, keyof CreateSandbox>>,
   Assert<Extends<Sent<WireCreateSandbox>, Sent<CreateSandbox>>>,
   Assert<Same<keyof WireExecRequest, keyof ExecRequest>>,

@@ -1,58 +1,30 @@
-import { invalidOption, resolveConnection } from './config.ts';
-import { SandboxNotFoundError, ServerError } from './errors.ts';
+import { resolveConnection } from './config.ts';
+import {
+  checkpointSegment,
+  createCheckpointPatch,
+  deleteCheckpointPatch,
+  listAllCheckpoints,
+  listCheckpointPatches,
+  postFork,
+  publishCheckpoint,
+  unpublishCheckpoint,
+} from './checkpoints.ts';
+import { SandboxNotFoundError } from './errors.ts';
 import { Exec } from './exec.ts';
 import { Filesystem } from './files.ts';
 import { HttpClient } from './http.ts';
 import { SandboxList } from './list.ts';
+import { sandboxPath } from './sandbox-info.ts';
+import { SandboxState } from './state.ts';
+import type { ForkManyOptions, ForkOptions, ForkSelfOptions } from './checkpoints.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ListOptions } from './list.ts';
-import type { SandboxStatus, WireCreateSandbox, WireSandbox, WireSignedUrl } from './wire.ts';
+import type { SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
+import type { WireCreateSandbox, WireSandbox, WireSignedUrl } from './wire.ts';
 
 const defaultTimeoutSeconds = 300;
 /** A template or shape that the host has not used yet is prepared first. */
 const createTimeoutMs = 300_000;
-/** How the server says "never" where a time is due. */
-const never = '0001-01-01T00:00:00Z';
-
-/** Options of `Sandbox.create`. */
-export interface SandboxOptions extends ConnectionOptions {
-  /** Template of the root file system. Default `base`. */
-  template?: string | undefined;
-  /** Idle timeout in seconds; every operation restarts it. 0: never. Default 300. */
-  timeout?: number | undefined;
-  /** Environment variables of every command. */
-  envs?: Record<string, string> | undefined;
-  /** Key-value pairs of your own, stored with the sandbox; `Sandbox.list` filters by them. */
-  metadata?: Record<string, string> | undefined;
-  /** Virtual CPUs, 1 to 4. Default: the server's, 1. */
-  cpuCount?: number | undefined;
-  /** Memory in MiB, 128 to 2048 unless the server allows more. Default: the server's, 1024. */
-  memoryMB?: number | undefined;
-  /** Root disk in MiB. Default: the server's, 20480. */
-  diskMB?: number | undefined;
-}
-
-/** What is known about a sandbox, as of the last answer about it. */
-export interface SandboxInfo {
-  sandboxId: string;
-  status: SandboxStatus;
-  /** Why it is stopped or failed. */
-  statusReason: string | undefined;
-  template: string;
-  cpuCount: number;
-  memoryMB: number;
-  diskMB: number;
-  metadata: Readonly<Record<string, string>>;
-  /** Idle timeout in seconds; 0 means never. */
-  timeout: number;
-  startedAt: Date;
-  /** When it expires if nothing happens; undefined when never. */
-  endAt: Date | undefined;
-  region: string;
-  workerId: string;
-  /** True where the host has no KVM: software emulation is not an isolation boundary. */
-  emulated: boolean;
-}
 
 /** Where `Symbol.asyncDispose` is missing, `await using` is too; the method then has a name that nobody calls. */
 const asyncDispose: typeof Symbol.asyncDispose =
@@ -65,29 +37,16 @@ const asyncDispose: typeof Symbol.asyncDispose =
  * await using sandbox = await Sandbox.create();
  * const { stdout } = await sandbox.exec.run('uname -a');
  */
-export class Sandbox implements AsyncDisposable {
-  /** Id, for `Sandbox.connect`. */
-  readonly sandboxId: string;
+export class Sandbox extends SandboxState implements AsyncDisposable {
   /** Runs commands. */
   readonly exec: Exec;
   /** Reads and writes files. */
   readonly files: Filesystem;
-  readonly #http: HttpClient;
-  readonly #path: string;
-  #data: WireSandbox;
 
   private constructor(http: HttpClient, data: WireSandbox) {
-    if (typeof data.sandboxID !== 'string' || data.sandboxID === '')
-      throw new ServerError('the server answered with a sandbox that has no id', {
-        code: 'unexpected_answer',
-        hint: 'Check that apiUrl is the address of an OpenComputer server.',
-      });
-    this.sandboxId = data.sandboxID;
-    this.#http = http;
-    this.#data = data;
-    this.#path = sandboxPath(data.sandboxID);
-    this.exec = new Exec(http, this.#path);
-    this.files = new Filesystem(http, this.#path);
+    super(http, data);
+    this.exec = new Exec(http, this.path);
+    this.files = new Filesystem(http, this.path);
   }
 
   /**
@@ -164,9 +123,67 @@ export class Sandbox implements AsyncDisposable {
     }, options.cursor);
   }
 
-  /** The same as `sandboxId`. */
-  get id(): string {
-    return this.sandboxId;
+  /**
+   * Creates a sandbox from a checkpoint: its disk, and for a full one its memory and running processes, under an
+   * identity of its own. Connections to the outside are lost. Waits for a checkpoint that is being written.
+   *
+   * @param options.timeout - idle seconds, 0: never; default 300
+   * @param options.envs - laid over those of the checkpoint; `metadata` likewise
+   * @throws NotFoundError when no checkpoint that you may fork has the id
+   * @throws ConflictError when it has failed; LimitError, CapacityError as for `create`
+   * @example
+   * const copy = await Sandbox.createFromCheckpoint(checkpoint.id, { envs: { SEED: '2' } });
+   */
+  static async createFromCheckpoint(checkpointId: string, options: ForkOptions = {}): Promise<Sandbox> {
+    const http = new HttpClient(resolveConnection(options));
+    const path = `/sandboxes/from-checkpoint/${checkpointSegment(checkpointId)}`;
+    return new Sandbox(http, (await postFork(http, path, options, {})) as WireSandbox);
+  }
+
+  /**
+   * Creates any number of sandboxes from a checkpoint, all or none.
+   *
+   * @param options.count - 1 to 50, default 1; the rest as for `createFromCheckpoint`
+   * @throws NotFoundError, ConflictError, LimitError, CapacityError, InvalidRequestError
+   * @example
+   * const workers = await Sandbox.fork(checkpoint.id, { count: 10 });
+   */
+  static async fork(checkpointId: string, options: ForkManyOptions = {}): Promise<Sandbox[]> {
+    const http = new HttpClient(resolveConnection(options));
+    const path = `/sandboxes/from-checkpoint/${checkpointSegment(checkpointId)}`;
+    return Sandbox.#forks(http, path, options);
+  }
+
+  /** Adds a script that forks of a checkpoint run; see `createCheckpointPatch` in the package. */
+  static readonly createCheckpointPatch = createCheckpointPatch;
+  /** Lists the patches of a checkpoint in their order. */
+  static readonly listCheckpointPatches = listCheckpointPatches;
+  /** Removes a patch; sandboxes that have run it stay as they are. */
+  static readonly deleteCheckpointPatch = deleteCheckpointPatch;
+  /** Lists all your checkpoints, newest first, each with its parent and its forks. */
+  static readonly listAllCheckpoints = listAllCheckpoints;
+  /** Lets every key of the installation fork a checkpoint. */
+  static readonly publishCheckpoint = publishCheckpoint;
+  /** Keeps a checkpoint to its owner again. */
+  static readonly unpublishCheckpoint = unpublishCheckpoint;
+
+  /**
+   * Takes a checkpoint of this sandbox, which goes on, and creates sandboxes from it: all or none.
+   *
+   * @param options.count - 1 to 50, default 1
+   * @param options.name - keeps the checkpoint under this name; without one it is deleted once the forks stand
+   * @throws SandboxStoppedError, LimitError, CapacityError, ConflictError when the name is taken
+   * @example
+   * const [left, right] = await sandbox.fork({ count: 2 });
+   */
+  async fork(options: ForkSelfOptions = {}): Promise<Sandbox[]> {
+    return Sandbox.#forks(this.http, `${this.path}/fork`, options);
+  }
+
+  static async #forks(http: HttpClient, path: string, options: ForkSelfOptions): Promise<Sandbox[]> {
+    const extra = { count: options.count ?? 1, name: options.name };
+    const { sandboxes } = (await postFork(http, path, options, extra)) as { sandboxes: WireSandbox[] };
+    return sandboxes.map((data) => new Sandbox(http, data));
   }
 
   /** Another name of `exec`. */
@@ -174,35 +191,9 @@ export class Sandbox implements AsyncDisposable {
     return this.exec;
   }
 
-  /** State as of the last answer about it; `isRunning` asks for the current one. */
-  get status(): SandboxStatus {
-    return this.#data.status;
-  }
-
   /** The key-value pairs given to `create`. */
   get metadata(): Readonly<Record<string, string>> {
     return this.info.metadata;
-  }
-
-  /** What is known about it, as of the last answer. */
-  get info(): SandboxInfo {
-    const { sandboxID, templateID, workerID, startedAt, endAt, ...data } = this.#data;
-    return {
-      sandboxId: sandboxID,
-      status: data.status,
-      statusReason: data.statusReason,
-      template: templateID,
-      cpuCount: data.cpuCount,
-      memoryMB: data.memoryMB,
-      diskMB: data.diskMB,
-      metadata: { ...data.metadata },
-      timeout: data.timeout,
-      startedAt: new Date(startedAt),
-      endAt: endAt === never ? undefined : new Date(endAt),
-      region: data.region,
-      workerId: workerID,
-      emulated: data.emulated,
-    };
   }
 
   /** Host name under which port 80 is reachable; empty when the server has no preview domain. */
@@ -212,7 +203,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Host name under which a port is reachable; empty when the server has no preview domain. */
   getPreviewDomain(port: number): string {
-    const suffix = this.#data.sandboxDomain;
+    const suffix = this.data.sandboxDomain;
     return suffix ? `${this.sandboxId}-p${port}.${suffix}` : '';
   }
 
@@ -225,13 +216,13 @@ export class Sandbox implements AsyncDisposable {
    */
   async isRunning(options: RequestOptions = {}): Promise<boolean> {
     try {
-      const data = await this.#http.json({ method: 'GET', path: this.#path, ...options });
-      this.#data = data as WireSandbox;
+      const data = await this.http.json({ method: 'GET', path: this.path, ...options });
+      this.data = data as WireSandbox;
     } catch (error) {
       if (!(error instanceof SandboxNotFoundError)) throw error;
-      this.#data = { ...this.#data, status: 'stopped' };
+      this.data = { ...this.data, status: 'stopped' };
     }
-    return this.#data.status === 'running';
+    return this.data.status === 'running';
   }
 
   /**
@@ -243,9 +234,9 @@ export class Sandbox implements AsyncDisposable {
    * await sandbox.setTimeout(600);
    */
   async setTimeout(seconds: number, options: RequestOptions = {}): Promise<void> {
-    const path = `${this.#path}/timeout`;
-    await this.#http.done({ method: 'POST', path, json: { timeout: seconds }, ...options });
-    this.#data = { ...this.#data, timeout: seconds };
+    const path = `${this.path}/timeout`;
+    await this.http.done({ method: 'POST', path, json: { timeout: seconds }, ...options });
+    this.data = { ...this.data, timeout: seconds };
   }
 
   /**
@@ -256,8 +247,8 @@ export class Sandbox implements AsyncDisposable {
    * await sandbox.kill();
    */
   async kill(options: RequestOptions = {}): Promise<void> {
-    await this.#http.done({ method: 'DELETE', path: this.#path, ...options });
-    this.#data = { ...this.#data, status: 'stopped' };
+    await this.http.done({ method: 'DELETE', path: this.path, ...options });
+    this.data = { ...this.data, status: 'stopped' };
   }
 
   /** Kills the sandbox at the end of an `await using` block. */
@@ -291,25 +282,12 @@ export class Sandbox implements AsyncDisposable {
 
   async #signedUrl(route: string, path: string, options: SignedUrlOptions): Promise<string> {
     const { expiresIn, ...limits } = options;
-    const signed = await this.#http.json({
+    const signed = await this.http.json({
       method: 'POST',
-      path: `${this.#path}/files/${route}`,
+      path: `${this.path}/files/${route}`,
       json: { path, expiresIn },
       ...limits,
     });
     return (signed as WireSignedUrl).url;
   }
-}
-
-/** Options of `downloadUrl` and `uploadUrl`. */
-export interface SignedUrlOptions extends RequestOptions {
-  /** Seconds until the URL stops working, at most 86,400. Default 3600. */
-  expiresIn?: number | undefined;
-}
-
-/** @throws InvalidRequestError when the id would name another route. */
-function sandboxPath(sandboxId: string): string {
-  if (typeof sandboxId !== 'string' || !/^[\w-]+$/.test(sandboxId))
-    throw invalidOption(`${JSON.stringify(sandboxId)} is not a sandbox id`, 'Ids look like sb-0a1b2c3d.');
-  return `/sandboxes/${sandboxId}`;
 }

@@ -16,6 +16,11 @@ export interface WireSandbox {
   startedAt: string;
   endAt: string;
   stoppedAt?: string | undefined;
+  hibernatedAt?: string | undefined;
+  startedFrom?: 'memory' | 'disk' | undefined;
+  coldBootReason?: string | undefined;
+  fromCheckpointId?: string | undefined;
+  patchError?: string | undefined;
   region: string;
   workerID: string;
   sandboxDomain: string;
@@ -73,4 +78,19 @@ export interface WireFileEntry {
 export interface WireSignedUrl {
   url: string;
   expiresAt: string;
+}
+
+export interface WireFork {
+  timeout?: number | undefined;
+  envs?: Record<string, string> | undefined;
+  metadata?: Record<string, string> | undefined;
+  count?: number | undefined;
+}
+
+export interface WireEvent {
+  id: number;
+  time: string;
+  actor: 'client' | 'system';
+  kind: string;
+  reason?: string | undefined;
 }

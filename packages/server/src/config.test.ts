@@ -9,6 +9,7 @@ describe('configuration', () => {
       apiKey: undefined,
       workerSocket: '/data/worker/worker.sock',
       maxSandboxes: 100,
+      maxHibernated: 1000,
       maxCpu: 4,
       maxMemoryMB: 2048,
       sandboxDomain: '',

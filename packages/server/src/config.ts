@@ -41,6 +41,7 @@ const environmentSchema = z.object({
     .optional(),
   OPENCOMPUTER_WORKER_SOCKET: z.string().optional(),
   OPENCOMPUTER_MAX_SANDBOXES: integer(1, 1_000_000).default(100),
+  OPENCOMPUTER_MAX_HIBERNATED: integer(1, 1_000_000).default(1000),
   OPENCOMPUTER_MAX_CPU: integer(limits.cpuCountMin, 64).default(limits.cpuCountMax),
   OPENCOMPUTER_MAX_MEMORY_MB: integer(limits.memoryMBMin, 1024 * 1024).default(limits.memoryMBMax),
   OPENCOMPUTER_SANDBOX_DOMAIN: z
@@ -63,6 +64,8 @@ export interface ServerConfig {
   readonly workerSocket: string;
   /** Live sandboxes that one owner may have. */
   readonly maxSandboxes: number;
+  /** Hibernated sandboxes that one owner may have. */
+  readonly maxHibernated: number;
   readonly maxCpu: number;
   readonly maxMemoryMB: number;
   readonly sandboxDomain: string;
@@ -95,6 +98,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     apiKey: env.OPENCOMPUTER_API_KEY,
     workerSocket: resolve(env.OPENCOMPUTER_WORKER_SOCKET ?? join(dataDirectory, 'worker', 'worker.sock')),
     maxSandboxes: env.OPENCOMPUTER_MAX_SANDBOXES,
+    maxHibernated: env.OPENCOMPUTER_MAX_HIBERNATED,
     maxCpu: env.OPENCOMPUTER_MAX_CPU,
     maxMemoryMB: env.OPENCOMPUTER_MAX_MEMORY_MB,
     sandboxDomain: env.OPENCOMPUTER_SANDBOX_DOMAIN ?? '',

@@ -1,3 +1,10 @@
+import { Forks } from './checkpoints/forks.ts';
+import {
+  checkpointOperation,
+  deleteCheckpointOperation,
+  restoreOperation,
+} from './checkpoints/operations.ts';
+import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';
 import type { Log } from './observe/log.ts';
@@ -8,6 +15,15 @@ import { Commands } from './sandboxes/commands.ts';
 import { createOperation } from './sandboxes/create.ts';
 import { Expiry } from './sandboxes/expiry.ts';
 import { IdleClock } from './sandboxes/idle-clock.ts';
+import { Machines } from './sandboxes/machines.ts';
+import { Patcher } from './sandboxes/patcher.ts';
+import {
+  hibernateOperation,
+  powerCycleOperation,
+  type PowerParts,
+  rebootOperation,
+  wakeOperation,
+} from './sandboxes/power.ts';
 import { RunningCommands } from './sandboxes/running-commands.ts';
 import { SandboxService } from './sandboxes/service.ts';
 import { stopOperation } from './sandboxes/stop.ts';
@@ -20,6 +36,8 @@ import { WorkerLink } from './workers/link.ts';
 /** Operations that ended are kept for a day. */
 const historyMs = 24 * 3600 * 1000;
 const pruneEveryMs = 3600 * 1000;
+/** How long the comparison with the worker waits for an operation that has just begun. */
+const reconcileTurnMs = 1000;
 
 export interface PlatformOptions {
   readonly config: ServerConfig;
@@ -28,8 +46,27 @@ export interface PlatformOptions {
   readonly metrics: Metrics;
 }
 
+/** Every kind of durable operation. */
+export function operationDefinitions(parts: PowerParts, workerId: () => Promise<string>) {
+  return [
+    createOperation('create', parts, workerId),
+    createOperation('fork', parts, workerId),
+    stopOperation(parts.worker),
+    hibernateOperation(parts),
+    wakeOperation(parts),
+    rebootOperation(parts),
+    powerCycleOperation(parts),
+    restoreOperation(parts),
+    checkpointOperation(parts.worker),
+    deleteCheckpointOperation(parts.worker),
+  ];
+}
+
 export interface Platform {
-  readonly services: Pick<Services, 'sandboxes' | 'commands' | 'idle' | 'worker' | 'workerConnected'>;
+  readonly services: Pick<
+    Services,
+    'sandboxes' | 'checkpoints' | 'forks' | 'commands' | 'machines' | 'idle' | 'workerConnected'
+  >;
   close(): Promise<void>;
 }
 
@@ -42,7 +79,16 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     idle.forget(id);
     running.forget(id);
   };
-  const reconciler = new Reconciler({ store, worker, log, metrics, ended: forget });
+  const reconciler = new Reconciler({
+    store,
+    worker,
+    log,
+    metrics,
+    idle,
+    ended: forget,
+    between: (id, work) => engine.between(id, reconcileTurnMs, work),
+    busy: (id) => engine.busy(id),
+  });
   const link = new WorkerLink(
     worker,
     {
@@ -59,10 +105,8 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     reconciler.machineLost(id, reason).catch((error: unknown) => {
       log.error({ err: error, sandboxId: id }, 'loss of a machine not written down; it is found again');
     });
-  const definitions = [
-    createOperation(store, worker, async () => (link.info ?? (await worker.info())).workerId),
-    stopOperation(worker),
-  ];
+  const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
+  const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
   const engine = new OperationEngine({ store, log, metrics, definitions });
   const sandboxes = new SandboxService({
     store,
@@ -70,12 +114,18 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     idle,
     log,
     maxSandboxes: config.maxSandboxes,
+    maxHibernated: config.maxHibernated,
     reconcile: () => reconciler.run(),
   });
+  const checkpoints = new CheckpointService({ store, engine, sandboxes, log });
+  const forks = new Forks({ store, sandboxes, checkpoints, log });
+  const machines = new Machines(worker, (id) => sandboxes.lifecycle.foundHibernated(id));
   const expiry = new Expiry(store, idle, running, sandboxes, log);
 
   const recovered = await engine.recover();
   if (recovered > 0) log.info({ operations: recovered }, 'taking up operations that were cut off');
+  await forks.removeLeftOver();
+  await checkpoints.removeLeftOver();
   for (const row of await sandboxesInState(store, 'running')) idle.watch(row.id, row.timeout_s);
   const prune = (): void =>
     void pruneOperations(store, Date.now() - historyMs).catch((error: unknown) =>
@@ -88,9 +138,11 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   expiry.start();
   const services = {
     sandboxes,
-    commands: new Commands(worker, running),
+    checkpoints,
+    forks,
+    commands: new Commands(machines, running),
+    machines,
     idle,
-    worker,
     workerConnected: () => link.connected,
   };
   return {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import type { WorkerInfo } from '@opencomputer/protocol';
+import { limits, type WorkerInfo } from '@opencomputer/protocol';
 import { type Logger, pino } from 'pino';
 import packageFile from '../package.json' with { type: 'json' };
 import { EventStreams } from './api/events.ts';
@@ -12,6 +12,7 @@ import { fileRoutes } from './api/files.ts';
 import { makeHttpServer } from './api/http.ts';
 import { machineRoutes } from './api/machines.ts';
 import { sendJson } from './api/respond.ts';
+import { snapshotRoutes } from './api/snapshots.ts';
 import type { Routes } from './api/router.ts';
 import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
@@ -20,10 +21,13 @@ import { Capacity } from './host/capacity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
-import type { Images, Platform } from './machine/platform.ts';
+import { type Images, type Platform, processPrefix, templateNamePrefix } from './machine/platform.ts';
+import { endProcess, findProcesses } from './machine/process.ts';
 import { recoverMachines } from './machine/recover.ts';
+import { Lifecycle } from './machine/lifecycle.ts';
 import { MachineRegistry } from './machine/registry.ts';
 import { openNetwork } from './network/index.ts';
+import { SnapshotStore } from './snapshots/store.ts';
 import { TemplateStore } from './templates/store.ts';
 
 const probeMs = 10_000;
@@ -54,11 +58,12 @@ async function hostCpu(): Promise<string> {
 /** Directories of the worker below its data directory. */
 async function makeDirectories(
   config: WorkerConfig,
-): Promise<{ machines: string; network: string; trash: string }> {
+): Promise<{ machines: string; network: string; snapshots: string; trash: string }> {
   const root = join(config.dataDir, 'worker');
   const directories = {
     machines: join(root, 'machines'),
     network: join(root, 'network'),
+    snapshots: join(root, 'snapshots'),
     trash: join(root, 'trash'),
   };
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
@@ -143,6 +148,21 @@ async function listen(server: Server, config: WorkerConfig): Promise<void> {
     await chown(config.socket, config.socketOwner.uid, config.socketOwner.gid);
 }
 
+/** The shape that most ask for is there before the first of them asks. */
+function prepareDefaultShape(templates: TemplateStore, log: Logger): void {
+  const { cpuCountDefault, memoryMBDefault, diskMBDefault } = limits;
+  const shape = { cpuCount: cpuCountDefault, memoryMB: memoryMBDefault, diskMB: diskMBDefault };
+  templates.get('base', shape).catch((error: unknown) => {
+    log.error({ err: error }, 'the default template could not be prepared; the first create tries again');
+  });
+}
+
+/** Machines outlive the worker; a template that is half built serves nobody. */
+async function endTemplateBuilds(instanceTag: string): Promise<void> {
+  const builds = findProcesses(processPrefix(instanceTag) + templateNamePrefix);
+  for (const process of builds.values()) await endProcess(process);
+}
+
 async function emptyTrash(trash: string): Promise<void> {
   for (const entry of await readdir(trash)) await rm(join(trash, entry), { recursive: true, force: true });
 }
@@ -167,14 +187,25 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     readings: () => readHost(config.dataDir),
   });
   const events = new EventStreams();
-  const registry = new MachineRegistry({
+  const snapshots = new SnapshotStore(directories.snapshots, directories.trash);
+  await snapshots.open();
+  const registry = new MachineRegistry();
+  const lifecycle = new Lifecycle({
     platform,
+    registry,
     templates,
+    snapshots,
     capacity,
     directory: directories.machines,
     onFailed: (id, reason) => events.publish({ type: 'machineFailed', id, reason }),
   });
-  const recovery = await recoverMachines(platform, registry, capacity, directories.machines);
+  const recovery = await recoverMachines({
+    platform,
+    registry,
+    lifecycle,
+    capacity,
+    directory: directories.machines,
+  });
   const swept = await platform.network.sweep([]);
   await emptyTrash(directories.trash);
   log.info({ ...recovery, sweptNetworks: swept }, 'recovered');
@@ -182,7 +213,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const server = makeHttpServer(
     {
       ...infoRoutes(config, platform, registry, templates),
-      ...machineRoutes(registry),
+      ...machineRoutes(registry, lifecycle),
+      ...snapshotRoutes(snapshots, lifecycle),
       ...execRoutes(registry),
       ...fileRoutes(registry),
       ...events.routes(),
@@ -190,6 +222,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     log,
   );
   await listen(server, config);
+  prepareDefaultShape(templates, log);
   log.info({ socket: config.socket, accelerator: platform.acceleration.accelerator }, 'listening');
   return {
     socket: config.socket,
@@ -197,7 +230,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       events.close();
       server.close();
       server.closeAllConnections();
-      registry.detach();
+      for (const machine of registry.allRunning()) machine.expectEnd();
+      await endTemplateBuilds(config.instanceTag);
       await platform.network.close({ keep: true });
       lock.close();
     },

@@ -1,11 +1,14 @@
 import { Hono } from 'hono';
 import { ApiError, type Operation, type OperationId, operations } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
+import * as checkpoints from './checkpoints.ts';
 import { type ApiEnv, type Handler, type Services } from './context.ts';
 import { docsPage, openApiText } from './docs.ts';
 import { toApiError } from './errors.ts';
 import * as exec from './exec.ts';
 import * as files from './files.ts';
+import * as forks from './forks.ts';
+import * as lifecycle from './lifecycle.ts';
 import { observe } from './observe.ts';
 import * as sandboxes from './sandboxes.ts';
 import * as signedFiles from './signed-files.ts';
@@ -18,6 +21,23 @@ const handlers: Record<OperationId, Handler> = {
   getSandbox: sandboxes.getSandbox,
   deleteSandbox: sandboxes.deleteSandbox,
   setTimeout: sandboxes.setTimeout,
+  hibernateSandbox: lifecycle.hibernateSandbox,
+  wakeSandbox: lifecycle.wakeSandbox,
+  rebootSandbox: lifecycle.rebootSandbox,
+  powerCycleSandbox: lifecycle.powerCycleSandbox,
+  listEvents: lifecycle.events,
+  forkCheckpoint: forks.forkCheckpoint,
+  forkSandbox: forks.forkSandbox,
+  createCheckpoint: checkpoints.createCheckpoint,
+  listCheckpoints: checkpoints.listCheckpoints,
+  deleteCheckpoint: checkpoints.deleteCheckpoint,
+  restoreCheckpoint: checkpoints.restoreCheckpoint,
+  publishCheckpoint: checkpoints.publishCheckpoint,
+  unpublishCheckpoint: checkpoints.unpublishCheckpoint,
+  listAllCheckpoints: checkpoints.listAllCheckpoints,
+  createPatch: checkpoints.createPatch,
+  listPatches: checkpoints.listPatches,
+  deletePatch: checkpoints.deletePatch,
   runCommand: exec.runCommand,
   runCommandAsync: exec.runCommandAsync,
   getCommandResult: exec.getCommandResult,

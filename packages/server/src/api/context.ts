@@ -1,13 +1,15 @@
 import type { Context } from 'hono';
+import type { Forks } from '../checkpoints/forks.ts';
+import type { CheckpointService } from '../checkpoints/service.ts';
 import type { Caller, KeyVerifier } from '../auth/keys.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Log } from '../observe/log.ts';
 import type { Commands } from '../sandboxes/commands.ts';
+import type { Machines } from '../sandboxes/machines.ts';
 import type { Installation } from '../sandboxes/present.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
 import type { ShapeLimits } from '@opencomputer/protocol';
 
 /** What handlers work with. */
@@ -17,7 +19,9 @@ export interface Services {
   readonly sandboxes: SandboxService;
   readonly commands: Commands;
   readonly idle: IdleClock;
-  readonly worker: WorkerClient;
+  readonly machines: Machines;
+  readonly checkpoints: CheckpointService;
+  readonly forks: Forks;
   readonly metrics: Metrics;
   readonly log: Log;
   readonly installation: Installation;

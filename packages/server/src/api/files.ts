@@ -23,13 +23,13 @@ function toFileEntry(entry: GuestFileEntry): FileEntry {
 /** Sends a file. @param owner Undefined where a signature has authorized the request. */
 export async function sendFile(
   c: ApiContext,
-  { sandboxes, worker }: Services,
+  { sandboxes, machines }: Services,
   owner: string | undefined,
   path: string,
 ): Promise<Response> {
   const id = sandboxId(c);
   const gone = clientGone(c);
-  const file = await sandboxes.withMachine(owner, id, () => worker.readFile(id, path, gone));
+  const file = await sandboxes.withMachine(owner, id, () => machines.readFile(id, path, gone));
   const length = file.headers['content-length'];
   const headers = {
     ...commonHeaders(c.get('requestId')),
@@ -47,7 +47,7 @@ export async function sendFile(
 /** Stores the body of the request in a file; a body that is cut off changes nothing. */
 export async function receiveFile(
   c: ApiContext,
-  { sandboxes, worker }: Services,
+  { sandboxes, machines }: Services,
   owner: string | undefined,
   path: string,
 ): Promise<Response> {
@@ -60,7 +60,7 @@ export async function receiveFile(
     });
   await sandboxes.withMachine(owner, id, async () => {
     const body: Readable = boundedBody(requestBody(c), limits.fileBytes);
-    await worker.writeFile(id, path, body, length);
+    await machines.writeFile(id, path, body, length);
   });
   return c.body(null, 204);
 }
@@ -71,24 +71,24 @@ export const readFile: Handler = async (c, services) =>
 export const writeFile: Handler = async (c, services) =>
   receiveFile(c, services, callerOf(c).owner, queryPath(c));
 
-export const deleteFile: Handler = async (c, { sandboxes, worker }) => {
+export const deleteFile: Handler = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = queryPath(c);
-  await sandboxes.withMachine(callerOf(c).owner, id, () => worker.deleteFile(id, path));
+  await sandboxes.withMachine(callerOf(c).owner, id, () => machines.deleteFile(id, path));
   return c.body(null, 204);
 };
 
-export const listFiles: Handler = async (c, { sandboxes, worker }) => {
+export const listFiles: Handler = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = resolveGuestPath(c.req.query('path') || '/');
-  const list = await sandboxes.withMachine(callerOf(c).owner, id, () => worker.listFiles(id, path));
+  const list = await sandboxes.withMachine(callerOf(c).owner, id, () => machines.listFiles(id, path));
   if (list.truncated) c.header('X-Truncated', 'true');
   return c.json(list.entries.map(toFileEntry));
 };
 
-export const makeDirectory: Handler = async (c, { sandboxes, worker }) => {
+export const makeDirectory: Handler = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = queryPath(c);
-  await sandboxes.withMachine(callerOf(c).owner, id, () => worker.makeDirectory(id, path));
+  await sandboxes.withMachine(callerOf(c).owner, id, () => machines.makeDirectory(id, path));
   return c.body(null, 204);
 };

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
-import { ApiError, describeIssues, isSandboxId, limits } from '@opencomputer/protocol';
+import { ApiError, describeIssues, isSandboxId, isUuid, limits } from '@opencomputer/protocol';
 import { requestBody } from '../http.ts';
 import type { ApiContext } from './context.ts';
 
@@ -25,6 +25,20 @@ export function readQuery<T>(c: ApiContext, schema: z.ZodType<T>): T {
 export function sandboxId(c: ApiContext): string {
   const id = c.req.param('id') ?? '';
   if (!isSandboxId(id)) throw new ApiError('sandbox_not_found', `sandbox ${id.slice(0, 64)} not found`);
+  return id;
+}
+
+/** The id of the checkpoint in the path. @throws ApiError `invalid_request` when it is none. */
+export function checkpointId(c: ApiContext): string {
+  const id = (c.req.param('cid') ?? '').toLowerCase();
+  if (!isUuid(id))
+    throw new ApiError(
+      'invalid_request',
+      `${JSON.stringify(id.slice(0, 64))} is not the id of a checkpoint`,
+      {
+        hint: 'Ids of checkpoints are UUIDs; GET /api/checkpoints lists yours.',
+      },
+    );
   return id;
 }
 

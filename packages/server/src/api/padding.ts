@@ -2,24 +2,29 @@ import type { Log } from '../observe/log.ts';
 import { type ApiContext, commonHeaders } from './context.ts';
 import { toApiError } from './errors.ts';
 
+/** How long the header of a slow change is held back, so that most failures have their proper status. */
+export const slowMs = 100_000;
+
 /**
- * Answers with JSON that may take long. What is ready within `padMs` is answered with its proper status; after that a
- * 200 goes out and a space every `padMs`, so that nothing between here and the client gives up.
+ * Answers with JSON that may take long. What is ready within `padMs` is answered with its proper status; after that the
+ * header goes out and a space every `padMs`, so that nothing between here and the client gives up.
  */
 export async function paddedJson(
   c: ApiContext,
   result: Promise<unknown>,
   padMs: number,
   log: Log,
+  status: 200 | 201 = 200,
 ): Promise<Response> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   const timer = setTimeout(resolve, padMs, 'late');
   const settled = result.finally(() => clearTimeout(timer));
   if ((await Promise.race([settled.then(() => 'settled'), late])) === 'settled')
-    return c.json((await result) as object);
+    return c.json((await result) as object, status);
   const requestId = c.get('requestId');
   const body = settled.catch((error: unknown) => toApiError(error, log, requestId).toBody(requestId));
   return new Response(padded(body, padMs), {
+    status,
     headers: { ...commonHeaders(requestId), 'content-type': 'application/json' },
   });
 }

@@ -79,15 +79,15 @@ describe('a sandbox', () => {
     });
   });
 
-  test('stops by itself when nobody uses it', async () => {
+  test('hibernates by itself when nobody uses it', async () => {
     const id = await server.create({ timeout: 1 });
     await eventually(
-      'stopped',
-      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'stopped',
+      'hibernated',
+      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'hibernated',
     );
     const { json } = await server.call('GET', `/api/sandboxes/${id}`);
     expect(json.statusReason).toBe('idle for 1 s');
-    expect(server.worker.machines.has(id)).toBe(false);
+    expect(server.worker.machine(id).info.state).toBe('hibernated');
   });
 
   test('stays while a command runs that nobody asks about', async () => {
@@ -97,8 +97,8 @@ describe('a sandbox', () => {
     await new Promise((resolve) => setTimeout(resolve, 2600));
     expect((await server.call('GET', `/api/sandboxes/${id}`)).json.status).toBe('running');
     await eventually(
-      'stopped',
-      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'stopped',
+      'hibernated',
+      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'hibernated',
       40_000,
     );
   }, 60_000);

@@ -11,7 +11,8 @@ import type { SandboxRow } from '../store/tables.ts';
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
 
-function present(row: SandboxRow, { idle, installation }: Services): Sandbox {
+/** A sandbox as clients see it. */
+export function present(row: SandboxRow, { idle, installation }: Services): Sandbox {
   return presentSandbox(row, idle.remainingMs(row.id), installation);
 }
 

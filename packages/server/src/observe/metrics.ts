@@ -9,6 +9,7 @@ export interface Metrics {
   readonly operationsRunning: Gauge<'kind'>;
   readonly workerReachable: Gauge;
   readonly unknownMachines: Gauge;
+  readonly unknownSnapshots: Gauge;
   readonly workerSeconds: Histogram<'call'>;
 }
 
@@ -54,6 +55,11 @@ export function createMetrics(): Metrics {
     unknownMachines: new Gauge({
       name: 'opencomputer_unknown_machines',
       help: 'Machines of the worker that belong to no sandbox',
+      registers,
+    }),
+    unknownSnapshots: new Gauge({
+      name: 'opencomputer_unknown_snapshots',
+      help: 'Snapshots of the worker that belong to no checkpoint',
       registers,
     }),
     workerSeconds: new Histogram({

@@ -1,4 +1,4 @@
-import type { ApiError } from '@opencomputer/protocol';
+import type { ApiError, ErrorCode } from '@opencomputer/protocol';
 import type { Store } from '../store/tables.ts';
 
 /** What a step works on. */
@@ -33,6 +33,10 @@ export interface OperationDefinition<Input = unknown> {
   readonly deadlineMs: number;
   /** Milliseconds for which failures that may pass are tried again; at most the deadline. */
   readonly patienceMs: number;
+  /** The code of the error when a step does not end in time. */
+  readonly overdue: ErrorCode;
+  /** False: it is waited for also by what would end the sandbox. */
+  readonly cancellable: boolean;
   /** What to do at start with one that a crash cut off: go on, or undo it for the given reason. */
   readonly afterCrash: 'resume' | (() => ApiError);
   /** Writes down that it was undone, in the transaction that ends it. */

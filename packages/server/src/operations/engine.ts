@@ -23,6 +23,13 @@ export interface EngineOptions {
   readonly undoWaitMs?: number;
 }
 
+export interface SubmitOptions {
+  /** Milliseconds that it waits for other changes of the sandbox. */
+  readonly patienceMs?: number;
+  /** Called once the intent is kept. */
+  readonly begun?: (() => void) | undefined;
+}
+
 type Definition = OperationDefinition;
 
 /** Runs durable operations, one at a time for each sandbox. */
@@ -45,17 +52,19 @@ export class OperationEngine {
   /**
    * Starts an operation and waits for its end. `begin` changes rows in the transaction that also writes the intent;
    * when it returns false there is nothing to do.
-   * @throws what made it be undone, when it is undone or takes long to undo; `shutting_down` when the server stops.
+   * @throws what made it be undone, when it is undone or takes long to undo; `shutting_down` when the server stops;
+   *   `conflict` when its turn does not come in time.
    */
   async submit(
     kind: string,
     sandboxId: string,
     input: unknown,
     begin: (tx: Store) => Promise<boolean>,
+    { patienceMs = Infinity, begun }: SubmitOptions = {},
   ): Promise<void> {
     const definition = this.#definition(kind);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const work = this.#locks.hold(sandboxId, async () => {
+    const change = async (): Promise<void> => {
       this.#stopping.signal.throwIfAborted();
       const row = newRow(definition, sandboxId, input);
       const began = await this.#options.store.transaction().execute(async (tx) => {
@@ -64,10 +73,21 @@ export class OperationEngine {
         return true;
       });
       this.#crash(`${kind}:begun`);
+      begun?.();
       if (began) await this.#execute(definition, row, reject);
-    });
-    this.#track(work).then(resolve, reject);
+    };
+    this.#track(this.#locks.hold(sandboxId, change, patienceMs)).then(resolve, reject);
     return promise;
+  }
+
+  /** True while an operation on the sandbox is under way or waits. */
+  busy(sandboxId: string): boolean {
+    return this.#locks.held(sandboxId);
+  }
+
+  /** Does something while no operation on the sandbox is under way. @throws ApiError `conflict` when its turn does not come. */
+  between<T>(sandboxId: string, patienceMs: number, work: () => Promise<T>): Promise<T> {
+    return this.#track(this.#locks.hold(sandboxId, work, patienceMs));
   }
 
   /** Makes the running operation of a sandbox be undone, if its kind can be. */
@@ -120,7 +140,7 @@ export class OperationEngine {
     const { kind } = definition;
     const cancel = new AbortController();
     const canUndo = definition.steps.every((step) => typeof step.undo === 'function');
-    if (canUndo) this.#cancellers.set(row.sandbox_id, cancel);
+    if (canUndo && definition.cancellable) this.#cancellers.set(row.sandbox_id, cancel);
     metrics?.operationsRunning.inc({ kind });
     try {
       for (const [index, step] of definition.steps.entries())
@@ -170,7 +190,7 @@ export class OperationEngine {
         cancelled.throwIfAborted();
         const patient = performance.now() - started < definition.patienceMs && Date.now() < row.deadline_at;
         if (definition.deadlineMs !== Infinity && !(patient && mayPass(error)))
-          throw timeout.aborted ? overdue(step, error) : error;
+          throw timeout.aborted ? overdue(definition, step, error) : error;
         const about = { err: error, kind: row.kind, sandboxId: row.sandbox_id, attempts };
         this.#options.log.warn(about, 'step failed, trying again');
         await this.#pacer.wait(attempts, cancelled);
@@ -255,6 +275,6 @@ function toApiError(error: unknown): ApiError {
     : new ApiError('internal', 'the operation failed', { cause: error });
 }
 
-function overdue(step: Step<unknown, unknown>, cause: unknown): ApiError {
-  return new ApiError('creation_failed', `step "${step.name}" did not end in time`, { cause });
+function overdue(definition: Definition, step: Step<unknown, unknown>, cause: unknown): ApiError {
+  return new ApiError(definition.overdue, `step "${step.name}" did not end in time`, { cause });
 }

@@ -1,18 +1,47 @@
+import { ApiError } from '@opencomputer/protocol';
+
 /** Locks by name, each given in the order of asking. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Waits until nobody holds `key`, holds it while `work` runs, and returns what it returns. */
-  async hold<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /** True while somebody holds `key` or waits for it. */
+  held(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
+  /**
+   * Waits until nobody holds `key`, holds it while `work` runs, and returns what it returns.
+   * @throws ApiError `conflict` when it is not free within `patienceMs`; what `work` throws.
+   */
+  async hold<T>(key: string, work: () => Promise<T>, patienceMs = Infinity): Promise<T> {
     const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#tails.set(key, promise);
-    try {
-      await before;
-      return await work();
-    } finally {
+    const release = (): void => {
       resolve();
       if (this.#tails.get(key) === promise) this.#tails.delete(key);
+    };
+    try {
+      await within(before, patienceMs);
+    } catch (error) {
+      // The next in line still waits for the one before.
+      void before?.then(release);
+      throw error;
+    }
+    try {
+      return await work();
+    } finally {
+      release();
     }
   }
+}
+
+async function within(turn: Promise<void> | undefined, patienceMs: number): Promise<void> {
+  if (turn === undefined || patienceMs === Infinity) return turn;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const seconds = Math.round(patienceMs / 1000);
+    reject(new ApiError('conflict', `a change of the sandbox has been under way for more than ${seconds} s`));
+  }, patienceMs);
+  await Promise.race([turn, promise]).finally(() => clearTimeout(timer));
 }

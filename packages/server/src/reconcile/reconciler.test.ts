@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ApiError } from '@opencomputer/protocol';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -65,6 +66,67 @@ describe('a machine that is lost', () => {
     await eventually('ready', async () => (await server.call('GET', '/readyz')).status === 200, 10_000);
     expect((await read(id)).status).toBe('running');
   });
+});
+
+describe('a machine that is in another state than its row', () => {
+  test('is believed: hibernated, running, or back from an error', async () => {
+    const [asleep, awake, back] = [await server.create(), await server.create(), await server.create()];
+    await server.call('POST', `/api/sandboxes/${awake}/hibernate`);
+    server.worker.failMachine(back, 'killed');
+    await inError(back);
+    await reconnect(() => {
+      server.worker.simulated.hibernate(asleep);
+      server.worker.simulated.wake(awake);
+      server.worker.simulated.wake(back);
+    });
+    await eventually('hibernated', async () => (await read(asleep)).status === 'hibernated');
+    await eventually('running', async () => (await read(awake)).status === 'running');
+    await eventually('back', async () => (await read(back)).status === 'running');
+    expect(await read(back)).toMatchObject({ startedFrom: 'disk', coldBootReason: 'killed' });
+    const { json } = await server.call('GET', `/api/sandboxes/${asleep}/events`);
+    expect(json.at(-1)).toMatchObject({ kind: 'hibernate', actor: 'system', reason: expect.any(String) });
+  });
+
+  test('and gone is an error', async () => {
+    const id = await server.create();
+    await server.call('POST', `/api/sandboxes/${id}/hibernate`);
+    await reconnect(() => void server.worker.machines.delete(id));
+    await inError(id);
+    expect((await server.call('POST', `/api/sandboxes/${id}/wake`)).json.code).toBe('sandbox_stopped');
+    expect((await server.call('DELETE', `/api/sandboxes/${id}`)).status).toBe(204);
+  });
+});
+
+test('checkpoints and snapshots are compared: what is missing has failed, what is unknown is only named', async () => {
+  const id = await server.create();
+  const take = async (name: string) =>
+    (await server.call('POST', `/api/sandboxes/${id}/checkpoints`, { name })).json.id;
+  const [kept, missing] = [await take('kept'), await take('missing')];
+  const { snapshots } = server.worker.simulated;
+  const unknown = '00000000-0000-4000-8000-000000000000';
+  const keptSnapshot = snapshots.get(kept);
+  if (keptSnapshot === undefined) throw new Error('no snapshot');
+  server.worker.fail('PUT snapshot', new ApiError('snapshot_failed', 'no'));
+  await server.call('POST', `/api/sandboxes/${id}/checkpoints`, { name: 'undone' });
+  const list = async () => (await server.call('GET', `/api/sandboxes/${id}/checkpoints`)).json;
+  const [undone] = await list();
+  expect(undone.status).toBe('failed');
+  await reconnect(() => {
+    snapshots.delete(missing);
+    for (const other of [unknown, undone.id])
+      snapshots.set(other, { ...keptSnapshot, info: { ...keptSnapshot.info, id: other } });
+  });
+  await eventually('undone deleted', () => !snapshots.has(undone.id));
+  expect(new Set(snapshots.keys())).toEqual(new Set([unknown, kept]));
+  const states = (await list()).map((row: { name: string; status: string }) => [row.name, row.status]);
+  expect(states).toEqual([
+    ['undone', 'failed'],
+    ['missing', 'failed'],
+    ['kept', 'ready'],
+  ]);
+  await eventually('named', async () =>
+    (await server.call('GET', '/metrics')).text.includes('opencomputer_unknown_snapshots 1'),
+  );
 });
 
 test('a machine whose sandbox has stopped is deleted, one that belongs to none is only named', async () => {

@@ -1,9 +1,12 @@
 import type { MachineInfo } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { changeSandbox, findSandboxes, sandboxesInState } from '../store/sandboxes.ts';
+import type { IdleClock } from '../sandboxes/idle-clock.ts';
+import { noteStart } from '../sandboxes/starts.ts';
+import { changeSandbox, findSandbox, findSandboxes, sandboxesInState } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
 import type { WorkerClient } from '../workers/client.ts';
+import { compareSnapshots } from './snapshots.ts';
 
 const everyMs = 30_000;
 
@@ -14,6 +17,11 @@ export interface ReconcilerOptions {
   readonly metrics: Metrics;
   /** Told of sandboxes that have ended. */
   readonly ended: (id: string) => void;
+  readonly idle: IdleClock;
+  /** Does something while no operation on a sandbox is under way. */
+  readonly between: (id: string, work: () => Promise<void>) => Promise<void>;
+  /** True while an operation on a sandbox is under way, which knows its machine better. */
+  readonly busy: (id: string) => boolean;
 }
 
 /** Closes the difference between what should run (the database) and what does (the worker). */
@@ -58,7 +66,8 @@ export class Reconciler {
     const row = await store.transaction().execute(async (tx) => {
       const [current] = await findSandboxes(tx, [id]);
       // One that is being created is watched by its operation.
-      if (current?.state !== 'running') return undefined;
+      const resting = current?.state === 'hibernated' && !this.#options.busy(id);
+      if (current?.state !== 'running' && !resting) return undefined;
       return changeSandbox(tx, id, { action: 'machineLost', actor: 'system', reason });
     });
     if (row === undefined) return;
@@ -70,22 +79,59 @@ export class Reconciler {
     const { store, worker, log } = this.#options;
     try {
       // In this order: a sandbox that begins to run in between has a machine that the list may lack.
-      const running = await sandboxesInState(store, 'running');
+      const resting = [
+        ...(await sandboxesInState(store, 'hibernated')),
+        ...(await sandboxesInState(store, 'error')),
+      ];
+      const rows = [...(await sandboxesInState(store, 'running')), ...resting];
       const machines = await worker.listMachines();
-      await this.#findLost(running, new Map(machines.map((machine) => [machine.id, machine])));
+      await this.#findLost(rows, new Map(machines.map((machine) => [machine.id, machine])));
       await this.#findLeftOver(machines);
+      await compareSnapshots(this.#options);
     } catch (error) {
       log.warn({ err: error }, 'machines not compared');
     }
   }
 
-  async #findLost(running: readonly SandboxRow[], machines: ReadonlyMap<string, MachineInfo>): Promise<void> {
-    for (const { id } of running) {
+  async #findLost(rows: readonly SandboxRow[], machines: ReadonlyMap<string, MachineInfo>): Promise<void> {
+    for (const { id, state } of rows) {
       const machine = machines.get(id);
+      if (machine?.state === state || (machine === undefined && state === 'error')) continue;
+      if (this.#options.busy(id)) continue;
       if (machine === undefined) await this.machineLost(id, 'the worker has no machine for it');
       else if (machine.state === 'failed')
         await this.machineLost(id, machine.reason?.slice(0, 1000) ?? 'its machine failed');
+      else await this.#adopt(id);
     }
+  }
+
+  /** Makes the row of a sandbox say what its machine is: running or hibernated. */
+  async #adopt(id: string): Promise<void> {
+    const { store, worker, log, idle, between } = this.#options;
+    const cause = { actor: 'system', reason: 'found so on the worker' } as const;
+    await between(id, async () => {
+      const row = await findSandbox(store, id);
+      const machine = await worker.machine(id);
+      if (row === undefined || row.started_at === null || machine.state === row.state) return;
+      const awake = row.state === 'running' && machine.state === 'hibernated';
+      const asleep = (row.state === 'hibernated' || row.state === 'error') && machine.state !== 'failed';
+      if (!awake && !asleep) return;
+      log.warn(
+        { sandboxId: id, row: row.state, machine: machine.state },
+        'row and machine differ; row corrected',
+      );
+      if (machine.state === 'running') {
+        await store.transaction().execute((tx) => noteStart(tx, id, 'wake', cause, machine));
+        idle.watch(id, row.timeout_s);
+        return;
+      }
+      await store.transaction().execute(async (tx) => {
+        if (row.state === 'error') await changeSandbox(tx, id, { action: 'wake', ...cause });
+        const values = { hibernation_bytes: machine.hibernationBytes ?? 0 };
+        await changeSandbox(tx, id, { action: 'hibernate', ...cause, values });
+      });
+      idle.forget(id);
+    });
   }
 
   async #findLeftOver(machines: readonly MachineInfo[]): Promise<void> {

@@ -8,8 +8,9 @@ import {
   limits,
   newExecId,
 } from '@opencomputer/protocol';
-import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
+import type { WorkerExecResult } from '../workers/client.ts';
 import { WorkerUnreachable } from '../workers/transport.ts';
+import type { Machines } from './machines.ts';
 import type { RunningCommands } from './running-commands.ts';
 
 /** Milliseconds that one request to the worker waits for the end of a command. */
@@ -29,11 +30,11 @@ export type Started =
 
 /** Runs commands in machines, through restarts of the worker. */
 export class Commands {
-  readonly #worker: WorkerClient;
+  readonly #machines: Machines;
   readonly #running: RunningCommands;
 
-  constructor(worker: WorkerClient, running: RunningCommands) {
-    this.#worker = worker;
+  constructor(machines: Machines, running: RunningCommands) {
+    this.#machines = machines;
     this.#running = running;
   }
 
@@ -61,7 +62,7 @@ export class Commands {
 
   /** The state of a command after `waitMs` at most. @throws ApiError `exec_not_found`. */
   async poll(sandboxId: string, execId: string, waitMs: number): Promise<ExecPoll> {
-    const result = await this.#worker.commandResult(sandboxId, execId, waitMs);
+    const result = await this.#machines.commandResult(sandboxId, execId, waitMs);
     if (!result.running) this.#running.ended(sandboxId, execId);
     const output = { stdout: decode(result.stdout), stderr: decode(result.stderr) };
     const truncated = result.truncated ? { truncated: true } : {};
@@ -87,7 +88,7 @@ export class Commands {
     const started = performance.now();
     for (;;) {
       try {
-        return await this.#worker.startCommand(sandboxId, request);
+        return await this.#machines.startCommand(sandboxId, request);
       } catch (error) {
         if (error instanceof WorkerUnreachable && error.neverSent) {
           if (performance.now() - started > sendAgainMs) {
@@ -130,7 +131,7 @@ export class Commands {
     const started = performance.now();
     for (;;) {
       try {
-        const result = await this.#worker.commandResult(sandboxId, execId, waitMs, signal);
+        const result = await this.#machines.commandResult(sandboxId, execId, waitMs, signal);
         if (!result.running) this.#running.ended(sandboxId, execId);
         return { ...result, id: execId };
       } catch (error) {

@@ -1,8 +1,10 @@
 import { ApiError, errorKinds, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../operations/definition.ts';
-import { addEvent, changeSandbox, findSandbox } from '../store/sandboxes.ts';
+import { addEvent } from '../store/events.ts';
+import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
+import { patchStep, type PowerParts } from './power.ts';
+import { noteColdBoot, startValues } from './starts.ts';
 
 /** A new shape is cold-booted once, which takes minutes where the CPU is emulated. */
 const deadlineMs = 180_000;
@@ -20,6 +22,7 @@ function machineSpec(row: SandboxRow): MachineSpec {
     diskMB: row.disk_mb,
     hostname: row.id,
     env: JSON.parse(row.envs),
+    ...(row.from_checkpoint_id === null ? {} : { snapshot: row.from_checkpoint_id }),
   };
 }
 
@@ -43,7 +46,8 @@ async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise
   const row = await findSandbox(tx, sandboxId);
   if (row === undefined) return;
   const reason = error.message;
-  if (error.details['abandoned'] === true && row.state === 'creating') {
+  const live = row.state === 'creating' || row.state === 'running';
+  if (error.details['abandoned'] === true && live) {
     await changeSandbox(tx, sandboxId, { action: 'stop', actor: 'system', reason });
     await changeSandbox(tx, sandboxId, { action: 'stopped', actor: 'system', reason });
     return;
@@ -53,16 +57,23 @@ async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise
   else await addEvent(tx, { sandbox_id: sandboxId, kind: 'createFailed', actor: 'system', reason });
 }
 
-/** Creates the machine of a sandbox whose row is there in state `creating`. */
+/**
+ * Creates the machine of a sandbox whose row is there in state `creating`: `create` from a template, `fork` from a
+ * checkpoint, whose patches are then run.
+ */
 export function createOperation(
-  store: Store,
-  worker: WorkerClient,
+  kind: 'create' | 'fork',
+  parts: PowerParts,
   workerId: () => Promise<string>,
 ): OperationDefinition<CreateInput> {
+  const { store, worker } = parts;
+  const patches = kind === 'fork' ? [patchStep<CreateInput>(parts)] : [];
   return {
-    kind: 'create',
-    deadlineMs,
+    kind,
+    deadlineMs: deadlineMs + patches.reduce((sum, { attemptMs }) => sum + attemptMs, 0),
     patienceMs,
+    overdue: 'creation_failed',
+    cancellable: true,
     afterCrash: () => new CreationAbandoned('its creation was interrupted by a stop of the server'),
     steps: [
       step<CreateInput, { machine: MachineInfo; workerId: string }>({
@@ -78,18 +89,13 @@ export function createOperation(
           return { machine, workerId: await workerId() };
         },
         commit: async (tx, { sandboxId }, { machine, workerId: id }) => {
-          await changeSandbox(tx, sandboxId, {
-            action: 'created',
-            actor: 'client',
-            values: {
-              started_at: Date.now(),
-              worker_id: id,
-              emulated: machine.accelerator === 'tcg' ? 1 : 0,
-            },
-          });
+          const values = { started_at: Date.now(), worker_id: id, ...startValues(machine) };
+          await changeSandbox(tx, sandboxId, { action: 'created', actor: 'client', values });
+          await noteColdBoot(tx, sandboxId, machine);
         },
         undo: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
       }),
+      ...patches,
     ],
     undone: (tx, sandboxId, _input, error) => endUndone(tx, sandboxId, error),
   };

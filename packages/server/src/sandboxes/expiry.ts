@@ -7,10 +7,12 @@ import type { SandboxService } from './service.ts';
 
 const sweepMs = 1000;
 const saveMs = 5000;
-/** When to try again to stop one that could not be stopped. */
+/** When to look again at one that could not be hibernated; the pause before the next attempt doubles each time. */
 const againMs = 30_000;
+const longestPauseMs = 1800_000;
+const failuresKept = 10_000;
 
-/** Stops sandboxes that nobody uses, and writes down when they were last used. */
+/** Hibernates sandboxes that nobody uses, and writes down when they were last used. */
 export class Expiry {
   readonly #store: Store;
   readonly #idle: IdleClock;
@@ -18,6 +20,8 @@ export class Expiry {
   readonly #sandboxes: SandboxService;
   readonly #log: Log;
   readonly #timers: NodeJS.Timeout[] = [];
+  /** Sandboxes that could not be hibernated. */
+  readonly #failed = new Map<string, { readonly times: number; readonly notBefore: number }>();
 
   constructor(store: Store, idle: IdleClock, commands: RunningCommands, sandboxes: SandboxService, log: Log) {
     this.#store = store;
@@ -32,7 +36,7 @@ export class Expiry {
     this.#timers.push(setInterval(() => void this.save(), saveMs));
   }
 
-  /** Stops every sandbox whose time is over and in which no command runs. */
+  /** Hibernates every sandbox whose time is over and in which no command runs. */
   async sweep(): Promise<void> {
     await Promise.all(this.#idle.takeExpired(againMs).map((id) => this.#expire(id)));
   }
@@ -53,15 +57,22 @@ export class Expiry {
   }
 
   async #expire(id: string): Promise<void> {
+    const failed = this.#failed.get(id);
+    if (failed !== undefined && performance.now() < failed.notBefore) return;
     try {
       const atWork = await this.#commands.lastAtWork(id);
       if (atWork !== undefined) this.#idle.touch(id, atWork);
       if (!this.#idle.expired(id)) return this.#idle.rearm(id);
-      this.#log.info({ sandboxId: id }, 'stopping an idle sandbox');
+      this.#log.info({ sandboxId: id }, 'hibernating an idle sandbox');
       await this.#sandboxes.expire(id);
-      this.#commands.forget(id);
+      this.#failed.delete(id);
     } catch (error) {
-      this.#log.warn({ err: error, sandboxId: id }, 'idle sandbox not stopped, trying again');
+      const times = (failed?.times ?? 0) + 1;
+      const pauseMs = Math.min(againMs * 2 ** Math.min(times - 1, 20), longestPauseMs);
+      if (this.#failed.size >= failuresKept) this.#failed.clear();
+      // A little less, since it comes up only every so often.
+      this.#failed.set(id, { times, notBefore: performance.now() + pauseMs - againMs / 2 });
+      this.#log.warn({ err: error, sandboxId: id, pauseMs }, 'idle sandbox not hibernated, trying again');
     }
   }
 }

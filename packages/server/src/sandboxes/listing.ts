@@ -1,6 +1,7 @@
 import {
   ApiError,
   isSandboxId,
+  isUuid,
   type ListSandboxesQuery,
   publicState,
   sandboxStates,
@@ -17,20 +18,20 @@ function statesOf(status: ListSandboxesQuery['status']): SandboxState[] {
   });
 }
 
-/** Names the sandbox that a page ended with. */
-function encodeCursor(row: Pick<SandboxRow, 'created_at' | 'id'>): string {
+/** Names the row that a page ended with. */
+export function encodeCursor(row: { created_at: number; id: string }): string {
   return Buffer.from(`${row.created_at}:${row.id}`).toString('base64url');
 }
 
 /** @throws ApiError `invalid_request` when it is none of ours. */
-function decodeCursor(cursor: string): { createdAt: number; id: string } {
+export function decodeCursor(cursor: string): { createdAt: number; id: string } {
   const [time, id, ...rest] = Buffer.from(cursor, 'base64url').toString().split(':');
   if (
     time === undefined ||
     id === undefined ||
     rest.length > 0 ||
     !/^\d{1,15}$/.test(time) ||
-    !isSandboxId(id)
+    !(isSandboxId(id) || isUuid(id))
   )
     throw new ApiError('invalid_request', 'cursor: not one that this server gave out', {
       hint: 'Give the X-Next-Cursor header of the page before as it is, or none to begin.',

@@ -30,6 +30,11 @@ export function presentSandbox(
     startedAt: isoTime(row.started_at ?? row.created_at),
     endAt: endAt(row, remainingMs),
     ...(row.stopped_at === null ? {} : { stoppedAt: isoTime(row.stopped_at) }),
+    ...(row.hibernated_at === null ? {} : { hibernatedAt: isoTime(row.hibernated_at) }),
+    ...(row.started_from === null ? {} : { startedFrom: row.started_from }),
+    ...(row.cold_boot_reason === null ? {} : { coldBootReason: row.cold_boot_reason }),
+    ...(row.from_checkpoint_id === null ? {} : { fromCheckpointId: row.from_checkpoint_id }),
+    ...(row.patch_error === null ? {} : { patchError: row.patch_error }),
     region: installation.region,
     workerID: row.worker_id,
     sandboxDomain: installation.sandboxDomain,
@@ -39,7 +44,8 @@ export function presentSandbox(
 
 function endAt(row: SandboxRow, remainingMs: number | undefined): string {
   if (row.stopped_at !== null) return new Date(row.stopped_at).toISOString();
-  if (row.timeout_s === 0) return never;
+  // What is hibernated waits as long as it takes.
+  if (row.timeout_s === 0 || row.state === 'hibernated') return never;
   const ms = remainingMs ?? row.timeout_s * 1000;
   return new Date(Date.now() + ms).toISOString();
 }

@@ -1,11 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, type CreateSandbox, newSandboxId, transitions } from '@opencomputer/protocol';
+import { ApiError, type CreateSandbox } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
-import { addEvent, changeSandbox, countLive, findSandbox } from '../store/sandboxes.ts';
+import { addEvent } from '../store/events.ts';
+import { changeSandbox, findSandbox, refusal } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
 import { CreationAbandoned } from './create.ts';
+import { Creation } from './creation.ts';
 import type { IdleClock } from './idle-clock.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { Quota } from './quota.ts';
 
 export interface SandboxServiceOptions {
   readonly store: Store;
@@ -14,6 +18,8 @@ export interface SandboxServiceOptions {
   readonly log: Log;
   /** Live sandboxes that one owner may have. */
   readonly maxSandboxes: number;
+  /** Hibernated sandboxes that one owner may have. */
+  readonly maxHibernated: number;
   /** Compares what should run with what does. */
   readonly reconcile: () => Promise<void>;
   /** Milliseconds that a client waits for the machine to be gone; the stop goes on afterwards. */
@@ -31,53 +37,25 @@ const explicable = new Set([
   'conflict',
 ]);
 
-/** Errors of a creation that a client is told as they are; others become `creation_failed`. */
-const creationErrors = new Set([
-  'invalid_request',
-  'template_not_found',
-  'too_many_sandboxes',
-  'no_capacity',
-  'no_space',
-  'creation_failed',
-  'worker_unavailable',
-  'shutting_down',
-]);
-
 /** The life of sandboxes. Everything is in the name of an owner; what belongs to others is not found. */
 export class SandboxService {
+  readonly lifecycle: Lifecycle;
+  readonly creation: Creation;
+  readonly quota: Quota;
   readonly #options: SandboxServiceOptions;
 
   constructor(options: SandboxServiceOptions) {
     this.#options = options;
+    this.quota = new Quota(options.maxSandboxes, options.maxHibernated);
+    this.lifecycle = new Lifecycle({ ...options, quota: this.quota });
+    const abandon = (id: string, reason: string): Promise<void> => this.abandon(id, reason);
+    this.creation = new Creation({ ...options, quota: this.quota, abandon });
   }
 
-  /**
-   * Creates a sandbox and waits until it takes commands. When `clientGone` is aborted it is undone, since nobody
-   * would know its id.
-   * @throws ApiError `too_many_sandboxes`, `template_not_found`, `no_capacity`, `creation_failed`, `worker_unavailable`.
-   */
-  async create(owner: string, request: CreateSandbox, clientGone: AbortSignal): Promise<SandboxRow> {
-    const { engine, idle } = this.#options;
-    const id = await this.#freeId();
-    const abandoned = new CreationAbandoned('the client went away before it was created');
-    const cancel = (): void => engine.cancel(id, abandoned);
-    clientGone.addEventListener('abort', cancel, { once: true });
-    try {
-      await engine.submit('create', id, {}, async (tx) => {
-        await this.#insert(tx, id, owner, request);
-        return true;
-      });
-    } catch (error) {
-      throw toCreationError(error);
-    } finally {
-      clientGone.removeEventListener('abort', cancel);
-    }
-    idle.watch(id, request.timeout);
-    if (clientGone.aborted) {
-      await this.#stop(id, 'system', abandoned.message);
-      throw abandoned;
-    }
-    return this.get(owner, id);
+  /** Creates a sandbox from a template; see `Creation.create`. */
+  create(owner: string, request: CreateSandbox, clientGone: AbortSignal): Promise<SandboxRow> {
+    const template = request.templateID === 'default' ? 'base' : request.templateID;
+    return this.creation.create({ ...request, owner, template }, clientGone);
   }
 
   /** @throws ApiError `sandbox_not_found`. */
@@ -89,17 +67,17 @@ export class SandboxService {
   }
 
   /**
-   * Does something with the machine of a sandbox; the idle clock stands still meanwhile.
+   * Does something with the machine of a sandbox, which is woken first if it is hibernated; the idle clock stands
+   * still meanwhile.
    * @param owner Undefined where something else than a key has authorized the request.
-   * @throws ApiError `sandbox_not_found`, `sandbox_stopped`, and what `work` throws.
+   * @throws ApiError `sandbox_not_found`, `sandbox_stopped`, what a wake throws, and what `work` throws.
    */
   async withMachine<T>(
     owner: string | undefined,
     id: string,
     work: (row: SandboxRow) => Promise<T>,
   ): Promise<T> {
-    const row = await this.get(owner, id);
-    refuseUnless(row, 'use');
+    const row = await this.lifecycle.usable(await this.get(owner, id));
     const release = this.hold(id);
     try {
       return await work(row);
@@ -118,18 +96,21 @@ export class SandboxService {
   /** Sets the idle timeout, in seconds, and restarts the clock. @throws ApiError `sandbox_not_found`, `sandbox_stopped`. */
   async setTimeout(owner: string, id: string, seconds: number): Promise<void> {
     const { store, idle } = this.#options;
-    await this.get(owner, id);
-    await store.transaction().execute(async (tx) => {
-      const row = await findSandbox(tx, id);
-      if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
-      refuseUnless(row, 'setTimeout');
-      await tx
-        .updateTable('sandboxes')
-        .set({ timeout_s: seconds, last_active_at: Date.now() })
-        .where('id', '=', id)
-        .execute();
-      await addEvent(tx, { sandbox_id: id, kind: 'setTimeout', actor: 'client', reason: `${seconds} s` });
-    });
+    await this.lifecycle.usable(await this.get(owner, id));
+    await this.lifecycle.whileAwake(id, () =>
+      store.transaction().execute(async (tx) => {
+        const row = await findSandbox(tx, id);
+        if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
+        const refused = refusal(row, 'setTimeout');
+        if (refused !== undefined) throw refused;
+        await tx
+          .updateTable('sandboxes')
+          .set({ timeout_s: seconds, last_active_at: Date.now() })
+          .where('id', '=', id)
+          .execute();
+        await addEvent(tx, { sandbox_id: id, kind: 'setTimeout', actor: 'client', reason: `${seconds} s` });
+      }),
+    );
     idle.watch(id, seconds);
   }
 
@@ -137,79 +118,56 @@ export class SandboxService {
   async kill(owner: string, id: string): Promise<void> {
     const row = await this.get(owner, id);
     if (row.state === 'stopped') return;
-    const stopped = this.#stop(id, 'client', 'killed by the client').catch((error: unknown) => {
-      this.#options.log.warn({ err: error, sandboxId: id }, 'stop not finished');
-      throw error;
-    });
+    const begun = Promise.withResolvers<void>();
+    const stopped = this.#stop(id, 'client', 'killed by the client', begun.resolve).catch(
+      (error: unknown) => {
+        this.#options.log.warn({ err: error, sandboxId: id }, 'stop not finished');
+        throw error;
+      },
+    );
+    // What may not be cut off, such as a checkpoint, ends before: until then nothing of the stop is kept.
+    await Promise.race([begun.promise, stopped]);
     const waited = new AbortController();
     const patience = delay(this.#options.stopWaitMs ?? 10_000, undefined, { signal: waited.signal });
     const settled = stopped.finally(() => waited.abort());
     await Promise.race([settled, patience.catch(() => settled)]);
   }
 
-  /** Stops a sandbox that is still idle. */
+  /** Hibernates a sandbox that is still idle. */
   async expire(id: string): Promise<void> {
-    const { idle } = this.#options;
-    const row = await findSandbox(this.#options.store, id);
-    if (row === undefined) return idle.forget(id);
-    await this.#stop(id, 'system', `idle for ${row.timeout_s} s`, () => idle.expired(id));
+    const { idle, store } = this.#options;
+    const row = await findSandbox(store, id);
+    if (row?.state !== 'running') return idle.forget(id);
+    const cause = { actor: 'system', reason: `idle for ${row.timeout_s} s` } as const;
+    await this.lifecycle.hibernate(id, cause, () => idle.expired(id));
+  }
+
+  /** Ends a sandbox that nobody knows of. */
+  abandon(id: string, reason: string): Promise<void> {
+    return this.#stop(id, 'system', reason);
   }
 
   async #stop(
     id: string,
     actor: EventTable['actor'],
     reason: string,
-    stillWanted: () => boolean = () => true,
+    begun: () => void = () => undefined,
   ): Promise<void> {
     const { engine, idle } = this.#options;
     engine.cancel(id, new CreationAbandoned(reason));
-    await engine.submit('stop', id, { actor }, async (tx) => {
-      const row = await findSandbox(tx, id);
-      if (row === undefined || row.state === 'stopped' || !stillWanted()) return false;
-      await changeSandbox(tx, id, { action: 'stop', actor, reason });
-      idle.forget(id);
-      return true;
-    });
-  }
-
-  async #freeId(): Promise<string> {
-    for (;;) {
-      const id = newSandboxId();
-      if ((await findSandbox(this.#options.store, id)) === undefined) return id;
-    }
-  }
-
-  async #insert(tx: Store, id: string, owner: string, request: CreateSandbox): Promise<void> {
-    const limit = this.#options.maxSandboxes;
-    const active = await countLive(tx, owner);
-    if (active >= limit)
-      throw new ApiError('too_many_sandboxes', `${active} sandboxes are live, ${limit} are allowed`, {
-        details: { active, limit },
-      });
-    const now = Date.now();
-    await tx
-      .insertInto('sandboxes')
-      .values({
-        id,
-        owner,
-        state: 'creating',
-        reason: null,
-        template: request.templateID === 'default' ? 'base' : request.templateID,
-        cpu_count: request.cpuCount,
-        memory_mb: request.memoryMB,
-        disk_mb: request.diskMB,
-        envs: JSON.stringify(request.envs),
-        metadata: JSON.stringify(request.metadata),
-        timeout_s: request.timeout,
-        created_at: now,
-        started_at: null,
-        last_active_at: now,
-        stopped_at: null,
-        worker_id: '',
-        emulated: 0,
-      })
-      .execute();
-    await addEvent(tx, { sandbox_id: id, kind: 'create', actor: 'client' });
+    await engine.submit(
+      'stop',
+      id,
+      { actor },
+      async (tx) => {
+        const row = await findSandbox(tx, id);
+        if (row === undefined || row.state === 'stopped') return false;
+        await changeSandbox(tx, id, { action: 'stop', actor, reason });
+        idle.forget(id);
+        return true;
+      },
+      { begun },
+    );
   }
 
   /** Says that the sandbox has ended where that is why something failed. */
@@ -219,32 +177,12 @@ export class SandboxService {
     const machineMissing = ['sandbox_not_found', 'not_found', 'sandbox_stopped'].includes(error.code);
     if (machineMissing) await this.#options.reconcile();
     const now = await this.get(row.owner, row.id);
-    const transition = transitions[now.state].use;
-    if ('refuse' in transition) return refusal(now, 'use');
+    const refused = refusal(now, 'use');
+    if (refused?.code === 'sandbox_stopped') return refused;
     if (!machineMissing) return error;
     return new ApiError(
       'worker_unavailable',
       `the worker does not know the machine of ${row.id} at the moment`,
     );
   }
-}
-
-function refusal(row: SandboxRow, action: 'use' | 'setTimeout'): ApiError | undefined {
-  const transition = transitions[row.state][action];
-  if (!('refuse' in transition)) return undefined;
-  if (transition.refuse !== 'sandbox_stopped')
-    return new ApiError(transition.refuse, `sandbox ${row.id}: ${transition.because}`);
-  const status = row.state === 'error' ? 'error' : 'stopped';
-  const because = row.reason === null ? '' : ` (${row.reason})`;
-  return new ApiError('sandbox_stopped', `sandbox ${row.id} is ${status}${because}`);
-}
-
-function refuseUnless(row: SandboxRow, action: 'use' | 'setTimeout'): void {
-  const error = refusal(row, action);
-  if (error !== undefined) throw error;
-}
-
-function toCreationError(error: unknown): unknown {
-  if (!(error instanceof ApiError) || creationErrors.has(error.code)) return error;
-  return new ApiError('creation_failed', error.message, { cause: error });
 }

@@ -15,6 +15,8 @@ export function stopOperation(worker: WorkerClient): OperationDefinition<StopInp
     kind: 'stop',
     deadlineMs: Infinity,
     patienceMs: Infinity,
+    overdue: 'internal',
+    cancellable: false,
     afterCrash: 'resume',
     steps: [
       step<StopInput, void>({

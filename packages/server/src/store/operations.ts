@@ -1,16 +1,18 @@
+import { sql } from 'kysely';
 import type { OperationRow, Store } from './tables.ts';
 
 export async function insertOperation(store: Store, row: OperationRow): Promise<void> {
   await store.insertInto('operations').values(row).execute();
 }
 
-/** Operations that have not ended, oldest first. */
+/** Operations that have not ended, in the order in which they began. */
 export function unfinishedOperations(store: Store): Promise<OperationRow[]> {
   return store
     .selectFrom('operations')
     .selectAll()
     .where('state', 'in', ['running', 'undoing'])
     .orderBy('created_at')
+    .orderBy(sql`rowid`)
     .execute();
 }
 
@@ -33,4 +35,16 @@ export async function pruneOperations(store: Store, endedBefore: number): Promis
     .where('state', 'in', ['done', 'undone'])
     .where('updated_at', '<', endedBefore)
     .execute();
+}
+
+/** True when the operation that took a checkpoint was undone, as far back as operations are kept. */
+export async function checkpointWasUndone(store: Store, checkpointId: string): Promise<boolean> {
+  const row = await store
+    .selectFrom('operations')
+    .select('id')
+    .where('kind', '=', 'checkpoint')
+    .where('state', '=', 'undone')
+    .where(sql`json_extract(input, '$.checkpointId')`, '=', checkpointId)
+    .executeTakeFirst();
+  return row !== undefined;
 }

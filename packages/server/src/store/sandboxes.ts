@@ -1,9 +1,7 @@
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import { ApiError, type SandboxAction, type SandboxState, transitions } from '@opencomputer/protocol';
+import { addEvent } from './events.ts';
 import type { EventTable, SandboxRow, Store, Tables } from './tables.ts';
-
-/** States in which a sandbox holds, or may hold, a machine; they count against the quota. */
-const liveStates: readonly SandboxState[] = ['creating', 'running', 'stopping'];
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -17,16 +15,6 @@ export function sandboxesInState(store: Store, state: SandboxState): Promise<San
   return store.selectFrom('sandboxes').selectAll().where('state', '=', state).execute();
 }
 
-export async function countLive(store: Store, owner: string): Promise<number> {
-  const row = await store
-    .selectFrom('sandboxes')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('owner', '=', owner)
-    .where('state', 'in', liveStates)
-    .executeTakeFirstOrThrow();
-  return row.count;
-}
-
 export async function countByState(store: Store): Promise<Map<SandboxState, number>> {
   const rows = await store
     .selectFrom('sandboxes')
@@ -36,11 +24,20 @@ export async function countByState(store: Store): Promise<Map<SandboxState, numb
   return new Map(rows.map((row) => [row.state, row.count]));
 }
 
+type Changeable =
+  | 'started_at'
+  | 'worker_id'
+  | 'emulated'
+  | 'hibernation_bytes'
+  | 'started_from'
+  | 'cold_boot_reason'
+  | 'base_checkpoint_id';
+
 export interface SandboxChange {
   readonly action: SandboxAction;
   readonly actor: EventTable['actor'];
   readonly reason?: string | undefined;
-  readonly values?: Partial<Pick<SandboxRow, 'started_at' | 'worker_id' | 'emulated' | 'stopped_at'>>;
+  readonly values?: Partial<Pick<SandboxRow, Changeable>>;
 }
 
 /**
@@ -49,36 +46,59 @@ export interface SandboxChange {
  * @throws ApiError with the code of the table when the state does not allow the action, `sandbox_not_found`.
  */
 export async function changeSandbox(store: Store, id: string, change: SandboxChange): Promise<SandboxRow> {
+  const { action, actor, reason, values } = change;
   const row = await findSandbox(store, id);
   if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
-  const transition = transitions[row.state][change.action];
-  if ('refuse' in transition)
-    throw new ApiError(transition.refuse, `sandbox ${id} is ${row.state}: ${transition.because}`);
+  const transition = transitions[row.state][action];
   if ('already' in transition) return row;
-  const now = Date.now();
-  await addEvent(store, { sandbox_id: id, kind: change.action, actor: change.actor, reason: change.reason });
+  const refused = refusal(row, action);
+  if (refused !== undefined) throw refused;
+  const next = 'next' in transition ? transition.next : row.state;
+  await addEvent(store, { sandbox_id: id, kind: action, actor, reason });
   return store
     .updateTable('sandboxes')
-    .set({
-      state: transition.next,
-      ...change.values,
-      ...(change.reason === undefined ? {} : { reason: change.reason }),
-      ...(transition.next === 'stopped' || transition.next === 'error' ? { stopped_at: now } : {}),
-    })
+    .set({ state: next, ...consequences(next, reason), ...values })
     .where('id', '=', id)
     .returningAll()
     .executeTakeFirstOrThrow();
 }
 
-export async function addEvent(
-  store: Store,
-  event: Pick<EventTable, 'sandbox_id' | 'kind' | 'actor'> & { reason?: string | undefined },
-): Promise<void> {
-  const { reason, ...rest } = event;
-  await store
-    .insertInto('events')
-    .values({ ...rest, reason: reason ?? null, time: Date.now() })
-    .execute();
+/** What a new state says about the times and the reason. */
+function consequences(next: SandboxState, reason: string | undefined): Partial<SandboxRow> {
+  const given = reason === undefined ? {} : { reason };
+  if (next === 'running') return { reason: null, hibernated_at: null, stopped_at: null };
+  if (next === 'hibernated') return { reason: reason ?? null, hibernated_at: Date.now() };
+  if (next === 'stopped' || next === 'error')
+    return { ...given, hibernated_at: null, stopped_at: Date.now() };
+  return given;
+}
+
+/** Why the state of a sandbox does not allow an action now; undefined when it does. */
+export function refusal(row: SandboxRow, action: SandboxAction): ApiError | undefined {
+  const transition = transitions[row.state][action];
+  if ('wakeFirst' in transition) return hibernatedError(row.id);
+  // One that never ran has no disk to start from.
+  const neverRan = row.state === 'error' && row.started_at === null && action !== 'stop';
+  if ('next' in transition) return neverRan ? endedError(row) : undefined;
+  if ('already' in transition) return undefined;
+  if (transition.refuse === 'sandbox_stopped') return endedError(row);
+  return new ApiError(transition.refuse, `sandbox ${row.id}: ${transition.because}`);
+}
+
+function endedError(row: SandboxRow): ApiError {
+  const status = row.state === 'error' ? 'error' : 'stopped';
+  const because = row.reason === null ? '' : ` (${row.reason})`;
+  return new ApiError('sandbox_stopped', `sandbox ${row.id} is ${status}${because}`);
+}
+
+/** The error that the worker, too, gives for a machine that has to be woken first. */
+export function hibernatedError(id: string): ApiError {
+  return new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
+}
+
+/** True for the error of an operation that a wake makes possible. */
+export function isHibernated(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 'conflict' && error.details['hibernated'] === true;
 }
 
 export interface SandboxFilter {

@@ -1,5 +1,5 @@
 import type { Generated, Kysely, Selectable } from 'kysely';
-import type { SandboxState } from '@opencomputer/protocol';
+import type { CheckpointStatus, SandboxState, SnapshotKind } from '@opencomputer/protocol';
 
 interface SandboxTable {
   id: string;
@@ -24,6 +24,60 @@ interface SandboxTable {
   stopped_at: number | null;
   worker_id: string;
   emulated: number;
+  hibernated_at: number | null;
+  /** What its saved memory occupied when it was hibernated the last time. */
+  hibernation_bytes: Generated<number>;
+  started_from: 'memory' | 'disk' | null;
+  cold_boot_reason: string | null;
+  patch_error: string | null;
+  /** What it was forked from; kept when that is deleted. */
+  from_checkpoint_id: string | null;
+  /** What its present state came from: the newest of its fork, checkpoints and restores. */
+  base_checkpoint_id: string | null;
+  /** Set until all forks of one call stand. */
+  fork_group: string | null;
+}
+
+interface CheckpointTable {
+  id: string;
+  owner: string;
+  sandbox_id: string;
+  /** Null for one made for a call that forks. */
+  name: string | null;
+  kind: SnapshotKind;
+  state: CheckpointStatus | 'deleting';
+  error: string | null;
+  parent_id: string | null;
+  template: string;
+  cpu_count: number;
+  memory_mb: number;
+  disk_mb: number;
+  /** JSON object. */
+  envs: string;
+  /** JSON object. */
+  metadata: string;
+  size_bytes: number;
+  pause_ms: number | null;
+  is_public: number;
+  created_at: number;
+  failed_at: number | null;
+}
+
+interface PatchTable {
+  id: string;
+  checkpoint_id: string;
+  sequence: number;
+  script: string;
+  description: string;
+  created_at: number;
+}
+
+interface PatchRunTable {
+  sandbox_id: string;
+  patch_id: string;
+  exec_id: string;
+  error: string | null;
+  ended_at: number | null;
 }
 
 type OperationState = 'running' | 'undoing' | 'done' | 'undone';
@@ -76,6 +130,9 @@ export interface Tables {
   sandboxes: SandboxTable;
   operations: OperationTable;
   events: EventTable;
+  checkpoints: CheckpointTable;
+  patches: PatchTable;
+  patch_runs: PatchRunTable;
   api_keys: ApiKeyTable;
   settings: SettingTable;
 }
@@ -84,4 +141,7 @@ export interface Tables {
 export type Store = Kysely<Tables>;
 export type SandboxRow = Selectable<SandboxTable>;
 export type OperationRow = Selectable<OperationTable>;
+export type EventRow = Selectable<EventTable>;
+export type CheckpointRow = Selectable<CheckpointTable>;
+export type PatchRow = Selectable<PatchTable>;
 export type ApiKeyRow = Selectable<ApiKeyTable>;

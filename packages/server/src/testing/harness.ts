@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { ExecTiming } from '../api/context.ts';
-import { loadConfig } from '../config.ts';
+import { addKey } from '../auth/keys.ts';
+import { dataFiles, loadConfig } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { type RunningServer, startServer } from '../server.ts';
+import { openStore } from '../store/database.ts';
 import { SimulatedWorker } from './simulated-worker.ts';
 
 /** A log that says nothing. */
@@ -117,6 +119,14 @@ export class TestServer implements AsyncDisposable {
     const answer = await this.call('POST', '/api/sandboxes', body);
     if (answer.status !== 201) throw new Error(`create answered ${answer.status} ${answer.text}`);
     return answer.json.sandboxID;
+  }
+
+  /** Makes a key of another owner. */
+  async anotherKey(owner: string): Promise<string> {
+    const store = openStore(dataFiles(this.directory).database);
+    const { key } = await addKey(store, owner, owner);
+    await store.destroy();
+    return key;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

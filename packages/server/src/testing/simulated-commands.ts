@@ -7,9 +7,13 @@ interface Running {
 
 const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64');
 
-/** Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `exit N`, `bytes HEX`, `env NAME`, `pwd`. */
+/**
+ * Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `exit N`, `bytes HEX`, `env NAME`, `pwd`, `count`,
+ * which adds one to the counter in memory, and `bash -c "exit N"`, `bash -c "sleep S"`, `bash -c count`.
+ */
 export class SimulatedCommands {
   readonly #environment: Record<string, string>;
+  readonly #memory: { count: number };
   readonly #commands = new Map<string, Running>();
   /** How many commands were really started. */
   started = 0;
@@ -24,8 +28,9 @@ export class SimulatedCommands {
     this.#commands.clear();
   }
 
-  constructor(environment: Record<string, string>) {
+  constructor(environment: Record<string, string>, memory: { count: number } = { count: 0 }) {
     this.#environment = environment;
+    this.#memory = memory;
   }
 
   async start(request: GuestExecRequest): Promise<GuestExecResult> {
@@ -71,6 +76,16 @@ export class SimulatedCommands {
         return finish(0, Buffer.from(args[0] ?? '', 'hex'));
       case 'env':
         return finish(0, { ...this.#environment, ...request.env }[args[0] ?? ''] ?? '');
+      case 'bash':
+        return this.#run(
+          (args[1] ?? '').split(' ')[0] ?? '',
+          (args[1] ?? '').split(' ').slice(1),
+          request,
+          result,
+        );
+      case 'count':
+        this.#memory.count += 1;
+        return finish(0, String(this.#memory.count));
       case 'pwd':
         return finish(0, request.cwd ?? '/home/sandbox');
       case 'flood':

@@ -4,10 +4,14 @@ import { ApiError, type GuestFileEntry } from '@opencomputer/protocol';
 
 /** Files of a simulated machine, in memory. `/zero/N` is a file of N zero bytes; writes below `/null/` are dropped. */
 export class SimulatedFiles {
-  readonly content = new Map<string, Buffer>();
+  readonly content: Map<string, Buffer>;
   /** How many uploads were cut off. */
   cutOff = 0;
   readonly directories = new Set(['/', '/home', '/home/sandbox', '/tmp']);
+
+  constructor(content: ReadonlyMap<string, Buffer> = new Map()) {
+    this.content = new Map(content);
+  }
 
   async serve(request: IncomingMessage, response: ServerResponse, part: string, path: string): Promise<void> {
     if (part === 'list') return answerJson(response, { entries: this.#list(path), truncated: false });

@@ -4,10 +4,12 @@ import {
   type GuestExecRequest,
   type MachineInfo,
   machineSpecSchema,
+  rebootRequestSchema,
+  restoreRequestSchema,
+  snapshotRequestSchema,
   type WorkerInfo,
 } from '@opencomputer/protocol';
-import { SimulatedCommands } from './simulated-commands.ts';
-import { SimulatedFiles } from './simulated-files.ts';
+import { type SimulatedMachine, SimulatedMachines } from './simulated-machines.ts';
 
 /** What the next call of a kind does instead of its work. */
 export type Fault =
@@ -21,20 +23,16 @@ export type Fault =
   | 'hang'
   | ApiError;
 
-interface Machine {
-  info: MachineInfo;
-  readonly commands: SimulatedCommands;
-  readonly files: SimulatedFiles;
-}
-
 /** A worker without machines: the worker's API over a unix socket, with files in memory and a few commands. */
 export class SimulatedWorker {
-  readonly machines = new Map<string, Machine>();
+  readonly simulated = new SimulatedMachines();
   /** Every call: `PUT machine`, `POST exec`... */
   readonly calls: string[] = [];
   templates = ['base'];
   /** Milliseconds that a start takes. */
   startMs = 0;
+  /** Milliseconds that a change of power or a snapshot takes. */
+  changeMs = 0;
   readonly #socketPath: string;
   readonly #faults = new Map<string, Fault[]>();
   readonly #streams = new Set<ServerResponse>();
@@ -42,6 +40,10 @@ export class SimulatedWorker {
 
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
+  }
+
+  get machines(): Map<string, SimulatedMachine> {
+    return this.simulated.all;
   }
 
   async listen(): Promise<void> {
@@ -81,16 +83,14 @@ export class SimulatedWorker {
     for (const stream of this.#streams) stream.write(`${JSON.stringify(event)}\n`);
   }
 
-  machine(id: string): Machine {
-    const machine = this.machines.get(id);
-    if (machine === undefined) throw new ApiError('sandbox_not_found', `no machine ${id}`);
-    return machine;
+  machine(id: string): SimulatedMachine {
+    return this.simulated.get(id);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://worker');
     const [, , kind = '', id = '', part = '', rest = ''] = url.pathname.split('/');
-    const noun = kind === 'machines' && id !== '' ? part || 'machine' : kind;
+    const noun = nounOf(kind, id, part);
     const call = `${request.method} ${noun}`;
     this.calls.push(call);
     const fault = this.#faults.get(call)?.shift();
@@ -106,10 +106,14 @@ export class SimulatedWorker {
     if (fault === 'dieMidAnswer') dieMidAnswer(response);
     if (kind === 'worker') return answerJson(response, this.#info());
     if (kind === 'events') return this.#openEvents(response);
+    if (kind === 'snapshots') return this.#serveSnapshots(request, response, id);
     if (id === '') return answerJson(response, { machines: [...this.machines.values()].map((m) => m.info) });
     if (part === '') return this.#serveMachine(request, response, id);
-    if (part === 'exec') return this.#serveExec(request, response, this.machine(id), rest, url);
-    return this.machine(id).files.serve(request, response, rest, url.searchParams.get('path') ?? '');
+    if (['hibernate', 'wake', 'reboot', 'restore'].includes(part))
+      return answerJson(response, await this.#change(request, id, part));
+    const machine = this.simulated.running(id);
+    if (part === 'exec') return this.#serveExec(request, response, machine, rest, url);
+    return machine.files.serve(request, response, rest, url.searchParams.get('path') ?? '');
   }
 
   #openEvents(response: ServerResponse): void {
@@ -127,23 +131,44 @@ export class SimulatedWorker {
       const spec = machineSpecSchema.parse(await readJson(request));
       if (!this.templates.includes(spec.template))
         throw new ApiError('template_not_found', `template ${spec.template} not found`);
-      if (this.startMs > 0) await new Promise((resolve) => setTimeout(resolve, this.startMs));
+      await pause(this.startMs);
       if (!this.machines.has(id)) this.addMachine(id, spec);
     }
     answerJson(response, this.machine(id).info);
   }
 
+  async #change(request: IncomingMessage, id: string, part: string): Promise<unknown> {
+    const body = request.headers['content-type'] === undefined ? {} : await readJson(request);
+    await pause(this.changeMs);
+    if (part === 'hibernate') return this.simulated.hibernate(id);
+    if (part === 'wake') return this.simulated.wake(id);
+    if (part === 'reboot') return this.simulated.reboot(id, rebootRequestSchema.parse(body).hard);
+    return this.simulated.restore(id, restoreRequestSchema.parse(body).snapshot);
+  }
+
+  async #serveSnapshots(request: IncomingMessage, response: ServerResponse, id: string): Promise<void> {
+    if (id === '') {
+      const snapshots = [...this.simulated.snapshots.values()].map(({ info }) => info);
+      return answerJson(response, { snapshots });
+    }
+    if (request.method === 'DELETE') {
+      this.simulated.snapshots.delete(id);
+      return void response.writeHead(204).end();
+    }
+    const wanted = snapshotRequestSchema.parse(await readJson(request));
+    await pause(this.changeMs);
+    answerJson(response, this.simulated.putSnapshot(id, wanted));
+  }
+
   /** Puts a machine there that nobody asked for. */
   addMachine(id: string, spec: MachineInfo['spec']): void {
-    const startedAt = new Date().toISOString();
-    const info: MachineInfo = { id, state: 'running', spec, accelerator: 'tcg', startedAt, timings: {} };
-    this.machines.set(id, { info, commands: new SimulatedCommands(spec.env), files: new SimulatedFiles() });
+    this.simulated.add(id, spec);
   }
 
   async #serveExec(
     request: IncomingMessage,
     response: ServerResponse,
-    { commands }: Machine,
+    { commands }: SimulatedMachine,
     execId: string,
     url: URL,
   ): Promise<void> {
@@ -166,6 +191,15 @@ export class SimulatedWorker {
       freeDiskMB: 1000,
     };
   }
+}
+
+function nounOf(kind: string, id: string, part: string): string {
+  if (kind === 'machines' && id !== '') return part || 'machine';
+  return kind === 'snapshots' && id !== '' ? 'snapshot' : kind;
+}
+
+async function pause(ms: number): Promise<void> {
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function dieMidAnswer(response: ServerResponse): void {

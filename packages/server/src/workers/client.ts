@@ -8,10 +8,15 @@ import {
   guestExecResultSchema,
   type GuestFileList,
   guestFileListSchema,
+  hibernationSchema,
   type MachineInfo,
   machineInfoSchema,
   machineListSchema,
   type MachineSpec,
+  type SnapshotInfo,
+  snapshotInfoSchema,
+  snapshotListSchema,
+  type SnapshotRequest,
   type WorkerInfo,
   workerInfoSchema,
   workerPaths,
@@ -58,6 +63,51 @@ export class WorkerClient {
 
   async deleteMachine(id: string, options?: CallOptions): Promise<void> {
     await this.#json('deleteMachine', 'DELETE', workerPaths.machine(id), undefined, options);
+  }
+
+  async machine(id: string): Promise<MachineInfo> {
+    return parse(machineInfoSchema, await this.#json('machine', 'GET', workerPaths.machine(id)));
+  }
+
+  /** Saves the memory of a machine and ends it; one that is hibernated stays so. Returns the bytes it takes. */
+  async hibernate(id: string, options: CallOptions): Promise<{ sizeBytes: number }> {
+    const path = workerPaths.hibernate(id);
+    return parse(hibernationSchema, await this.#json('hibernate', 'POST', path, undefined, options));
+  }
+
+  /** Wakes a machine; one that runs stays so, one that has failed boots from its disk. */
+  async wake(id: string, options: CallOptions): Promise<MachineInfo> {
+    return parse(
+      machineInfoSchema,
+      await this.#json('wake', 'POST', workerPaths.wake(id), undefined, options),
+    );
+  }
+
+  /** Starts a machine anew from its disk; `hard` without asking its system to shut down. */
+  async reboot(id: string, hard: boolean, options: CallOptions): Promise<MachineInfo> {
+    const path = workerPaths.reboot(id);
+    return parse(machineInfoSchema, await this.#json('reboot', 'POST', path, { hard }, options));
+  }
+
+  /** Puts a machine back to a snapshot. */
+  async restore(id: string, snapshot: string, options: CallOptions): Promise<MachineInfo> {
+    const path = workerPaths.restore(id);
+    return parse(machineInfoSchema, await this.#json('restore', 'POST', path, { snapshot }, options));
+  }
+
+  /** Takes a snapshot, or finds it when it is there. */
+  async putSnapshot(id: string, request: SnapshotRequest, options: CallOptions): Promise<SnapshotInfo> {
+    const path = workerPaths.snapshot(id);
+    return parse(snapshotInfoSchema, await this.#json('putSnapshot', 'PUT', path, request, options));
+  }
+
+  async listSnapshots(): Promise<SnapshotInfo[]> {
+    const answer = await this.#json('listSnapshots', 'GET', workerPaths.snapshots);
+    return parse(snapshotListSchema, answer).snapshots;
+  }
+
+  async deleteSnapshot(id: string, options?: CallOptions): Promise<void> {
+    await this.#json('deleteSnapshot', 'DELETE', workerPaths.snapshot(id), undefined, options);
   }
 
   /** Starts a command and waits for its end, `waitMs` at most. */

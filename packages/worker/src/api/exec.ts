@@ -1,26 +1,68 @@
-import { guestExecRequestSchema } from '@opencomputer/protocol';
+import { ApiError, guestExecRequestSchema, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
-import { commandResult, signalCommand, startCommand } from '../guest/index.ts';
+import { commandResult, type GuestChannel, signalCommand, startCommand } from '../guest/index.ts';
+import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { queryMilliseconds, readJson, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
 const signalSchema = z.object({ signal: z.number().int().min(1).max(64) });
 
+/**
+ * Waits for a command. A snapshot of the machine ends the connection to the guest in the middle of the wait; the
+ * command itself goes on, so the wait goes on too once the machine can be talked to again.
+ */
+async function waitThroughChanges(
+  registry: MachineRegistry,
+  id: string,
+  wait: (channel: GuestChannel) => Promise<GuestExecResult>,
+  again: (channel: GuestChannel) => Promise<GuestExecResult>,
+): Promise<GuestExecResult> {
+  let first: Machine | undefined;
+  for (let attempt = wait; ; attempt = again) {
+    await registry.running(id).gate.waitOpen();
+    const machine = registry.running(id);
+    first ??= machine;
+    if (!machine.continues(first))
+      throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran');
+    const { closings } = machine.gate;
+    try {
+      return await attempt(machine.channel);
+    } catch (error) {
+      const cutOff = error instanceof ApiError && error.code === 'guest_failed';
+      if (!cutOff || machine.gate.closings === closings) throw error;
+    }
+  }
+}
+
 /** Commands in machines. */
 export function execRoutes(registry: MachineRegistry): Routes {
   return {
     'POST /v1/machines/:id/exec': async ({ request, response, id }) => {
-      const { channel } = registry.running(id);
-      sendJson(response, 200, await startCommand(channel, await readJson(request, guestExecRequestSchema)));
+      const command = await readJson(request, guestExecRequestSchema);
+      const start = (channel: GuestChannel): Promise<GuestExecResult> => startCommand(channel, command);
+      // Whether it had begun when the connection ended, only the guest knows.
+      const again = async (channel: GuestChannel): Promise<GuestExecResult> => {
+        if (command.id === undefined)
+          throw new ApiError('guest_failed', 'the machine was saved while the command began');
+        try {
+          return await commandResult(channel, command.id, command.waitMs ?? 0);
+        } catch (error) {
+          if (error instanceof ApiError && error.code === 'exec_not_found') return start(channel);
+          throw error;
+        }
+      };
+      sendJson(response, 200, await waitThroughChanges(registry, id, start, again));
     },
     'GET /v1/machines/:id/exec/:execId': async ({ response, url, id, execId }) => {
-      const wait = queryMilliseconds(url, 'waitMs');
-      sendJson(response, 200, await commandResult(registry.running(id).channel, execId, wait));
+      const waitMs = queryMilliseconds(url, 'waitMs');
+      const wait = (channel: GuestChannel): Promise<GuestExecResult> =>
+        commandResult(channel, execId, waitMs);
+      sendJson(response, 200, await waitThroughChanges(registry, id, wait, wait));
     },
     'POST /v1/machines/:id/exec/:execId/signal': async ({ request, response, id, execId }) => {
       const { signal } = await readJson(request, signalSchema);
-      await signalCommand(registry.running(id).channel, execId, signal);
+      await registry.operate(id, (channel) => signalCommand(channel, execId, signal));
       sendJson(response, 200, {});
     },
   };

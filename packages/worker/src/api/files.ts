@@ -18,31 +18,41 @@ function declaredLength({ request }: Call): number | undefined {
 /** Files in machines. Bodies are passed on as they come, with the pressure of the slower side. */
 export function fileRoutes(registry: MachineRegistry): Routes {
   return {
-    'GET /v1/machines/:id/files': async (call) => {
-      const { stream, length } = await readFile(registry.running(call.id).channel, pathOf(call), call.signal);
-      call.response.writeHead(200, {
-        'content-type': 'application/octet-stream',
-        ...(length === undefined ? {} : { 'content-length': length }),
-      });
-      await pipeline(stream, call.response);
-    },
+    'GET /v1/machines/:id/files': (call) =>
+      registry.operate(call.id, async (channel) => {
+        const { stream, length } = await readFile(channel, pathOf(call), call.signal);
+        call.response.writeHead(200, {
+          'content-type': 'application/octet-stream',
+          ...(length === undefined ? {} : { 'content-length': length }),
+        });
+        await pipeline(stream, call.response);
+      }),
     'PUT /v1/machines/:id/files': async (call) => {
-      const { channel } = registry.running(call.id);
       const { request, signal } = call;
-      await writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal });
+      await registry.operate(call.id, (channel) =>
+        writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal }),
+      );
       if (!request.complete) throw new ApiError('invalid_request', 'the body was cut off');
       sendEmpty(call.response);
     },
     'DELETE /v1/machines/:id/files': async (call) => {
-      await removePath(registry.running(call.id).channel, pathOf(call));
+      await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)));
       sendEmpty(call.response);
     },
     'GET /v1/machines/:id/files/list': async (call) =>
-      sendJson(call.response, 200, await listDirectory(registry.running(call.id).channel, pathOf(call))),
+      sendJson(
+        call.response,
+        200,
+        await registry.operate(call.id, (channel) => listDirectory(channel, pathOf(call))),
+      ),
     'GET /v1/machines/:id/files/stat': async (call) =>
-      sendJson(call.response, 200, await statPath(registry.running(call.id).channel, pathOf(call))),
+      sendJson(
+        call.response,
+        200,
+        await registry.operate(call.id, (channel) => statPath(channel, pathOf(call))),
+      ),
     'POST /v1/machines/:id/files/mkdir': async (call) => {
-      await makeDirectory(registry.running(call.id).channel, pathOf(call));
+      await registry.operate(call.id, (channel) => makeDirectory(channel, pathOf(call)));
       sendEmpty(call.response);
     },
   };

@@ -29,8 +29,8 @@ export function makeHttpServer(routes: Routes, log: Logger): Server {
     try {
       const url = URL.parse(request.url ?? '/', 'http://worker');
       if (url === null) throw new ApiError('not_found', 'the target of the request is not a path');
-      const { handler, id, execId } = route(request.method ?? '', url);
-      await handler({ request, response, url, id, execId, signal: gone.signal });
+      const { handler, ...ids } = route(request.method ?? '', url);
+      await handler({ request, response, url, ...ids, signal: gone.signal });
     } catch (error) {
       if (!(error instanceof ApiError) && !gone.signal.aborted)
         log.error({ err: error, method: request.method, path: request.url?.split('?')[0] }, 'call failed');

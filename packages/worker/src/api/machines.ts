@@ -1,21 +1,34 @@
-import { machineSpecSchema } from '@opencomputer/protocol';
+import { machineSpecSchema, rebootRequestSchema, restoreRequestSchema } from '@opencomputer/protocol';
 import { guestStats } from '../guest/index.ts';
+import type { Lifecycle } from '../machine/lifecycle.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { readJson, sendEmpty, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
-/** Machines: create, read, delete. */
-export function machineRoutes(registry: MachineRegistry): Routes {
+/** Machines and the changes of their lives. */
+export function machineRoutes(registry: MachineRegistry, lifecycle: Lifecycle): Routes {
   return {
     'GET /v1/machines': ({ response }) => sendJson(response, 200, { machines: registry.list() }),
     'GET /v1/machines/:id': ({ response, id }) => sendJson(response, 200, registry.info(id)),
     'PUT /v1/machines/:id': async ({ request, response, id }) =>
-      sendJson(response, 200, await registry.create(id, await readJson(request, machineSpecSchema))),
+      sendJson(response, 200, await lifecycle.create(id, await readJson(request, machineSpecSchema))),
     'DELETE /v1/machines/:id': async ({ response, id }) => {
-      await registry.delete(id);
+      await lifecycle.delete(id);
       sendEmpty(response);
     },
+    'POST /v1/machines/:id/hibernate': async ({ response, id }) =>
+      sendJson(response, 200, await lifecycle.hibernate(id)),
+    'POST /v1/machines/:id/wake': async ({ response, id }) =>
+      sendJson(response, 200, await lifecycle.wake(id)),
+    'POST /v1/machines/:id/reboot': async ({ request, response, id }) => {
+      const { hard } = await readJson(request, rebootRequestSchema);
+      sendJson(response, 200, await lifecycle.reboot(id, hard));
+    },
+    'POST /v1/machines/:id/restore': async ({ request, response, id }) => {
+      const { snapshot } = await readJson(request, restoreRequestSchema);
+      sendJson(response, 200, await lifecycle.restore(id, snapshot));
+    },
     'GET /v1/machines/:id/stats': async ({ response, id }) =>
-      sendJson(response, 200, await guestStats(registry.running(id).channel)),
+      sendJson(response, 200, await registry.operate(id, guestStats)),
   };
 }

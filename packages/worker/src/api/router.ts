@@ -1,6 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApiError, isExecId, isSandboxId } from '@opencomputer/protocol';
 
+/** Ids from the path, checked; empty where the route has none. */
+type Ids = Pick<Call, 'id' | 'execId' | 'snapshotId'>;
+
+const snapshotIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
 /** One call to the worker's API. */
 export interface Call {
   request: IncomingMessage;
@@ -9,6 +14,7 @@ export interface Call {
   /** Ids from the path, checked. */
   id: string;
   execId: string;
+  snapshotId: string;
   /** Aborts when the caller goes away. */
   signal: AbortSignal;
 }
@@ -25,9 +31,7 @@ interface Route {
 }
 
 /** Finds the handler of a request. @throws ApiError `not_found` for an unknown route or a malformed id */
-export function makeRouter(
-  routes: Routes,
-): (method: string, url: URL) => { handler: Handler; id: string; execId: string } {
+export function makeRouter(routes: Routes): (method: string, url: URL) => { handler: Handler } & Ids {
   const table: Route[] = Object.entries(routes).map(([key, handler]) => {
     const [method = '', path = ''] = key.split(' ');
     return { method, segments: path.split('/'), handler };
@@ -49,11 +53,13 @@ export function makeRouter(
   };
 }
 
-function checkIds(ids: Record<string, string>): { id: string; execId: string } {
-  const { id = '', execId = '' } = ids;
+function checkIds(ids: Record<string, string>): Ids {
+  const { id = '', execId = '', snapshotId = '' } = ids;
   if (id !== '' && !isSandboxId(id))
     throw new ApiError('sandbox_not_found', 'this is not the id of a machine');
   if (execId !== '' && !isExecId(execId))
     throw new ApiError('exec_not_found', 'this is not the id of a command');
-  return { id, execId };
+  if (snapshotId !== '' && !snapshotIdPattern.test(snapshotId))
+    throw new ApiError('checkpoint_not_found', 'this is not the id of a snapshot');
+  return { id, execId, snapshotId };
 }

@@ -3,6 +3,7 @@ import { chmod, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { syncFile } from '../host/atomic-file.ts';
 
 const execute = promisify(execFile);
 
@@ -51,6 +52,8 @@ export class OverlayStock {
         timeout: 30_000,
       },
     );
+    // An empty file under this name would be copied for ever.
+    await syncFile(temporary);
     await rename(temporary, path);
     return path;
   }

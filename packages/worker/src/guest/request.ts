@@ -3,6 +3,7 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
 } from 'node:http2';
 import { ApiError, type ErrorCode, guestErrorSchema } from '@opencomputer/protocol';
 import type { z } from 'zod';
@@ -51,7 +52,7 @@ export async function readBounded(stream: ClientHttp2Stream, limit: number): Pro
 }
 
 /** Waits for the head of an answer. */
-function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & { ':status'?: number }> {
+function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & IncomingHttpStatusHeader> {
   return new Promise((resolve, reject) => {
     const close = (): void =>
       reject(new ApiError('guest_failed', 'the guest closed the call without an answer'));
@@ -157,7 +158,7 @@ export function endEmpty(stream: ClientHttp2Stream): void {
 
 async function finishHead(
   stream: ClientHttp2Stream,
-  headers: IncomingHttpHeaders & { ':status'?: number },
+  headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
   notFound: ErrorCode = 'file_not_found',
 ): Promise<GuestStream> {
   const status = headers[':status'] ?? 0;

@@ -3,13 +3,7 @@ import type { Admission, CapacityConfig, Commitments, MachineDemand } from './ad
 import type { HostReadings } from './readings.ts';
 
 export { admit, defaultCapacity } from './admission.ts';
-export type {
-  Admission,
-  AdmissionRequest,
-  CapacityConfig,
-  Commitments,
-  MachineDemand,
-} from './admission.ts';
+export type { Admission, AdmissionRequest, CapacityConfig, Commitments, MachineDemand } from './admission.ts';
 
 /** How long a machine counts as starting after it began to run: until then the readings don't show what it takes. */
 export const settlingMs = 30_000;

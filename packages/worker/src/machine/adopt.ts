@@ -2,29 +2,39 @@ import { join } from 'node:path';
 import { isSameProcess, type ProcessIdentity } from '../host/processes.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import { endFlattening } from './flatten.ts';
+import { Gate } from './gate.ts';
+import { runState, waitUntilLoaded } from './launch.ts';
 import { Machine } from './machine.ts';
 import type { Platform } from './platform.ts';
 import { Qmp } from './qmp.ts';
 import type { MachineRecord } from './record.ts';
+import type { OnEnd } from './start.ts';
 
 const monitorMs = 10_000;
 
 /**
- * Takes over a machine that a predecessor of this worker started and that still runs.
+ * Takes over a machine that a predecessor of this worker started and that still runs. One that was stopped in the
+ * middle of a change of its life goes on.
  * @throws Error when its monitor or its network cannot be had; the machine runs on
  */
 export async function adoptMachine(
   platform: Platform,
-  machine: { directory: string; record: MachineRecord; process: ProcessIdentity },
-  onEnd: (machine: Machine, reason: string) => void,
+  adopted: { directory: string; record: MachineRecord; process: ProcessIdentity },
+  onEnd: OnEnd,
 ): Promise<Machine> {
-  const { directory, record, process } = machine;
+  const { directory, record, process } = adopted;
   const slot = await platform.network.adopt(record.slot);
-  const qmp = await Qmp.connect(join(directory, runDirectory, machineFiles.qmp), monitorMs, () =>
-    isSameProcess(process),
-  );
+  const socket = join(runDirectory(directory, record.run), machineFiles.qmp);
+  const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
+  await waitUntilLoaded(qmp);
+  await endFlattening(qmp);
+  // One that the full disk of the host has stopped is let run by its own watch.
+  const state = await runState(qmp);
+  if (state !== 'running' && state !== 'io-error') await qmp.run('cont');
   const launched = { process: { identity: process, child: undefined }, qmp };
-  const adopted = new Machine({ directory, record, slot, launched, log: platform.log }, onEnd);
-  await adopted.lookForFullDisk();
-  return adopted;
+  const parts = { directory, record, slot, gate: new Gate(), launched, log: platform.log };
+  const machine = new Machine(parts, onEnd);
+  await machine.lookForFullDisk();
+  return machine;
 }

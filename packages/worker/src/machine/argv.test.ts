@@ -18,6 +18,7 @@ const restoreUnderKvm: MachineSetup = {
     { file: 'layer-0', format: 'raw' },
     { file: 'layer-1', format: 'qcow2' },
   ],
+  top: 'disk.qcow2',
   network: ['-netdev', 'tap,id=net0,ifname=tap0,script=no,downscript=no'],
   guestMac: '52:54:00:6f:63:01',
   start: { kind: 'restore' },
@@ -71,9 +72,8 @@ const common = {
     '-device virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=opencomputer.agent',
   ],
   after: [
-    '-device virtio-blk-pci,drive=disk,addr=0x2',
     '-netdev tap,id=net0,ifname=tap0,script=no,downscript=no',
-    '-device virtio-net-pci,netdev=net0,mac=52:54:00:6f:63:01,romfile=,addr=0x3',
+    '-device virtio-net-pci,netdev=net0,mac=52:54:00:6f:63:01,romfile=,guest_announce=off,addr=0x3',
     '-object rng-random,id=rng0,filename=/dev/urandom',
     '-device virtio-rng-pci,rng=rng0,addr=0x5',
     '-device vmgenid,guid=auto',
@@ -101,7 +101,8 @@ describe('the whole command line', () => {
       ...common.middle,
       '-blockdev {"driver":"raw","node-name":"layer0","read-only":true,"file":{"driver":"file","filename":"layer-0","read-only":true}}',
       '-blockdev {"driver":"qcow2","node-name":"layer1","read-only":true,"file":{"driver":"file","filename":"layer-1","read-only":true},"backing":"layer0"}',
-      '-blockdev {"driver":"qcow2","node-name":"disk","discard":"unmap","detect-zeroes":"unmap","file":{"driver":"file","filename":"disk.qcow2","discard":"unmap"},"backing":"layer1"}',
+      '-blockdev {"driver":"qcow2","node-name":"disk2","discard":"unmap","detect-zeroes":"unmap","file":{"driver":"file","filename":"disk.qcow2","discard":"unmap"},"backing":"layer1"}',
+      '-device virtio-blk-pci,id=disk,drive=disk2,addr=0x2',
       ...common.after,
       '-S',
       '-incoming fd:3',
@@ -118,7 +119,8 @@ describe('the whole command line', () => {
       '-object memory-backend-file,id=ram,size=1024M,mem-path=ram,share=on',
       ...common.middle,
       '-blockdev {"driver":"raw","node-name":"layer0","read-only":true,"file":{"driver":"file","filename":"layer-0","read-only":true}}',
-      '-blockdev {"driver":"qcow2","node-name":"disk","discard":"unmap","detect-zeroes":"unmap","file":{"driver":"file","filename":"disk.qcow2","discard":"unmap"},"backing":"layer0"}',
+      '-blockdev {"driver":"qcow2","node-name":"disk1","discard":"unmap","detect-zeroes":"unmap","file":{"driver":"file","filename":"disk.qcow2","discard":"unmap"},"backing":"layer0"}',
+      '-device virtio-blk-pci,id=disk,drive=disk1,addr=0x2',
       ...common.after,
       '-kernel kernel',
       '-initrd initramfs',
@@ -156,7 +158,7 @@ describe('each part of a setup', () => {
     const nodes = blockNodes(layers);
     expect(nodes).toHaveLength(count + 1);
     const top = nodes.pop();
-    expect(top).toMatchObject({ 'node-name': 'disk', driver: 'qcow2', backing: `layer${count - 1}` });
+    expect(top).toMatchObject({ 'node-name': `disk${count}`, driver: 'qcow2', backing: `layer${count - 1}` });
     expect(top).not.toHaveProperty('read-only');
     nodes.forEach((node, index) => {
       expect(node).toMatchObject({
@@ -248,6 +250,7 @@ describe('whatever the setup', () => {
     memoryMB: fc.integer({ min: 1, max: 1024 * 1024 }),
     ram: fc.constantFrom('shared', 'private'),
     layers: fc.array(fc.record({ file: awkward, format: fc.constantFrom('raw', 'qcow2') }), { maxLength: 6 }),
+    top: awkward,
     network: fc.constantFrom([], ['-netdev', 'user,id=net0']),
     guestMac: fc.constant('52:54:00:6f:63:01'),
     start: fc.oneof(
@@ -284,7 +287,7 @@ describe('whatever the setup', () => {
           (node) => (JSON.parse(node) as { file: { filename: string } }).file.filename,
         );
         expect(files).toEqual(
-          setup.layers.length === 0 ? [] : [...setup.layers.map(({ file }) => file), 'disk.qcow2'],
+          setup.layers.length === 0 ? [] : [...setup.layers.map(({ file }) => file), setup.top],
         );
       }),
     );

@@ -31,8 +31,10 @@ export interface MachineSetup {
   memoryMB: number;
   /** shared: the file is the RAM (a template boots so); private: copy-on-write over the file. */
   ram: 'shared' | 'private';
-  /** Immutable layers, the oldest first; the writable overlay on top is `disk.qcow2`. None: a machine without a disk. */
+  /** Immutable layers of the disk, the oldest first. None: a machine without a disk. */
   layers: readonly DiskLayer[];
+  /** File of the writable overlay on top of the layers. */
+  top: string;
   /** From `networkArgs`: the -netdev part, with id `net0`. */
   network: readonly string[];
   guestMac: string;
@@ -58,7 +60,12 @@ function ramObject(setup: MachineSetup): string {
   return setup.features.readonlyRam ? `${base},share=off,readonly=on,rom=off` : `${base},share=off`;
 }
 
-function diskArgs(layers: readonly DiskLayer[]): string[] {
+/** Name of the block node of the writable overlay on top of so many layers. */
+function diskNode(layers: number): string {
+  return `disk${layers}`;
+}
+
+function diskArgs({ layers, top }: MachineSetup): string[] {
   if (layers.length === 0) return [];
   const nodes = layers.map((layer, index) => ({
     driver: layer.format,
@@ -67,18 +74,18 @@ function diskArgs(layers: readonly DiskLayer[]): string[] {
     file: { driver: 'file', filename: layer.file, 'read-only': true },
     ...(layer.format === 'qcow2' ? { backing: index === 0 ? null : `layer${index - 1}` } : {}),
   }));
-  const top = {
+  const overlay = {
     driver: 'qcow2',
-    'node-name': 'disk',
+    'node-name': diskNode(layers.length),
     discard: 'unmap',
     'detect-zeroes': 'unmap',
-    file: { driver: 'file', filename: machineFiles.disk, discard: 'unmap' },
+    file: { driver: 'file', filename: top, discard: 'unmap' },
     backing: `layer${layers.length - 1}`,
   };
   return [
-    ...[...nodes, top].flatMap((node) => ['-blockdev', JSON.stringify(node)]),
+    ...[...nodes, overlay].flatMap((node) => ['-blockdev', JSON.stringify(node)]),
     '-device',
-    'virtio-blk-pci,drive=disk,addr=0x2',
+    `virtio-blk-pci,id=disk,drive=${diskNode(layers.length)},addr=0x2`,
   ];
 }
 
@@ -109,11 +116,11 @@ export function machineArgv(setup: MachineSetup): string[] {
     ...['-chardev', `socket,id=agent,path=${shared.agent},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci,id=serial,addr=0x4,max_ports=2'],
     ...['-device', `virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=${agentPortName}`],
-    ...diskArgs(setup.layers),
+    ...diskArgs(setup),
     ...setup.network,
     ...(setup.network.length === 0
       ? []
-      : ['-device', `virtio-net-pci,netdev=net0,mac=${setup.guestMac},romfile=,addr=0x3`]),
+      : ['-device', `virtio-net-pci,netdev=net0,mac=${setup.guestMac},romfile=,guest_announce=off,addr=0x3`]),
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0,addr=0x5'],
     ...['-device', 'vmgenid,guid=auto'],
     ...startArgs(setup),

@@ -2,21 +2,26 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MachineSpec } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory, linkFile } from '../disk/overlay.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
-import type { Template } from '../templates/store.ts';
-import { machineArgv, machineFiles } from './argv.ts';
-import { layersOf, linkSnapshot, makeDisk, makeRunDirectory } from './directory.ts';
-import { launch, resume } from './launch.ts';
-import { Machine, machineLogFile } from './machine.ts';
-import { snapshotFiles } from './manifest.ts';
-import { confinementOf, machineSetup, machineUid, type Platform } from './platform.ts';
+import type { NetworkSlot } from '../network/types.ts';
+import { machineFiles } from './argv.ts';
+import { linkLayers, makeOverlay, makeRunDirectory, runDirectory } from './directory.ts';
+import { Gate } from './gate.ts';
+import type { Machine } from './machine.ts';
+import { type Manifest, snapshotFiles } from './manifest.ts';
+import { machineUid, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
-import { type MachineRecord, writeRecord } from './record.ts';
+import type { MachineRecord } from './record.ts';
+import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
-/** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
-const handshakeMs = 120_000;
-const firstHandshakeMs = 60_000;
+/** A template or a snapshot that a machine begins from. */
+export interface Origin {
+  directory: string;
+  manifest: Manifest;
+  /** Why its memory cannot be used: the machine boots from its disk. */
+  coldBootReason: string | undefined;
+}
 
 /** Milliseconds since the stopwatch was made or last asked. */
 function stopwatch(): () => number {
@@ -29,28 +34,26 @@ function stopwatch(): () => number {
   };
 }
 
-/**
- * Makes a machine: restores the template's snapshot under a new identity. It is durable and usable when this
- * returns; when it throws, nothing is left of it.
- */
-export async function createMachine(
+function newRecord(
   platform: Platform,
-  machine: { id: string; directory: string; spec: MachineSpec; template: Template },
-  onEnd: (machine: Machine, reason: string) => void,
-): Promise<Machine> {
-  const { id, directory, spec, template } = machine;
-  const lap = stopwatch();
-  await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
-  await mkdir(directory, { mode: 0o700 });
-  stack.defer(() => discardDirectory(directory, platform.trash));
-
-  const record: MachineRecord = {
+  id: string,
+  spec: MachineSpec,
+  origin: Origin,
+  slot: NetworkSlot,
+): MachineRecord {
+  const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
+  return {
     format: 1,
     id,
     spec,
-    template: template.manifest.key,
+    origin: origin.manifest.key,
+    run: 1,
+    layers: [],
+    top: machineFiles.disk,
+    hibernated: false,
+    hibernationBytes: 0,
+    startedFrom: cold ? 'disk' : 'memory',
+    ...(origin.coldBootReason === undefined ? {} : { coldBootReason: origin.coldBootReason }),
     machineId: randomBytes(16).toString('hex'),
     accelerator: platform.acceleration.accelerator,
     slot: slot.index,
@@ -60,51 +63,73 @@ export async function createMachine(
     startedAt: new Date().toISOString(),
     timings: {},
   };
-  const uid = machineUid(slot);
-  const run = await makeRunDirectory(directory, uid);
-  await Promise.all([
-    linkSnapshot(run, template.directory, template.manifest),
-    makeDisk(run, platform.overlays, spec.diskMB, uid),
+}
+
+/**
+ * Fills the directory of a run with what it shares with its origin, and a writable disk.
+ * @returns the disk's layers, and a promise that resolves once all of it is durable
+ */
+export async function layOutRun(
+  platform: Platform,
+  run: string,
+  origin: Origin,
+  shape: { diskMB: number; slot: NetworkSlot },
+): Promise<{ layers: MachineRecord['layers']; durable: Promise<unknown> }> {
+  const uid = machineUid(shape.slot);
+  const disk = join(run, machineFiles.disk);
+  await makeRunDirectory(run, uid);
+  const [layers] = await Promise.all([
+    linkLayers(run, origin.directory, origin.manifest),
+    makeOverlay(disk, platform.overlays, shape.diskMB, uid),
+    ...(origin.manifest.memory
+      ? [linkFile(join(origin.directory, snapshotFiles.ram), join(run, machineFiles.ram))]
+      : []),
   ]);
   // Goes on while QEMU starts: what is acknowledged must survive a power cut.
-  const durable = Promise.all([
-    syncFile(join(run, machineFiles.disk)),
-    syncDirectory(run),
-    syncDirectory(dirname(directory)),
-  ]);
+  const durable = Promise.all([syncFile(disk), syncDirectory(run)]);
   durable.catch(() => undefined);
-  record.timings['prepare'] = lap();
+  return { layers, durable };
+}
 
-  const layers = layersOf(template.manifest.layers);
-  const setup = machineSetup(
-    platform,
-    { name: id, shape: spec, layers, slot },
-    { ram: 'private', start: { kind: 'restore' } },
-  );
-  const launched = await launch({
-    qemu: platform.qemu.path,
-    argv: machineArgv(setup),
-    directory: run,
-    logFile: join(directory, machineLogFile),
-    stateFile: join(template.directory, snapshotFiles.devices),
-    confinement: confinementOf(slot),
+/**
+ * Makes a machine: restores a snapshot under a new identity. It is durable and usable when this returns; when it
+ * throws, nothing is left of it.
+ */
+export async function createMachine(
+  platform: Platform,
+  machine: { id: string; directory: string; spec: MachineSpec; origin: Origin },
+  onEnd: OnEnd,
+): Promise<Machine> {
+  const { id, directory, spec, origin } = machine;
+  const lap = stopwatch();
+  await using stack = new AsyncDisposableStack();
+  const slot = await platform.network.claim();
+  stack.defer(() => platform.network.release(slot));
+  await mkdir(directory, { mode: 0o700 });
+  stack.defer(() => discardDirectory(directory, platform.trash));
+
+  const record = newRecord(platform, id, spec, origin, slot);
+  const { timings } = record;
+  const { layers, durable } = await layOutRun(platform, runDirectory(directory, 1), origin, {
+    ...spec,
+    slot,
   });
-  stack.defer(() => endProcess(launched.process.identity));
-  record.timings['launch'] = lap();
+  record.layers = layers;
+  timings['prepare'] = lap();
 
-  const made = new Machine({ directory, record, slot, launched, log: platform.log }, onEnd);
+  const run = { directory, record, slot, gate: new Gate() };
+  const cold = record.startedFrom === 'disk';
+  const made = cold
+    ? await startBooting(platform, run, onEnd)
+    : await startRestored(platform, run, join(origin.directory, snapshotFiles.devices), onEnd);
+  stack.defer(() => endProcess(made.process.identity));
   stack.defer(() => made.expectEnd());
-  // The handshake waits in the port until the machine runs.
-  const handshake = made.channel.session(handshakeMs, firstHandshakeMs);
-  handshake.catch(() => undefined);
-  await resume(launched.qmp);
-  record.timings['resume'] = lap();
-  await handshake;
-  record.timings['handshake'] = lap();
-  record.ready = true;
-  await durable;
-  await writeRecord(directory, record);
-  record.timings['record'] = lap();
+  timings['launch'] = lap();
+  await (cold ? waitUntilBooted(made) : begin(made, spec.snapshot === undefined ? 'template' : 'snapshot'));
+  timings['handshake'] = lap();
+  await Promise.all([durable, syncDirectory(dirname(directory))]);
+  await made.save({ ready: true });
+  timings['record'] = lap();
   stack.move();
   return made;
 }

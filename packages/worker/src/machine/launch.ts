@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isSameProcess } from '../host/processes.ts';
 import { machineFiles } from './argv.ts';
 import { endProcess, type MachineProcess, type ProcessSetup, startProcess } from './process.ts';
-import { Qmp } from './qmp.ts';
+import { Qmp, QmpTimeout } from './qmp.ts';
 
 const monitorMs = 30_000;
 
@@ -44,12 +44,11 @@ export async function runState(qmp: Qmp): Promise<string> {
   return typeof answer.status === 'string' ? answer.status : 'unknown';
 }
 
-/** Waits until the device state is loaded, and lets the machine run. @throws Error when it is not loaded in time */
-export async function resume(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
+/** Waits until a restored machine has loaded its device state; it stands still then. @throws Error when it is late */
+export async function waitUntilLoaded(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
   const end = Date.now() + deadlineMs;
   while ((await runState(qmp)) === 'inmigrate') {
-    if (Date.now() >= end) throw new Error(`the device state was not loaded within ${deadlineMs} ms`);
+    if (Date.now() >= end) throw new QmpTimeout(`the device state was not loaded within ${deadlineMs} ms`);
     await delay(1);
   }
-  await qmp.run('cont');
 }

@@ -1,29 +1,34 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, type MachineInfo } from '@opencomputer/protocol';
+import { ApiError, type MachineInfo, type MachineState } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import { GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import type { Gate } from './gate.ts';
 import { FullDiskWatch } from './full-disk.ts';
 import { identityOf } from './identity.ts';
 import { lastLines, type Launched } from './launch.ts';
 import type { MachineProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
-import type { MachineRecord } from './record.ts';
+import { type MachineRecord, writeRecord } from './record.ts';
+
+/** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */
+export const guestReset = 'the guest restarted or its kernel crashed';
 
 export const machineLogFile = 'qemu.log';
 
 /** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;
 
-interface MachineParts {
+export interface MachineParts {
   directory: string;
   record: MachineRecord;
   slot: NetworkSlot;
+  gate: Gate;
   launched: Launched;
   log: Logger;
 }
@@ -33,28 +38,31 @@ interface MachineParts {
  * ended without having been asked to.
  */
 export class Machine {
-  readonly record: MachineRecord;
   readonly directory: string;
   readonly slot: NetworkSlot;
+  /** Operations pass it; changes of the machine's life close it. */
+  readonly gate: Gate;
   readonly process: MachineProcess;
   readonly channel: GuestChannel;
+  #record: MachineRecord;
   #qmp: Qmp;
-  #fullDisk: FullDiskWatch;
-  readonly #log: Logger;
   /** Set once the machine is being ended, or let go of, on purpose. */
   #ending = false;
   #shutdownReason: string | undefined;
   #failure: string | undefined;
+  #fullDisk: FullDiskWatch;
+  readonly #log: Logger;
   readonly #onEnd: (machine: Machine, reason: string) => void;
 
   constructor(parts: MachineParts, onEnd: (machine: Machine, reason: string) => void) {
-    this.record = parts.record;
+    this.#record = parts.record;
     this.directory = parts.directory;
     this.slot = parts.slot;
+    this.gate = parts.gate;
     this.process = parts.launched.process;
     this.channel = new GuestChannel({
-      socketPath: join(this.directory, runDirectory, machineFiles.agent),
-      identity: () => identityOf(this.record),
+      socketPath: join(this.runDirectory, machineFiles.agent),
+      identity: () => identityOf(this.#record),
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
@@ -64,7 +72,23 @@ export class Machine {
   }
 
   get id(): string {
-    return this.record.id;
+    return this.#record.id;
+  }
+
+  get record(): MachineRecord {
+    return this.#record;
+  }
+
+  /** QEMU's working directory. */
+  get runDirectory(): string {
+    return runDirectory(this.directory, this.#record.run);
+  }
+
+  /** Changes its record, durably. */
+  async save(change: Partial<MachineRecord>): Promise<void> {
+    const record = { ...this.#record, ...change };
+    await writeRecord(this.directory, record);
+    this.#record = record;
   }
 
   /** The connection to its monitor. */
@@ -78,8 +102,13 @@ export class Machine {
   }
 
   info(): MachineInfo {
-    const { id, spec, accelerator, startedAt, timings } = this.record;
-    return { id, state: 'running', spec, accelerator, startedAt, timings };
+    return machineInfo(this.#record, 'running');
+  }
+
+  /** Whether the processes of an earlier machine of this id go on in this one. */
+  continues(earlier: Machine): boolean {
+    if (this === earlier) return true;
+    return this.#record.run === earlier.#record.run && this.#record.startedFrom === 'memory';
   }
 
   /** @throws ApiError `no_space` while the machine stands still because the host's disk is full */
@@ -94,6 +123,11 @@ export class Machine {
     } catch (error) {
       this.#log.warn({ machine: this.id, err: error }, 'the state of a machine is not known');
     }
+  }
+
+  /** From here on the end of the process is no surprise; the machine can still be talked to. */
+  expectShutdown(): void {
+    this.#ending = true;
   }
 
   /** From here on the end of the process is no surprise; it is no longer watched. */
@@ -128,7 +162,7 @@ export class Machine {
     const { identity } = this.process;
     if (await waitForExit(identity, exitMs)) return this.#explainEnd();
     try {
-      const path = join(this.directory, runDirectory, machineFiles.qmp);
+      const path = join(this.runDirectory, machineFiles.qmp);
       this.#qmp = await Qmp.connect(path, exitMs, () => isSameProcess(identity));
     } catch (error) {
       if (await waitForExit(identity, 0)) return this.#explainEnd();
@@ -151,6 +185,23 @@ export class Machine {
   }
 }
 
+/** What the server is told of a machine. */
+export function machineInfo(record: MachineRecord, state: MachineState, reason?: string): MachineInfo {
+  const { id, spec, accelerator, startedAt, startedFrom, coldBootReason, timings } = record;
+  return {
+    id,
+    state,
+    spec,
+    accelerator,
+    startedAt,
+    startedFrom,
+    timings,
+    ...(reason === undefined ? {} : { reason }),
+    ...(coldBootReason === undefined ? {} : { coldBootReason }),
+    ...(state === 'hibernated' ? { hibernationBytes: record.hibernationBytes } : {}),
+  };
+}
+
 /** How a process ended that is gone already; the news of it may be a moment behind. */
 async function exitOf(child: ChildProcess): Promise<string | number | undefined> {
   if (child.signalCode === null && child.exitCode === null) {
@@ -167,7 +218,7 @@ export function describeEnd(
   printed: string,
 ): string {
   if (shutdownReason === 'guest-shutdown') return 'the guest powered itself off';
-  if (shutdownReason === 'guest-reset') return 'the guest restarted or its kernel crashed';
+  if (shutdownReason === 'guest-reset') return guestReset;
   if (shutdownReason === 'guest-panic') return "the guest's kernel crashed";
   const how =
     exit === undefined || exit === 0

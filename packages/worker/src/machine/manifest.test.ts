@@ -47,6 +47,7 @@ const setup: MachineSetup = {
   memoryMB: 1024,
   ram: 'private',
   layers: [{ file: 'layer-0', format: 'raw' }],
+  top: 'disk.qcow2',
   network: ['-netdev', 'tap,id=net0,ifname=tap0'],
   guestMac: '52:54:00:6f:63:01',
   start: { kind: 'restore' },
@@ -57,6 +58,9 @@ const manifest: Manifest = {
   name: 'base',
   compatibility,
   layers: ['raw', 'qcow2'],
+  memory: true,
+  sizeBytes: 4096,
+  pauseMs: 12.5,
   agentGeneration: 1,
   sizes: {},
   createdAt: '2026-01-01T00:00:00.000Z',
@@ -95,6 +99,7 @@ describe('the hash of a command line', () => {
   test.each<[string, Partial<MachineSetup>]>([
     ['name', { name: 'another' }],
     ['network', { network: ['-netdev', 'user,id=net0'] }],
+    ['layers', { layers: [...setup.layers, { file: 'layer-1', format: 'qcow2' }] }],
     ['way to start', { start: { kind: 'boot', kernelArgs: 'quiet' } }],
   ])('leaves out its %s', (_name, change) => {
     expect(argvHash({ ...setup, ...change })).toBe(hash);
@@ -105,7 +110,6 @@ describe('the hash of a command line', () => {
     ['processor', { cpuModel: 'max' }],
     ['number of processors', { cpuCount: 2 }],
     ['memory', { memoryMB: 512 }],
-    ['layers', { layers: [...setup.layers, { file: 'layer-1', format: 'qcow2' }] }],
   ])('holds its %s', (_name, change) => {
     expect(argvHash({ ...setup, ...change })).not.toBe(hash);
   });
@@ -116,12 +120,14 @@ describe('reading a manifest', () => {
     const directory = await scratchDirectory();
     await writeFile(join(directory, 'ram'), 'ram');
     await writeFile(join(directory, 'devices'), 'devices');
-    const sealed = await sealSnapshot(directory, manifest, 0o444);
+    const sealed = await sealSnapshot(directory, manifest);
     expect(sealed).toEqual({ ...manifest, sizes: { ram: 3, devices: 7 } });
     expect(await readManifest(directory)).toEqual(sealed);
     await assertWhole(directory, sealed);
     await truncate(join(directory, 'ram'), 2);
-    await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is damaged: it has 2 bytes instead of 3/);
+    await expect(assertWhole(directory, sealed)).rejects.toThrow(
+      /ram is damaged: it has 2 bytes instead of 3/,
+    );
     await rm(join(directory, 'ram'));
     await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is missing/);
   });
@@ -129,13 +135,6 @@ describe('reading a manifest', () => {
   test('a directory without one is no snapshot', async () => {
     expect(await readManifest(await scratchDirectory())).toBeUndefined();
     expect(await readManifest(join(await scratchDirectory(), 'missing'))).toBeUndefined();
-  });
-
-  test('a snapshot that lacks a file gets no manifest', async () => {
-    const directory = await scratchDirectory();
-    await writeFile(join(directory, 'ram'), 'ram');
-    await expect(sealSnapshot(directory, manifest, 0o444)).rejects.toThrow('ENOENT');
-    expect(await readManifest(directory)).toBeUndefined();
   });
 
   const text = JSON.stringify(manifest);
@@ -150,7 +149,7 @@ describe('reading a manifest', () => {
     ['a key that climbs', JSON.stringify({ ...manifest, key: '../../etc' })],
     ['a later format', JSON.stringify({ ...manifest, format: 2 })],
     ['an unknown kind of layer', JSON.stringify({ ...manifest, layers: ['vmdk'] })],
-    ['too many layers', JSON.stringify({ ...manifest, layers: Array.from({ length: 65 }, () => 'raw') })],
+    ['too many layers', JSON.stringify({ ...manifest, layers: Array.from({ length: 257 }, () => 'raw') })],
     [
       'an accelerator that is none',
       JSON.stringify({ ...manifest, compatibility: { ...compatibility, accelerator: 'hvf' } }),

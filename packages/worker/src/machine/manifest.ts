@@ -33,10 +33,15 @@ export type Compatibility = z.infer<typeof compatibilitySchema>;
 
 const manifestSchema = z.object({
   format: z.literal(1),
-  key: z.string().regex(/^[0-9a-f]{32}$/),
+  key: z.string().regex(/^[0-9a-f-]{32,36}$/),
   name: z.string(),
   compatibility: compatibilitySchema,
-  layers: z.array(z.enum(['raw', 'qcow2'])).max(64),
+  layers: z.array(z.enum(['raw', 'qcow2'])).max(256),
+  /** False for one that holds a disk alone. */
+  memory: z.boolean(),
+  /** What it occupies by itself, and how long its machine stood still for it. */
+  sizeBytes: z.number().int().min(0),
+  pauseMs: z.number().min(0),
   agentGeneration: z.number().int(),
   /** Bytes of each file, by name: one that was cut short must not be restored from. */
   sizes: z.record(z.string(), z.number().int().min(0)),
@@ -46,9 +51,19 @@ const manifestSchema = z.object({
 /** Describes a snapshot. It is written last: a directory without it is not a snapshot. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** Hash of a command line's meaning: the same machine under another name, network or directory has the same one. */
+/** Stands for any disk and any network: how many layers there are, or what carries packets, is not the guest's. */
+const neutralParts = {
+  name: '',
+  layers: [{ file: 'layer', format: 'raw' }],
+  top: 'top',
+  network: ['-netdev', 'id=net0'],
+  ram: 'private',
+  start: { kind: 'restore' },
+} as const;
+
+/** Hash of the machine that a command line describes. */
 export function argvHash(setup: MachineSetup): string {
-  const neutral = machineArgv({ ...setup, name: '', network: [], start: { kind: 'restore' } });
+  const neutral = machineArgv({ ...setup, ...neutralParts });
   return createHash('sha256').update(JSON.stringify(neutral)).digest('hex').slice(0, 16);
 }
 
@@ -59,6 +74,24 @@ export function compatibilityKey(name: string, compatibility: Compatibility): st
     .update(JSON.stringify([keyVersion, name, ordered]))
     .digest('hex')
     .slice(0, 32);
+}
+
+/**
+ * Why the memory of a snapshot cannot be restored here; undefined when it can.
+ * Boot files and root file system don't count: they are in the snapshot itself.
+ */
+export function incompatibility(snapshot: Compatibility, here: Compatibility): string | undefined {
+  const names = {
+    qemu: 'QEMU',
+    accelerator: 'acceleration',
+    cpuModel: 'CPU model',
+    hostCpu: 'processor',
+    argv: 'set of devices',
+  };
+  for (const [field, name] of Object.entries(names) as [keyof typeof names, string][])
+    if (snapshot[field] !== here[field])
+      return `it was saved with another ${name} (${snapshot[field]}, here ${here[field]})`;
+  return undefined;
 }
 
 /**

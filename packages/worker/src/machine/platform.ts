@@ -5,7 +5,7 @@ import type { Qemu } from '../host/qemu.ts';
 import type { Network, NetworkSlot } from '../network/types.ts';
 import { networkArgs } from '../network/args.ts';
 import { guestNetwork } from '../network/addresses.ts';
-import type { DiskLayer, MachineSetup } from './argv.ts';
+import { type DiskLayer, machineFiles, type MachineSetup } from './argv.ts';
 import type { ProcessSetup } from './process.ts';
 
 /** Boot files and base root file system, as `images/` builds them. */
@@ -46,10 +46,19 @@ export function processPrefix(instanceTag: string): string {
   return `opencomputer-${instanceTag}-`;
 }
 
+/** What follows the prefix in the names of machines that become templates. */
+export const templateNamePrefix = 'template-';
+
 /** The setup of a machine's command line on this host. */
 export function machineSetup(
   platform: Platform,
-  machine: { name: string; shape: Shape; layers: readonly DiskLayer[]; slot: NetworkSlot | undefined },
+  machine: {
+    name: string;
+    shape: Shape;
+    layers: readonly DiskLayer[];
+    top?: string;
+    slot: NetworkSlot | undefined;
+  },
   mode: Pick<MachineSetup, 'ram' | 'start'>,
 ): MachineSetup {
   return {
@@ -60,6 +69,7 @@ export function machineSetup(
     cpuCount: machine.shape.cpuCount,
     memoryMB: machine.shape.memoryMB,
     layers: machine.layers,
+    top: machine.top ?? machineFiles.disk,
     network: machine.slot === undefined ? [] : networkArgs(machine.slot),
     guestMac: guestNetwork.guestMac,
     ...mode,

@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
+
+/** Users of machines begin here when the worker is root. */
+const firstMachineUid = 300_000;
 
 export interface ProcessSetup {
   /** Path of qemu-system-x86_64. */
@@ -84,11 +87,22 @@ export function findProcesses(prefix: string): Map<string, ProcessIdentity> {
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const name = nameOfProcess(entry);
-    if (name === undefined || !name.startsWith(prefix)) continue;
+    if (name === undefined || !name.startsWith(prefix) || !mayBeOurs(entry)) continue;
     const identity = processIdentity(Number(entry));
     if (identity !== undefined) found.set(name.slice(prefix.length), identity);
   }
   return found;
+}
+
+/** Anyone may give a process any command line, but not our user or those of machines. */
+function mayBeOurs(pid: string): boolean {
+  try {
+    const { uid } = statSync(join('/proc', pid));
+    return uid === process.getuid?.() || (process.getuid?.() === 0 && uid >= firstMachineUid);
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 function nameOfProcess(pid: string): string | undefined {

@@ -18,6 +18,9 @@ export class QmpError extends Error {
   override readonly name = 'QmpError';
 }
 
+/** QEMU runs, but did not do in time what it was to do. */
+export class QmpTimeout extends QmpError {}
+
 interface Pending {
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
@@ -67,7 +70,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
         return qmp;
       }
       if (!alive()) throw new QmpError('QEMU ended before its monitor answered');
-      if (Date.now() >= end) throw new QmpError(`QEMU opened no monitor within ${deadlineMs} ms`);
+      if (Date.now() >= end) throw new QmpTimeout(`QEMU opened no monitor within ${deadlineMs} ms`);
       await delay(1);
     }
   }
@@ -75,7 +78,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
   async #negotiate(deadlineMs: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(
-        () => reject(new QmpError('the monitor of QEMU sent no greeting')),
+        () => reject(new QmpTimeout('the monitor of QEMU sent no greeting')),
         deadlineMs,
       );
       this.#greeted = () => {
@@ -105,7 +108,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id);
-        reject(new QmpError(`${execute}: QEMU did not answer within ${deadlineMs} ms`));
+        reject(new QmpTimeout(`${execute}: QEMU did not answer within ${deadlineMs} ms`));
       }, deadlineMs);
       this.#pending.set(id, {
         resolve: (value) => {

@@ -7,7 +7,12 @@ import { createInterface } from 'node:readline';
 import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
-import { dirtyRuns, findMapping, saveRam } from './ram.ts';
+import { copyRamImage, dirtyRuns, findMapping, saveDirtyPages } from './ram.ts';
+
+async function saveRam(pid: number, image: string, target: string): Promise<number> {
+  await copyRamImage(image, target);
+  return saveDirtyPages(pid, image, target);
+}
 
 const page = 4096;
 
@@ -247,7 +252,8 @@ describe('saveRam', () => {
       'does not map the whole',
     );
     process.kill(pid, 'SIGKILL');
-    await expect(saveRam(2 ** 22 + 1, image, `${image}.saved`)).rejects.toThrow('ENOENT');
-    await expect(saveRam(pid, `${image}.missing`, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(saveDirtyPages(2 ** 22 + 1, image, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(saveDirtyPages(pid, `${image}.missing`, `${image}.saved`)).rejects.toThrow('ENOENT');
+    await expect(copyRamImage(`${image}.missing`, `${image}.saved`)).rejects.toThrow('cannot stat');
   });
 });

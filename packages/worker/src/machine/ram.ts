@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import type { QemuFeatures } from '../host/qemu.ts';
 
 const execute = promisify(execFile);
 
@@ -66,28 +67,65 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
   }
 }
 
+/** Copies a RAM image, holes as holes and blocks shared where the file system can. */
+export async function copyRamImage(image: string, target: string): Promise<void> {
+  // Node's own copy fills the holes of a sparse file.
+  try {
+    await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], {
+      timeout: 300_000,
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+    });
+  } catch (error) {
+    const printed = (error as { stderr?: string }).stderr ?? '';
+    const full = printed.includes('No space left on device') || printed.includes('Disk quota exceeded');
+    throw Object.assign(
+      new Error(`the memory could not be copied: ${printed.trim() || (error as Error).message}`, {
+        cause: error,
+      }),
+      full ? { code: 'ENOSPC' } : {},
+    );
+  }
+}
+
+/** Permissions of a RAM image: QEMU before 8.2 opens it for writing even where it only maps it privately. */
+export function ramMode(features: QemuFeatures): number {
+  return features.readonlyRam ? 0o444 : 0o666;
+}
+
+/** Makes the RAM image of a machine that begins with empty memory. */
+export async function makeEmptyRam(target: string, memoryMB: number, features: QemuFeatures): Promise<void> {
+  const file = await open(target, 'wx', 0o600);
+  try {
+    await file.truncate(memoryMB * 1024 * 1024);
+    await file.chmod(ramMode(features));
+  } finally {
+    await file.close();
+  }
+}
+
+async function readPagemap(pid: number, mapping: Mapping): Promise<Buffer> {
+  const file = await open(`/proc/${pid}/pagemap`, 'r');
+  try {
+    const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
+    await readFully(file, pagemap, (mapping.start / pageBytes) * entryBytes);
+    return pagemap;
+  } finally {
+    await file.close();
+  }
+}
+
 /**
- * Writes the RAM of a stopped machine to a new file: a copy of the image that it maps privately, sharing blocks
- * where the file system can, with the pages that it changed written over it. Durable when it returns.
+ * Writes the pages that a stopped machine has changed over a copy of the image that it maps privately.
  * @param pid the QEMU process
  * @param image the file that it maps
+ * @param target the copy; it is not yet durable when this returns
  * @returns bytes that the machine had changed
  */
-export async function saveRam(pid: number, image: string, target: string): Promise<number> {
-  const source = await open(image, 'r');
-  const { ino: inode, size } = await source.stat();
-  await source.close();
+export async function saveDirtyPages(pid: number, image: string, target: string): Promise<number> {
+  const { ino: inode, size } = await stat(image);
   const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), { inode, size });
   if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
-  const pagemapFile = await open(`/proc/${pid}/pagemap`, 'r');
-  const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
-  try {
-    await readFully(pagemapFile, pagemap, (mapping.start / pageBytes) * entryBytes);
-  } finally {
-    await pagemapFile.close();
-  }
-  // Node's own copy fills the holes of a sparse file.
-  await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], { timeout: 300_000 });
+  const pagemap = await readPagemap(pid, mapping);
   const memory = await open(`/proc/${pid}/mem`, 'r');
   const output = await open(target, 'r+');
   const buffer = Buffer.alloc(runBytes);
@@ -99,7 +137,6 @@ export async function saveRam(pid: number, image: string, target: string): Promi
       await output.write(part, 0, part.length, page * pageBytes);
       bytes += part.length;
     }
-    await output.sync();
   } finally {
     await memory.close();
     await output.close();

@@ -6,12 +6,26 @@ import { writeFileAtomic } from '../host/atomic-file.ts';
 
 const recordFile = 'machine.json';
 
+/** A name, never a path: it is joined to a directory. */
+const fileName = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/);
+const layerSchema = z.object({ file: fileName, format: z.enum(['raw', 'qcow2']) });
+
 const recordSchema = z.object({
   format: z.literal(1),
   id: z.string().regex(sandboxIdPattern),
   spec: machineSpecSchema,
-  /** Key of the template it was restored from. */
-  template: z.string(),
+  /** What it began from: the key of a template, or the id of a snapshot. */
+  origin: z.string(),
+  /** Number of its present run; its files are in the directory `run-N`. */
+  run: z.number().int().min(1),
+  /** Immutable layers of its disk, the oldest first, and the writable overlay, as the run's directory names them. */
+  layers: z.array(layerSchema).max(256),
+  top: fileName,
+  /** True while its memory is on disk and nothing runs. */
+  hibernated: z.boolean(),
+  hibernationBytes: z.number().int().min(0),
+  startedFrom: z.enum(['memory', 'disk']),
+  coldBootReason: z.string().optional(),
   machineId: z.string().regex(/^[0-9a-f]{32}$/),
   accelerator: z.enum(['kvm', 'tcg']),
   slot: z.number().int().min(0),

@@ -5,7 +5,7 @@ import { linkFile, discardDirectory } from '../disk/overlay.ts';
 import { GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import { machineArgv, machineFiles } from '../machine/argv.ts';
-import { layersOf, makeDisk, makeRunDirectory } from '../machine/directory.ts';
+import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
 import { launch, type Launched } from '../machine/launch.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
 import {
@@ -15,10 +15,19 @@ import {
   readManifest,
   snapshotFiles,
 } from '../machine/manifest.ts';
-import { confinementOf, machineSetup, machineUid, type Platform, type Shape } from '../machine/platform.ts';
+import {
+  confinementOf,
+  machineSetup,
+  machineUid,
+  type Platform,
+  type Shape,
+  templateNamePrefix,
+} from '../machine/platform.ts';
 import { endProcess } from '../machine/process.ts';
 import { hangUpAndWait, saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
 import { waitForExit } from '../host/processes.ts';
+import { ramMode } from '../machine/ram.ts';
+import { occupiedBytes } from '../snapshots/store.ts';
 import { settle } from './settle.ts';
 
 const bootMs = 300_000;
@@ -49,17 +58,18 @@ export async function buildTemplate(
   stack.defer(() => platform.network.release(slot));
 
   const uid = machineUid(slot);
-  const run = await makeRunDirectory(directory, uid);
+  const run = join(directory, 'run');
+  await makeRunDirectory(run, uid);
   await linkFile(platform.images.rootfs, join(run, machineFiles.layer(0)));
   await linkFile(platform.images.kernel, join(run, machineFiles.kernel));
   await linkFile(platform.images.initramfs, join(run, machineFiles.initramfs));
-  await makeDisk(run, platform.overlays, shape.diskMB, uid);
+  await makeOverlay(join(run, machineFiles.disk), platform.overlays, shape.diskMB, uid);
 
   report('booting');
   const start = { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) };
   const setup = machineSetup(
     platform,
-    { name: `template-${name}`, shape, layers: layersOf(['raw']), slot },
+    { name: templateNamePrefix + name, shape, layers: layersOf(['raw']), slot },
     { ram: 'shared', start },
   );
   const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), slot);
@@ -75,17 +85,18 @@ export async function buildTemplate(
     name,
     compatibility,
     layers: ['raw' as const, 'qcow2' as const],
+    memory: true,
+    sizeBytes: await occupiedBytes(join(run, snapshotFiles.ram)),
+    pauseMs: 0,
     agentGeneration: agent.generation,
     createdAt: new Date().toISOString(),
   };
   const finished = join(directory, 'finished');
   await mkdir(finished, { mode: 0o700 });
   await collect(run, finished);
-  const manifest = await sealSnapshot(
-    finished,
-    description,
-    platform.qemu.features.readonlyRam ? 0o444 : 0o666,
-  );
+  await sealFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features));
+  await sealFile(join(finished, snapshotFiles.devices), 0o400);
+  const manifest = await sealSnapshot(finished, description);
   await publish(finished, target);
   await syncDirectory(join(target, '..'));
   return manifest;

@@ -14,7 +14,7 @@ const quietLoad = 0.08;
  * What users run first. Each is run once, so that its pages are in the image and every clone shares them:
  * a shell, Python, Node, git, and the calls that a create makes.
  */
-const firstCommands: readonly (readonly string[])[] = [
+export const firstCommands: readonly (readonly string[])[] = [
   [
     'sh',
     '-c',

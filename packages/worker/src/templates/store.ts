@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
@@ -10,12 +11,10 @@ import {
   type Manifest,
   readManifest,
 } from '../machine/manifest.ts';
-import { layersOf } from '../machine/directory.ts';
 import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
+import { kernelArgs } from '../machine/kernel-args.ts';
 import { buildTemplate } from './build.ts';
-
-/** The layers of every template: the base root file system and what its first boot wrote. */
-const templateLayers = ['raw', 'qcow2'] as const;
+import { firstCommands } from './settle.ts';
 
 /** A snapshot that machines are restored from. */
 export interface Template {
@@ -61,7 +60,7 @@ export class TemplateStore {
         'template_not_found',
         `there is no template ${JSON.stringify(name)}; there is: ${this.names().join(', ')}`,
       );
-    const compatibility = this.#compatibility(name, shape);
+    const compatibility = this.compatibility(name, shape);
     const key = compatibilityKey(name, compatibility);
     let known = this.#known.get(key);
     if (known === undefined) {
@@ -117,11 +116,12 @@ export class TemplateStore {
     }
   }
 
-  #compatibility(name: string, shape: Shape): Compatibility {
+  /** What machines of a shape are compatible with on this host. */
+  compatibility(name: string, shape: Shape): Compatibility {
     const { qemu, acceleration, images } = this.#platform;
     const setup = machineSetup(
       this.#platform,
-      { name, shape, layers: layersOf(templateLayers), slot: undefined },
+      { name, shape, layers: [], slot: undefined },
       { ram: 'private', start: { kind: 'restore' } },
     );
     return {
@@ -132,7 +132,7 @@ export class TemplateStore {
       cpuCount: shape.cpuCount,
       memoryMB: shape.memoryMB,
       diskMB: shape.diskMB,
-      boot: images.bootKey,
+      boot: preparationKey(images.bootKey, acceleration.accelerator),
       rootfs: images.rootfsKey,
       argv: argvHash(setup),
     };
@@ -146,4 +146,10 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Content key of all that a template is booted and prepared with. */
+function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg'): string {
+  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands]);
+  return createHash('sha256').update(parts).digest('hex').slice(0, 16);
 }

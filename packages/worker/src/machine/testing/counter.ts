@@ -6,9 +6,9 @@ import { onTestFinished } from 'vitest';
 import { findQemu } from '../../host/qemu.ts';
 import { waitForExit } from '../../host/processes.ts';
 import { machineArgv, machineFiles, type MachineSetup } from '../argv.ts';
-import { launch, type Launched, resume, runState } from '../launch.ts';
+import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
 import { endProcess } from '../process.ts';
-import { saveRam } from '../ram.ts';
+import { copyRamImage, saveDirtyPages } from '../ram.ts';
 import { saveDevices } from '../snapshot.ts';
 
 const execute = promisify(execFile);
@@ -69,6 +69,7 @@ export class CounterMachine {
       memoryMB,
       ram: from === undefined ? 'shared' : 'private',
       layers: [],
+      top: machineFiles.disk,
       network: [],
       guestMac: '52:54:00:00:00:01',
       start: { kind: 'restore' },
@@ -102,7 +103,10 @@ export class CounterMachine {
     }
     const machine = new CounterMachine(directory, launched);
     if (from !== undefined && options.paused) await machine.#loaded();
-    else if (from !== undefined) await resume(launched.qmp);
+    else if (from !== undefined) {
+      await waitUntilLoaded(launched.qmp);
+      await launched.qmp.run('cont');
+    }
     return machine;
   }
 
@@ -157,7 +161,8 @@ export class CounterMachine {
     const devices = join(this.directory, 'devices');
     const ram = join(this.directory, 'saved-ram');
     await saveDevices(this.launched.qmp, 'devices');
-    const changed = await saveRam(this.launched.process.identity.pid, this.ram, ram);
+    await copyRamImage(this.ram, ram);
+    const changed = await saveDirtyPages(this.launched.process.identity.pid, this.ram, ram);
     return { ram, devices, changed };
   }
 

@@ -1,0 +1,220 @@
+import { invalidOption, resolveConnection } from './config.ts';
+import { HttpClient } from './http.ts';
+import type { ConnectionOptions, RequestOptions } from './config.ts';
+import type { SandboxStatus, WireFork } from './wire.ts';
+
+/** Starts and saves of machines take longer than other calls. */
+export const changeTimeoutMs = 300_000;
+
+/** A checkpoint of a sandbox. */
+export interface CheckpointInfo {
+  id: string;
+  /** The sandbox it was taken of; that may have ended since. */
+  sandboxId: string;
+  orgId: string;
+  name: string;
+  /** `full`: disk and memory; `disk_only`: forks boot from the disk. */
+  kind: 'full' | 'disk_only';
+  status: 'processing' | 'ready' | 'failed';
+  sandboxConfig: { template: string; cpuCount: number; memoryMB: number; diskMB: number };
+  /** What it occupies by itself; 0 until it is ready. */
+  sizeBytes: number;
+  /** True when every key of the installation may fork it. */
+  isPublic: boolean;
+  /** RFC 3339. */
+  createdAt: string;
+  /** The checkpoint that the state of its sandbox came from. */
+  parentCheckpointId?: string | undefined;
+  /** Milliseconds for which the sandbox stood still. */
+  pauseMs?: number | undefined;
+  /** Why it failed. */
+  errorMsg?: string | undefined;
+  failedAt?: string | undefined;
+}
+
+/** A checkpoint in the tree of all, with what was forked from it. */
+export interface CheckpointNode extends CheckpointInfo {
+  forks: { sandboxID: string; status: SandboxStatus }[];
+}
+
+/** What happens to older checkpoints once a new one is ready. */
+export interface CheckpointRetentionPolicy {
+  /** `delete_oldest`: the oldest of its kind beyond `maxCount` are deleted. */
+  mode: 'none' | 'delete_oldest';
+  /** Default: as many as are allowed, 10 full or 100 of disk alone. */
+  maxCount?: number | undefined;
+}
+
+/** Options of `createCheckpoint`. */
+export interface CreateCheckpointOptions extends RequestOptions {
+  /** Default `full`. */
+  kind?: 'full' | 'disk_only' | undefined;
+  /** With kind `disk_only`: take it as a full one after all. */
+  promoteToFull?: boolean | undefined;
+  retentionPolicy?: CheckpointRetentionPolicy | undefined;
+}
+
+/** Options of `Sandbox.createFromCheckpoint`. */
+export interface ForkOptions extends ConnectionOptions {
+  /** Idle timeout in seconds; 0: never. Default 300. */
+  timeout?: number | undefined;
+  /** Laid over the environment variables of the checkpoint. */
+  envs?: Record<string, string> | undefined;
+  /** Merged over the metadata of the checkpoint. */
+  metadata?: Record<string, string> | undefined;
+}
+
+/** Options of `Sandbox.fork`. */
+export interface ForkManyOptions extends ForkOptions {
+  /** How many, 1 to 50. Default 1. */
+  count?: number | undefined;
+}
+
+/** Options of `sandbox.fork`, which goes to the server of the sandbox. */
+export interface ForkSelfOptions extends RequestOptions, Omit<ForkManyOptions, keyof ConnectionOptions> {
+  /** Keeps the checkpoint under this name. */
+  name?: string | undefined;
+}
+
+/** A script that forks of a checkpoint run once. */
+export interface PatchInfo {
+  id: string;
+  checkpointId: string;
+  /** Its place in the order. */
+  sequence: number;
+  script: string;
+  description: string;
+  strategy: 'on_wake';
+  /** RFC 3339. */
+  createdAt: string;
+}
+
+/** Answer of `Sandbox.createCheckpointPatch`. */
+export interface PatchResult {
+  patch: PatchInfo;
+}
+
+/** Options of `Sandbox.createCheckpointPatch`. */
+export interface PatchOptions extends ConnectionOptions {
+  /** Run with `bash -c`, for 300 seconds at most. */
+  script: string;
+  description?: string | undefined;
+}
+
+/** The id as a segment of a path. @throws InvalidRequestError when it would name another route. */
+export function checkpointSegment(id: string): string {
+  if (typeof id !== 'string' || !/^[\w-]+$/.test(id))
+    throw invalidOption(
+      `${JSON.stringify(id)} is not the id of a checkpoint`,
+      'Ids of checkpoints are UUIDs.',
+    );
+  return id;
+}
+
+/** Asks for forks; `count` decides the form of the answer. */
+export function postFork(
+  http: HttpClient,
+  path: string,
+  options: ForkOptions,
+  extra: { count?: number; name?: string | undefined },
+): Promise<object> {
+  const { timeout, envs, metadata, signal, requestTimeoutMs } = options;
+  const json: WireFork & { name?: string | undefined } = { timeout, envs, metadata, ...extra };
+  return http.json({
+    method: 'POST',
+    path,
+    json,
+    defaultTimeoutMs: changeTimeoutMs,
+    signal,
+    requestTimeoutMs,
+  });
+}
+
+function patchesPath(checkpointId: string): string {
+  return `/sandboxes/checkpoints/${checkpointSegment(checkpointId)}/patches`;
+}
+
+/**
+ * Adds a script that sandboxes run, once each and in order, when they are forked from the checkpoint, and those that
+ * were forked before when they wake. The first failure ends it and is the `patchError` of the sandbox.
+ *
+ * @throws NotFoundError when no checkpoint of yours has the id; InvalidRequestError when the script is empty
+ * @example
+ * await Sandbox.createCheckpointPatch(checkpoint.id, { script: 'cd /app && git pull' });
+ */
+export async function createCheckpointPatch(
+  checkpointId: string,
+  options: PatchOptions,
+): Promise<PatchResult> {
+  const { script, description, signal } = options;
+  const http = new HttpClient(resolveConnection(options));
+  const path = patchesPath(checkpointId);
+  return (await http.json({ method: 'POST', path, json: { script, description }, signal })) as PatchResult;
+}
+
+/** Lists the patches of a checkpoint in their order. @throws NotFoundError */
+export async function listCheckpointPatches(
+  checkpointId: string,
+  options: ConnectionOptions = {},
+): Promise<PatchInfo[]> {
+  const http = new HttpClient(resolveConnection(options));
+  const path = patchesPath(checkpointId);
+  return (await http.json({ method: 'GET', path, signal: options.signal })) as PatchInfo[];
+}
+
+/** Removes a patch; sandboxes that have run it stay as they are. @throws NotFoundError */
+export async function deleteCheckpointPatch(
+  checkpointId: string,
+  patchId: string,
+  options: ConnectionOptions = {},
+): Promise<void> {
+  const http = new HttpClient(resolveConnection(options));
+  const path = `${patchesPath(checkpointId)}/${checkpointSegment(patchId)}`;
+  await http.done({ method: 'DELETE', path, signal: options.signal });
+}
+
+/**
+ * Lists all your checkpoints, newest first: `parentCheckpointId` makes them a tree. Pages are fetched as needed.
+ *
+ * @throws AuthenticationError, ConnectionError while iterating
+ * @example
+ * for await (const { name, forks } of Sandbox.listAllCheckpoints()) console.log(name, forks.length);
+ */
+export async function* listAllCheckpoints(options: ConnectionOptions = {}): AsyncGenerator<CheckpointNode> {
+  const http = new HttpClient(resolveConnection(options));
+  yield* pages<CheckpointNode>(http, '/checkpoints', options.signal);
+}
+
+/** What a paged listing holds, page after page. */
+export async function* pages<Item>(
+  http: HttpClient,
+  path: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Item> {
+  let cursor: string | undefined;
+  do {
+    const { value, headers } = await http.jsonWithHeaders({ method: 'GET', path, query: { cursor }, signal });
+    yield* value as Item[];
+    cursor = headers.get('x-next-cursor') ?? undefined;
+  } while (cursor !== undefined);
+}
+
+/** Lets every key of the installation fork a checkpoint, with its memory and environment. @throws NotFoundError */
+export function publishCheckpoint(id: string, options: ConnectionOptions = {}): Promise<CheckpointInfo> {
+  return setPublic(id, 'publish', options);
+}
+
+/** Keeps a checkpoint to its owner again; forks that others have made stay theirs. @throws NotFoundError */
+export function unpublishCheckpoint(id: string, options: ConnectionOptions = {}): Promise<CheckpointInfo> {
+  return setPublic(id, 'unpublish', options);
+}
+
+async function setPublic(
+  id: string,
+  verb: 'publish' | 'unpublish',
+  options: ConnectionOptions,
+): Promise<CheckpointInfo> {
+  const http = new HttpClient(resolveConnection(options));
+  const path = `/sandboxes/checkpoints/${checkpointSegment(id)}/${verb}`;
+  return (await http.json({ method: 'POST', path, signal: options.signal })) as CheckpointInfo;
+}

@@ -1,0 +1,35 @@
+import { forkCheckpointSchema, forkSandboxSchema } from '@opencomputer/protocol';
+import { clientGone } from '../http.ts';
+import type { SandboxRow } from '../store/tables.ts';
+import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
+import { checkpointId, readJson, sandboxId } from './input.ts';
+import { paddedJson, slowMs } from './padding.ts';
+import { present } from './sandboxes.ts';
+
+/** One sandbox, or a list when a number of them was asked for. */
+function answerForks(
+  c: ApiContext,
+  services: Services,
+  count: number | undefined,
+  forks: Promise<SandboxRow[]>,
+): Promise<Response> {
+  const answer = forks.then((rows) => {
+    const sandboxes = rows.map((row) => present(row, services));
+    return count === undefined ? sandboxes[0] : { sandboxes };
+  });
+  return paddedJson(c, answer, slowMs, services.log, 201);
+}
+
+export const forkCheckpoint: Handler = async (c, services) => {
+  const cid = checkpointId(c);
+  const request = await readJson(c, forkCheckpointSchema);
+  const forks = services.forks.fork(callerOf(c).owner, cid, request, clientGone(c));
+  return answerForks(c, services, request.count, forks);
+};
+
+export const forkSandbox: Handler = async (c, services) => {
+  const id = sandboxId(c);
+  const request = await readJson(c, forkSandboxSchema);
+  const forks = services.forks.forkSandbox(callerOf(c).owner, id, request, clientGone(c));
+  return answerForks(c, services, request.count, forks);
+};

@@ -1,0 +1,127 @@
+import type { MachineInfo, SnapshotInfo, SnapshotKind } from '@opencomputer/protocol';
+import { type OperationDefinition, step } from '../operations/definition.ts';
+import { powerOperation, type PowerParts, startMs, startStep } from '../sandboxes/power.ts';
+import { type Cause, noteColdBoot, noteStart, startValues, withWake } from '../sandboxes/starts.ts';
+import { findCheckpoint, removeCheckpoint, updateCheckpoint } from '../store/checkpoints.ts';
+import { addEvent } from '../store/events.ts';
+import type { Store } from '../store/tables.ts';
+import type { WorkerClient } from '../workers/client.ts';
+
+const deadlineMs = 300_000;
+const patienceMs = 30_000;
+const deleteMs = 60_000;
+
+export interface CheckpointInput {
+  readonly checkpointId: string;
+  readonly kind: SnapshotKind;
+}
+
+interface Taken {
+  readonly result: SnapshotInfo;
+  readonly woken: MachineInfo | undefined;
+}
+
+async function noteTaken(
+  tx: Store,
+  sandboxId: string,
+  checkpointId: string,
+  { result, woken }: Taken,
+): Promise<void> {
+  const row = await updateCheckpoint(tx, checkpointId, {
+    state: 'ready',
+    size_bytes: result.sizeBytes,
+    pause_ms: result.pauseMs,
+  });
+  if (woken !== undefined) {
+    await tx.updateTable('sandboxes').set(startValues(woken)).where('id', '=', sandboxId).execute();
+    await noteColdBoot(tx, sandboxId, woken);
+  }
+  // One that is made for a call only is nobody's ancestor.
+  if (!row?.name) return;
+  await tx
+    .updateTable('sandboxes')
+    .set({ base_checkpoint_id: checkpointId })
+    .where('id', '=', sandboxId)
+    .execute();
+  await addEvent(tx, { sandbox_id: sandboxId, kind: 'checkpoint', actor: 'client', reason: row.name });
+}
+
+/** Takes a checkpoint whose row is there in state `processing`. */
+export function checkpointOperation(worker: WorkerClient): OperationDefinition<CheckpointInput> {
+  return {
+    kind: 'checkpoint',
+    deadlineMs,
+    patienceMs,
+    overdue: 'snapshot_failed',
+    // It is promised to the client, who may kill the sandbox right after.
+    cancellable: false,
+    afterCrash: 'resume',
+    steps: [
+      step<CheckpointInput, Taken>({
+        name: 'snapshot',
+        attemptMs: deadlineMs,
+        run: ({ sandboxId, input, signal }) => {
+          const options = { signal, timeoutMs: deadlineMs };
+          const request = { machine: sandboxId, kind: input.kind };
+          return withWake(worker, sandboxId, options, () =>
+            worker.putSnapshot(input.checkpointId, request, options),
+          );
+        },
+        commit: (tx, { sandboxId, input }, taken) => noteTaken(tx, sandboxId, input.checkpointId, taken),
+        undo: ({ input, signal }) => worker.deleteSnapshot(input.checkpointId, { signal }),
+      }),
+    ],
+    undone: async (tx, sandboxId, { checkpointId }, error) => {
+      const reason = error.message.slice(0, 1000);
+      await updateCheckpoint(tx, checkpointId, { state: 'failed', error: reason, failed_at: Date.now() });
+      await addEvent(tx, { sandbox_id: sandboxId, kind: 'checkpointFailed', actor: 'system', reason });
+    },
+  };
+}
+
+export interface DeleteCheckpointInput {
+  readonly checkpointId: string;
+}
+
+/** Deletes a checkpoint whose row is there in state `deleting`. */
+export function deleteCheckpointOperation(worker: WorkerClient): OperationDefinition<DeleteCheckpointInput> {
+  return {
+    kind: 'deleteCheckpoint',
+    deadlineMs: Infinity,
+    patienceMs: Infinity,
+    overdue: 'internal',
+    cancellable: false,
+    afterCrash: 'resume',
+    steps: [
+      step<DeleteCheckpointInput, void>({
+        name: 'snapshot',
+        attemptMs: deleteMs,
+        run: ({ input, signal }) =>
+          worker.deleteSnapshot(input.checkpointId, { signal, timeoutMs: deleteMs }),
+        commit: (tx, { input }) => removeCheckpoint(tx, input.checkpointId),
+        undo: { impossible: 'deleted files do not come back; it is tried until the worker has done it' },
+      }),
+    ],
+    undone: () => Promise.resolve(),
+  };
+}
+
+export interface RestoreInput extends Cause {
+  readonly checkpointId: string;
+}
+
+/** Puts a sandbox back to one of its checkpoints. */
+export function restoreOperation(parts: PowerParts): OperationDefinition<RestoreInput> {
+  const { worker } = parts;
+  return powerOperation<RestoreInput>('restore', 'creation_failed', [
+    startStep<RestoreInput>(parts, {
+      run: ({ sandboxId, input, signal }) =>
+        worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs }),
+      commit: async (tx, id, { checkpointId, actor, reason }, machine) => {
+        const there = await findCheckpoint(tx, checkpointId);
+        const values = there === undefined ? {} : { base_checkpoint_id: checkpointId };
+        return noteStart(tx, id, 'restore', { actor, reason }, machine, values);
+      },
+    }),
+  ]);
+}

@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ApiError, checkpointLimit, type CreateCheckpoint, type SnapshotKind } from '@opencomputer/protocol';
+import type { Log } from '../observe/log.ts';
+import type { OperationEngine } from '../operations/engine.ts';
+import type { SandboxService } from '../sandboxes/service.ts';
+import {
+  countedCheckpoints,
+  findCheckpoint,
+  namelessCheckpoints,
+  updateCheckpoint,
+} from '../store/checkpoints.ts';
+import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
+
+/** How long a call waits for a checkpoint to be ready before it answers `processing`. */
+const answerMs = 20_000;
+/** How long a fork or a restore waits for a checkpoint that is being written. */
+const readyMs = 120_000;
+const deleteAnswerMs = 10_000;
+/** Failed checkpoints of one sandbox that are kept to be read. */
+const failedKept = 10;
+
+export interface CheckpointServiceOptions {
+  readonly store: Store;
+  readonly engine: OperationEngine;
+  readonly sandboxes: SandboxService;
+  readonly log: Log;
+  readonly answerMs?: number;
+}
+
+/** What a checkpoint is taken as. */
+export interface CheckpointRequest {
+  /** Null for one that is made for a call only. */
+  readonly name: string | null;
+  readonly kind: SnapshotKind;
+  /** How many of its kind are left once it is ready, the oldest going first; undefined: a full house is refused. */
+  readonly keep?: number | undefined;
+}
+
+/** Checkpoints. Everything is in the name of an owner; what belongs to others, and is not public, is not found. */
+export class CheckpointService {
+  readonly #options: CheckpointServiceOptions;
+
+  constructor(options: CheckpointServiceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes a checkpoint of a sandbox, which is woken if it is hibernated.
+   * @returns The row once it is ready, or as it is after 20 s.
+   * @throws ApiError `name_taken`, `too_many_checkpoints`, `sandbox_stopped`, `snapshot_failed`, `no_space`.
+   */
+  async create(owner: string, sandboxId: string, request: CreateCheckpoint): Promise<CheckpointRow> {
+    const { name, promoteToFull, retentionPolicy } = request;
+    const kind = promoteToFull ? 'full' : request.kind;
+    const keep =
+      retentionPolicy?.mode === 'delete_oldest'
+        ? (retentionPolicy.maxCount ?? checkpointLimit(kind))
+        : undefined;
+    const sandbox = await this.#options.sandboxes.get(owner, sandboxId);
+    const { id, ended } = await this.begin(sandbox, { name, kind, keep });
+    await within(ended, this.#options.answerMs ?? answerMs);
+    return this.#row(id);
+  }
+
+  /** Begins to take a checkpoint: its row is there. `ended` is settled when it is ready or has failed. */
+  async begin(
+    sandbox: SandboxRow,
+    request: CheckpointRequest,
+  ): Promise<{ id: string; ended: Promise<void> }> {
+    const { lifecycle } = this.#options.sandboxes;
+    const id = randomUUID();
+    const begun = Promise.withResolvers<void>();
+    const ended = lifecycle
+      .whileAwake(sandbox.id, () =>
+        lifecycle.submit(
+          'checkpoint',
+          'checkpoint',
+          sandbox.id,
+          { checkpointId: id, kind: request.kind },
+          async (tx, row) => {
+            await this.#insert(tx, id, row, request);
+            return true;
+          },
+          begun.resolve,
+        ),
+      )
+      .then(() => this.#makeRoom(sandbox.id, request));
+    ended.catch((error: unknown) => {
+      this.#options.log.warn({ err: error, sandboxId: sandbox.id, checkpointId: id }, 'checkpoint not taken');
+    });
+    await Promise.race([begun.promise, ended]);
+    return { id, ended };
+  }
+
+  /** A checkpoint that an owner may fork. @throws ApiError `checkpoint_not_found`. */
+  async readable(owner: string, id: string): Promise<CheckpointRow> {
+    const row = await findCheckpoint(this.#options.store, id);
+    const theirs = row?.owner === owner || row?.is_public === 1;
+    if (row === undefined || !theirs || row.state === 'deleting') throw notFound(id);
+    return row;
+  }
+
+  /** A checkpoint that an owner may change. @throws ApiError `checkpoint_not_found`. */
+  async owned(owner: string, id: string): Promise<CheckpointRow> {
+    const row = await this.readable(owner, id);
+    if (row.owner !== owner) throw notFound(id);
+    return row;
+  }
+
+  /** Waits until a checkpoint is ready. @throws ApiError `checkpoint_not_ready`, `checkpoint_not_found`. */
+  async ready(row: CheckpointRow): Promise<CheckpointRow> {
+    const { engine } = this.#options;
+    let current: CheckpointRow | undefined = row;
+    if (row.state === 'processing') {
+      const turn = engine.between(row.sandbox_id, readyMs, () => Promise.resolve());
+      await turn.catch((error: unknown) => {
+        if (!(error instanceof ApiError) || error.code !== 'conflict') throw error;
+      });
+      current = await findCheckpoint(this.#options.store, row.id);
+    }
+    if (current === undefined || current.state === 'deleting') throw notFound(row.id);
+    if (current.state === 'ready') return current;
+    const because =
+      current.state === 'failed' ? `failed: ${current.error ?? 'unknown'}` : 'is still being written';
+    throw new ApiError('checkpoint_not_ready', `checkpoint ${row.id} ${because}`);
+  }
+
+  /** Puts a sandbox back to one of its checkpoints and waits until it runs. */
+  async restore(owner: string, sandboxId: string, id: string): Promise<void> {
+    const { sandboxes } = this.#options;
+    await sandboxes.get(owner, sandboxId);
+    const row = await this.readable(owner, id);
+    if (row.sandbox_id !== sandboxId)
+      throw new ApiError('invalid_request', `checkpoint ${id} is one of another sandbox`, {
+        hint: 'Fork it with POST /api/sandboxes/from-checkpoint/:cid.',
+      });
+    const { lifecycle } = sandboxes;
+    const input = { checkpointId: id, actor: 'client', reason: `checkpoint ${row.name ?? id}` };
+    await this.ready(row);
+    await lifecycle.submit('restore', 'restore', sandboxId, input, async (tx, sandbox) => {
+      const current = await findCheckpoint(tx, id);
+      if (current?.state !== 'ready') throw notFound(id);
+      await lifecycle.requireLive(tx, sandbox);
+      return true;
+    });
+  }
+
+  /** Deletes a checkpoint of a sandbox. Done once the intent is kept and the files are gone, or a wait is over. */
+  async delete(owner: string, sandboxId: string, id: string): Promise<void> {
+    const row = await this.owned(owner, id);
+    if (row.sandbox_id !== sandboxId) throw notFound(id);
+    const begun = Promise.withResolvers<void>();
+    const deleted = this.remove(row, begun.resolve);
+    deleted.catch((error: unknown) => {
+      this.#options.log.warn({ err: error, checkpointId: id }, 'deletion of a checkpoint not finished');
+    });
+    await Promise.race([begun.promise, deleted]);
+    await within(deleted, deleteAnswerMs);
+  }
+
+  /** Deletes a checkpoint and its files; tried until it is done. */
+  remove(row: CheckpointRow, begun?: () => void): Promise<void> {
+    const input = { checkpointId: row.id };
+    return this.#options.engine.submit(
+      'deleteCheckpoint',
+      row.sandbox_id,
+      input,
+      async (tx) => {
+        const current = await findCheckpoint(tx, row.id);
+        if (current === undefined || current.state === 'deleting') return false;
+        await updateCheckpoint(tx, row.id, { state: 'deleting' });
+        return true;
+      },
+      { begun },
+    );
+  }
+
+  /** Lets everybody fork a checkpoint, or nobody else any more. */
+  async publish(owner: string, id: string, isPublic: boolean): Promise<CheckpointRow> {
+    await this.owned(owner, id);
+    const row = await updateCheckpoint(this.#options.store, id, { is_public: isPublic ? 1 : 0 });
+    if (row === undefined) throw notFound(id);
+    return row;
+  }
+
+  /** Deletes the checkpoints that were made for calls which a stop of the server has cut off. */
+  async removeLeftOver(): Promise<void> {
+    for (const row of await namelessCheckpoints(this.#options.store))
+      if (row.state !== 'deleting')
+        this.remove(row).catch((error: unknown) => {
+          this.#options.log.warn({ err: error, checkpointId: row.id }, 'checkpoint of a call not deleted');
+        });
+  }
+
+  async #insert(tx: Store, id: string, sandbox: SandboxRow, request: CheckpointRequest): Promise<void> {
+    const { name, kind, keep } = request;
+    if (name !== null) await requireFree(tx, sandbox.id, name, kind, keep);
+    await tx
+      .insertInto('checkpoints')
+      .values({
+        id,
+        owner: sandbox.owner,
+        sandbox_id: sandbox.id,
+        name,
+        kind,
+        state: 'processing',
+        error: null,
+        parent_id: sandbox.base_checkpoint_id,
+        template: sandbox.template,
+        cpu_count: sandbox.cpu_count,
+        memory_mb: sandbox.memory_mb,
+        disk_mb: sandbox.disk_mb,
+        envs: sandbox.envs,
+        metadata: sandbox.metadata,
+        size_bytes: 0,
+        pause_ms: null,
+        is_public: 0,
+        created_at: await nextTime(tx, sandbox.id),
+        failed_at: null,
+      })
+      .execute();
+  }
+
+  /** Deletes what the policy of a new checkpoint says, now that the new one is ready. */
+  async #makeRoom(sandboxId: string, { kind, keep }: CheckpointRequest): Promise<void> {
+    if (keep === undefined) return;
+    const rows = await countedCheckpoints(this.#options.store, sandboxId, kind);
+    for (const row of rows.slice(0, Math.max(rows.length - keep, 0)))
+      this.remove(row).catch((error: unknown) => {
+        this.#options.log.warn({ err: error, checkpointId: row.id }, 'old checkpoint not deleted');
+      });
+  }
+
+  async #row(id: string): Promise<CheckpointRow> {
+    const row = await findCheckpoint(this.#options.store, id);
+    if (row === undefined) throw notFound(id);
+    return row;
+  }
+}
+
+function notFound(id: string): ApiError {
+  return new ApiError('checkpoint_not_found', `checkpoint ${id} not found`);
+}
+
+/** A time after that of every other checkpoint of the sandbox, so that their order is certain. */
+async function nextTime(tx: Store, sandboxId: string): Promise<number> {
+  const row = await tx
+    .selectFrom('checkpoints')
+    .select((eb) => eb.fn.max('created_at').as('last'))
+    .where('sandbox_id', '=', sandboxId)
+    .executeTakeFirst();
+  return Math.max(Date.now(), (row?.last ?? 0) + 1);
+}
+
+/** @throws ApiError `name_taken`, `too_many_checkpoints`. */
+async function requireFree(
+  tx: Store,
+  sandboxId: string,
+  name: string,
+  kind: SnapshotKind,
+  keep: number | undefined,
+): Promise<void> {
+  const others = tx.selectFrom('checkpoints').where('sandbox_id', '=', sandboxId);
+  const taken = await others
+    .select('id')
+    .where('name', '=', name)
+    .where('state', 'in', ['processing', 'ready'])
+    .executeTakeFirst();
+  if (taken !== undefined)
+    throw new ApiError('name_taken', `sandbox ${sandboxId} has a checkpoint ${JSON.stringify(name)}`);
+  const counted = await countedCheckpoints(tx, sandboxId, kind);
+  const limit = checkpointLimit(kind);
+  if (keep === undefined && counted.length >= limit)
+    throw new ApiError(
+      'too_many_checkpoints',
+      `sandbox ${sandboxId} has ${counted.length} checkpoints of kind ${kind}, ${limit} are allowed`,
+      { details: { limit } },
+    );
+  // Failed ones only tell why; one that is tried again needs no telling.
+  const failed = await others
+    .select(['id', 'name'])
+    .where('state', '=', 'failed')
+    .orderBy('created_at', 'desc')
+    .execute();
+  for (const [index, row] of failed.entries())
+    if (row.name === name || index >= failedKept)
+      await tx.deleteFrom('checkpoints').where('id', '=', row.id).execute();
+}
+
+/** Waits for work, so long at most. @throws what the work throws in that time. */
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  const waited = new AbortController();
+  const patience = delay(ms, undefined, { signal: waited.signal });
+  const settled = work.finally(() => waited.abort());
+  await Promise.race([settled, patience.catch(() => settled)]);
+}

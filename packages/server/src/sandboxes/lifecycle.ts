@@ -1,0 +1,202 @@
+import { ApiError } from '@opencomputer/protocol';
+import type { OperationEngine } from '../operations/engine.ts';
+import { changeSandbox, findSandbox, isHibernated, refusal } from '../store/sandboxes.ts';
+import type { SandboxRow, Store } from '../store/tables.ts';
+import { CreationAbandoned } from './create.ts';
+import type { IdleClock } from './idle-clock.ts';
+import type { Quota } from './quota.ts';
+import type { Cause } from './starts.ts';
+
+/** How long a change waits for the changes before it. */
+const turnMs = 180_000;
+/** How often it is tried again when somebody else hibernates the sandbox in between. */
+const attemptsMax = 4;
+
+export interface LifecycleOptions {
+  readonly store: Store;
+  readonly engine: OperationEngine;
+  readonly idle: IdleClock;
+  readonly quota: Quota;
+  /** Compares what should run with what does. */
+  readonly reconcile: () => Promise<void>;
+}
+
+/** What else a hibernation depends on, looked at once its turn has come. */
+type StillWanted = () => boolean;
+
+/** Changes of the power of sandboxes, one at a time for each. Whoever calls has checked whose they are. */
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  readonly #waking = new Map<string, Promise<void>>();
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Saves memory and processes and ends the machine. If that fails, the sandbox runs on.
+   * @throws ApiError `sandbox_stopped`, `too_many_sandboxes`, `no_space`, `snapshot_failed`, `worker_unavailable`.
+   */
+  async hibernate(id: string, cause: Cause, stillWanted: StillWanted = () => true): Promise<SandboxRow> {
+    const { quota } = this.#options;
+    await this.#change('hibernate', id, cause, async (tx, row) => {
+      if (row.state === 'hibernated' || !stillWanted()) return false;
+      await quota.requireHibernated(tx, row.owner);
+      return true;
+    });
+    return this.#row(id);
+  }
+
+  /**
+   * Wakes a sandbox; calls while one is under way share it. A running sandbox stays as it is.
+   * @throws ApiError `sandbox_stopped`, `too_many_sandboxes`, `no_capacity`, `creation_failed`, `worker_unavailable`.
+   */
+  async wake(id: string, cause: Cause): Promise<SandboxRow> {
+    await this.#sharedWake(id, () =>
+      this.#change('wake', id, cause, async (tx, row) => {
+        if (row.state === 'running') return false;
+        await this.requireLive(tx, row);
+        return true;
+      }),
+    );
+    return this.#row(id);
+  }
+
+  /** Wakes a sandbox that the worker says is hibernated, although its row may say that it runs. */
+  foundHibernated(id: string): Promise<void> {
+    const cause: Cause = { actor: 'system', reason: 'the worker had it hibernated' };
+    return this.#sharedWake(id, () =>
+      this.#change('wake', id, cause, async (tx, row) => {
+        if (row.state === 'running') await changeSandbox(tx, id, { action: 'hibernate', ...cause });
+        else await this.requireLive(tx, row);
+        return true;
+      }),
+    );
+  }
+
+  /** Waits until a sandbox can be used, waking it if it is hibernated. @throws ApiError when it has ended. */
+  async usable(row: SandboxRow): Promise<SandboxRow> {
+    const { engine, store } = this.#options;
+    let current = row;
+    for (let attempt = 1; current.state !== 'running' && attempt <= attemptsMax; attempt += 1) {
+      if (current.state === 'creating') {
+        await engine.between(row.id, turnMs, () => Promise.resolve());
+        const now = await findSandbox(store, row.id);
+        if (now === undefined) throw new ApiError('sandbox_not_found', `sandbox ${row.id} not found`);
+        current = now;
+      } else if (current.state === 'hibernated')
+        current = await this.wake(row.id, { actor: 'system', reason: 'an operation needs it' });
+      else break;
+    }
+    const refused = refusal(current, 'use');
+    if (refused !== undefined) throw refused;
+    return current;
+  }
+
+  /** Shuts the system down and starts it again. */
+  async reboot(id: string, cause: Cause): Promise<void> {
+    await this.whileAwake(id, () =>
+      this.#change('reboot', id, cause, async (tx, row) => {
+        await this.requireLive(tx, row);
+        return true;
+      }),
+    );
+  }
+
+  /** Turns the machine off and on. */
+  async powerCycle(id: string, cause: Cause): Promise<void> {
+    await this.#change('powerCycle', id, cause, async (tx, row) => {
+      await this.requireLive(tx, row);
+      return true;
+    });
+  }
+
+  /** Does something for which a sandbox has to be awake, waking it as often as need be. */
+  async whileAwake<T>(id: string, work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isHibernated(error) || attempt === attemptsMax) throw error;
+        await this.wake(id, { actor: 'system', reason: 'an operation needs it' });
+      }
+    }
+  }
+
+  /** Refuses to start a sandbox that is not running when that would be one too many. */
+  async requireLive(tx: Store, row: SandboxRow): Promise<void> {
+    if (row.state === 'hibernated' || row.state === 'error')
+      await this.#options.quota.requireLive(tx, row.owner);
+  }
+
+  /**
+   * Submits an operation on a sandbox whose state allows it. `begin` is called in the transaction that writes the
+   * intent; when it returns false there is nothing to do.
+   */
+  async submit(
+    kind: string,
+    action: Parameters<typeof refusal>[1],
+    id: string,
+    input: object,
+    begin: (tx: Store, row: SandboxRow) => Promise<boolean>,
+    begun?: () => void,
+  ): Promise<void> {
+    const { engine } = this.#options;
+    const current = refusal(await this.#row(id), action);
+    // What is still being created may allow it when its turn comes.
+    if (current !== undefined && current.code === 'sandbox_stopped') throw current;
+    try {
+      await engine.submit(
+        kind,
+        id,
+        input,
+        async (tx) => {
+          const row = await findSandbox(tx, id);
+          if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
+          const refused = refusal(row, action);
+          if (refused !== undefined) throw refused;
+          return begin(tx, row);
+        },
+        { patienceMs: turnMs, begun },
+      );
+    } catch (error) {
+      throw await this.#explain(id, error);
+    }
+  }
+
+  #change(
+    kind: 'hibernate' | 'wake' | 'reboot' | 'powerCycle',
+    id: string,
+    cause: Cause,
+    begin: (tx: Store, row: SandboxRow) => Promise<boolean>,
+  ): Promise<void> {
+    return this.submit(kind, kind, id, cause, begin);
+  }
+
+  #sharedWake(id: string, wake: () => Promise<void>): Promise<void> {
+    const current = this.#waking.get(id);
+    if (current !== undefined) return current;
+    const waking = wake().finally(() => this.#waking.delete(id));
+    this.#waking.set(id, waking);
+    return waking;
+  }
+
+  /** Says that the sandbox has ended where that is why a change failed, and finds out how the machine is now. */
+  async #explain(id: string, error: unknown): Promise<unknown> {
+    if (isHibernated(error)) return error;
+    if (error instanceof ApiError && error.status < 500 && error.code !== 'sandbox_not_found') return error;
+    const row = await findSandbox(this.#options.store, id);
+    if (row === undefined || row.state === 'stopping' || row.state === 'stopped')
+      return row === undefined ? error : (refusal(row, 'use') ?? error);
+    if (error instanceof CreationAbandoned) return error;
+    void this.#options.reconcile();
+    if (!(error instanceof ApiError) || error.code !== 'sandbox_not_found') return error;
+    return new ApiError('sandbox_stopped', `the worker has no machine of sandbox ${id} any more`);
+  }
+
+  async #row(id: string): Promise<SandboxRow> {
+    const row = await findSandbox(this.#options.store, id);
+    if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
+    return row;
+  }
+}

@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { ApiError, type GuestExecRequest, type GuestFileList } from '@opencomputer/protocol';
+import { isHibernated } from '../store/sandboxes.ts';
+import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
+
+const attemptsMax = 4;
+
+/**
+ * What goes on inside machines. A call that finds its machine hibernated has done nothing: the machine is woken and
+ * the call is made again.
+ */
+export class Machines {
+  readonly #worker: WorkerClient;
+  readonly #wake: (id: string) => Promise<void>;
+
+  constructor(worker: WorkerClient, wake: (id: string) => Promise<void>) {
+    this.#worker = worker;
+    this.#wake = wake;
+  }
+
+  startCommand(id: string, request: GuestExecRequest): Promise<WorkerExecResult> {
+    return this.#awake(id, () => this.#worker.startCommand(id, request));
+  }
+
+  commandResult(id: string, execId: string, waitMs: number, signal?: AbortSignal): Promise<WorkerExecResult> {
+    return this.#awake(id, () => this.#worker.commandResult(id, execId, waitMs, signal));
+  }
+
+  readFile(id: string, path: string, signal?: AbortSignal): Promise<IncomingMessage> {
+    return this.#awake(id, () => this.#worker.readFile(id, path, signal));
+  }
+
+  /** The body can be read once only, so that nothing is tried again here. */
+  async writeFile(id: string, path: string, body: Readable, length: number | undefined): Promise<void> {
+    try {
+      await this.#worker.writeFile(id, path, body, length);
+    } catch (error) {
+      if (!isHibernated(error)) throw error;
+      await this.#wake(id);
+      throw new ApiError('worker_unavailable', 'the sandbox was hibernated when the file arrived', {
+        hint: 'It is awake now: send the file again.',
+        cause: error,
+      });
+    }
+  }
+
+  deleteFile(id: string, path: string): Promise<void> {
+    return this.#awake(id, () => this.#worker.deleteFile(id, path));
+  }
+
+  listFiles(id: string, path: string): Promise<GuestFileList> {
+    return this.#awake(id, () => this.#worker.listFiles(id, path));
+  }
+
+  makeDirectory(id: string, path: string): Promise<void> {
+    return this.#awake(id, () => this.#worker.makeDirectory(id, path));
+  }
+
+  async #awake<T>(id: string, call: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!isHibernated(error) || attempt === attemptsMax) throw error;
+        await this.#wake(id);
+      }
+    }
+  }
+}

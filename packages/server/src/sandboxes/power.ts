@@ -1,0 +1,136 @@
+import type { ErrorCode, MachineInfo } from '@opencomputer/protocol';
+import { type OperationDefinition, step } from '../operations/definition.ts';
+import { addEvent } from '../store/events.ts';
+import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
+import type { Store } from '../store/tables.ts';
+import type { WorkerClient } from '../workers/client.ts';
+import type { IdleClock } from './idle-clock.ts';
+import type { Patcher } from './patcher.ts';
+import { type Cause, noteStart, withWake } from './starts.ts';
+
+/** Longest time of one save or start; emulated CPUs boot slowly. */
+export const startMs = 180_000;
+const deadlineMs = 200_000;
+/** How long a worker that cannot be reached is waited for. */
+const patienceMs = 30_000;
+/** Enough for all patches that a checkpoint may have. */
+const patchesMs = 10 * 3600_000;
+
+export interface PowerParts {
+  readonly store: Store;
+  readonly worker: WorkerClient;
+  readonly idle: IdleClock;
+  readonly patcher: Patcher;
+}
+
+/**
+ * What changes of power have in common. They have no way back: the worker keeps a machine as it was when one fails,
+ * and where nobody knows how it ended, the comparison with the worker finds out.
+ */
+export function powerOperation<Input extends Cause>(
+  kind: string,
+  overdue: ErrorCode,
+  steps: OperationDefinition<Input>['steps'],
+): OperationDefinition<Input> {
+  return {
+    kind,
+    deadlineMs: deadlineMs + (steps.length > 1 ? patchesMs : 0),
+    patienceMs,
+    overdue,
+    cancellable: true,
+    afterCrash: 'resume',
+    steps,
+    undone: async (tx, sandboxId, _input, error) => {
+      if ((await findSandbox(tx, sandboxId)) === undefined) return;
+      const reason = error.message.slice(0, 1000);
+      await addEvent(tx, { sandbox_id: sandboxId, kind: `${kind}Failed`, actor: 'system', reason });
+    },
+  };
+}
+
+/** See `powerOperation`. */
+export const nothingToUndo = (): Promise<void> => Promise.resolve();
+
+/** A step that ends with a machine that runs. */
+export function startStep<Input extends Cause>(
+  { idle }: Pick<PowerParts, 'idle'>,
+  parts: {
+    run: (context: { sandboxId: string; input: Input; signal: AbortSignal }) => Promise<MachineInfo>;
+    commit: (tx: Store, id: string, input: Input, machine: MachineInfo) => Promise<{ timeout_s: number }>;
+  },
+) {
+  return step<Input, MachineInfo>({
+    name: 'machine',
+    attemptMs: startMs,
+    run: parts.run,
+    commit: async (tx, { sandboxId, input }, machine) => {
+      const row = await parts.commit(tx, sandboxId, input, machine);
+      idle.watch(sandboxId, row.timeout_s);
+    },
+    undo: nothingToUndo,
+  });
+}
+
+/** Saves the memory of a sandbox and ends its machine. */
+export function hibernateOperation({ worker, idle }: PowerParts): OperationDefinition<Cause> {
+  return powerOperation<Cause>('hibernate', 'snapshot_failed', [
+    step<Cause, { sizeBytes: number }>({
+      name: 'machine',
+      attemptMs: startMs,
+      run: ({ sandboxId, signal }) => worker.hibernate(sandboxId, { signal, timeoutMs: startMs }),
+      commit: async (tx, { sandboxId, input }, { sizeBytes }) => {
+        await changeSandbox(tx, sandboxId, {
+          action: 'hibernate',
+          ...input,
+          values: { hibernation_bytes: sizeBytes },
+        });
+        idle.forget(sandboxId);
+      },
+      undo: nothingToUndo,
+    }),
+  ]);
+}
+
+/** Runs the patches that a sandbox has not run; what fails in them stops nothing else. */
+export function patchStep<Input>({ patcher }: Pick<PowerParts, 'patcher'>) {
+  return step<Input, void>({
+    name: 'patches',
+    attemptMs: patchesMs,
+    run: ({ sandboxId, signal }) => patcher.run(sandboxId, signal),
+    commit: () => Promise.resolve(),
+    undo: nothingToUndo,
+  });
+}
+
+/** Wakes a hibernated sandbox, or starts a failed one from its disk. */
+export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
+  const { worker } = parts;
+  return powerOperation<Cause>('wake', 'creation_failed', [
+    startStep<Cause>(parts, {
+      run: ({ sandboxId, signal }) => worker.wake(sandboxId, { signal, timeoutMs: startMs }),
+      commit: (tx, id, input, machine) => noteStart(tx, id, 'wake', input, machine),
+    }),
+    patchStep<Cause>(parts),
+  ]);
+}
+
+/** Starts a machine anew from its disk. */
+function bootOperation(parts: PowerParts, kind: 'reboot' | 'powerCycle'): OperationDefinition<Cause> {
+  const { worker } = parts;
+  const hard = kind === 'powerCycle';
+  return powerOperation<Cause>(kind, 'creation_failed', [
+    startStep<Cause>(parts, {
+      run: async ({ sandboxId, signal }) => {
+        const options = { signal, timeoutMs: startMs };
+        const reboot = (): Promise<MachineInfo> => worker.reboot(sandboxId, hard, options);
+        return (await withWake(worker, sandboxId, options, reboot)).result;
+      },
+      commit: (tx, id, input, machine) => noteStart(tx, id, kind, input, machine),
+    }),
+  ]);
+}
+
+export const rebootOperation = (parts: PowerParts): OperationDefinition<Cause> =>
+  bootOperation(parts, 'reboot');
+export const powerCycleOperation = (parts: PowerParts): OperationDefinition<Cause> =>
+  bootOperation(parts, 'powerCycle');

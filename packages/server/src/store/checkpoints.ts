@@ -1,0 +1,116 @@
+import type { SnapshotKind } from '@opencomputer/protocol';
+import type { CheckpointRow, SandboxRow, Store } from './tables.ts';
+
+export function findCheckpoint(store: Store, id: string): Promise<CheckpointRow | undefined> {
+  return store.selectFrom('checkpoints').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** The checkpoints of a sandbox that clients see, newest first. */
+export function checkpointsOf(store: Store, sandboxId: string): Promise<CheckpointRow[]> {
+  return store
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('sandbox_id', '=', sandboxId)
+    .where('name', 'is not', null)
+    .where('state', '!=', 'deleting')
+    .orderBy('created_at', 'desc')
+    .orderBy('id', 'desc')
+    .execute();
+}
+
+export interface CheckpointPage {
+  readonly owner: string;
+  readonly after?: { readonly createdAt: number; readonly id: string } | undefined;
+  readonly limit: number;
+}
+
+/** The checkpoints of an owner that clients see, newest first. */
+export function checkpointsOfOwner(store: Store, page: CheckpointPage): Promise<CheckpointRow[]> {
+  let query = store
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('owner', '=', page.owner)
+    .where('name', 'is not', null)
+    .where('state', '!=', 'deleting');
+  const { after } = page;
+  if (after !== undefined)
+    query = query.where((eb) =>
+      eb.or([
+        eb('created_at', '<', after.createdAt),
+        eb.and([eb('created_at', '=', after.createdAt), eb('id', '<', after.id)]),
+      ]),
+    );
+  return query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).execute();
+}
+
+/** Checkpoints whose files are, or may be, on the worker. */
+export function checkpointsWithFiles(store: Store): Promise<CheckpointRow[]> {
+  return store.selectFrom('checkpoints').selectAll().where('state', '!=', 'failed').execute();
+}
+
+/** Named checkpoints of one kind that count against its limit, oldest first. */
+export function countedCheckpoints(
+  store: Store,
+  sandboxId: string,
+  kind: SnapshotKind,
+): Promise<CheckpointRow[]> {
+  return store
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('sandbox_id', '=', sandboxId)
+    .where('kind', '=', kind)
+    .where('name', 'is not', null)
+    .where('state', 'in', ['processing', 'ready'])
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute();
+}
+
+/** Checkpoints that were made for one call and whose call has ended. */
+export function namelessCheckpoints(store: Store): Promise<CheckpointRow[]> {
+  return store.selectFrom('checkpoints').selectAll().where('name', 'is', null).execute();
+}
+
+export async function updateCheckpoint(
+  store: Store,
+  id: string,
+  values: Partial<
+    Pick<
+      CheckpointRow,
+      'state' | 'error' | 'size_bytes' | 'pause_ms' | 'is_public' | 'failed_at' | 'created_at'
+    >
+  >,
+): Promise<CheckpointRow | undefined> {
+  return store.updateTable('checkpoints').set(values).where('id', '=', id).returningAll().executeTakeFirst();
+}
+
+/** Deletes the row; what came from the checkpoint then comes from its parent. */
+export async function removeCheckpoint(store: Store, id: string): Promise<void> {
+  const row = await findCheckpoint(store, id);
+  if (row === undefined) return;
+  const parent = row.parent_id;
+  await store.updateTable('checkpoints').set({ parent_id: parent }).where('parent_id', '=', id).execute();
+  await store
+    .updateTable('sandboxes')
+    .set({ base_checkpoint_id: parent })
+    .where('base_checkpoint_id', '=', id)
+    .execute();
+  await store.deleteFrom('checkpoints').where('id', '=', id).execute();
+}
+
+/** Sandboxes of an owner that were forked from some checkpoints and have not stopped. */
+export function forksOf(
+  store: Store,
+  owner: string,
+  checkpointIds: readonly string[],
+): Promise<SandboxRow[]> {
+  return store
+    .selectFrom('sandboxes')
+    .selectAll()
+    .where('owner', '=', owner)
+    .where('from_checkpoint_id', 'in', checkpointIds)
+    .where('state', 'in', ['creating', 'running', 'hibernated', 'error'])
+    .orderBy('created_at', 'desc')
+    .limit(10_000)
+    .execute();
+}

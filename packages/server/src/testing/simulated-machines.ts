@@ -1,0 +1,149 @@
+import {
+  ApiError,
+  type MachineInfo,
+  type MachineSpec,
+  type SnapshotInfo,
+  type SnapshotRequest,
+} from '@opencomputer/protocol';
+import { SimulatedCommands } from './simulated-commands.ts';
+import { SimulatedFiles } from './simulated-files.ts';
+
+export interface SimulatedMachine {
+  info: MachineInfo;
+  commands: SimulatedCommands;
+  files: SimulatedFiles;
+  /** Stands for what is in memory: the command `count` adds one. */
+  memory: { count: number };
+}
+
+interface Snapshot {
+  readonly info: SnapshotInfo;
+  readonly spec: MachineSpec;
+  readonly files: ReadonlyMap<string, Buffer>;
+  readonly count: number | undefined;
+}
+
+const imageBytes = 4096;
+
+/** Machines whose memory is a counter and whose disk is a map, with the rules of the real ones. */
+export class SimulatedMachines {
+  readonly all = new Map<string, SimulatedMachine>();
+  readonly snapshots = new Map<string, Snapshot>();
+  /** How often a machine was really woken. */
+  wakes = 0;
+  /** Why memory cannot be restored, if it cannot. */
+  coldBootReason: string | undefined;
+
+  get(id: string): SimulatedMachine {
+    const machine = this.all.get(id);
+    if (machine === undefined) throw new ApiError('sandbox_not_found', `no machine ${id}`);
+    return machine;
+  }
+
+  /** A machine that takes operations. */
+  running(id: string): SimulatedMachine {
+    const machine = this.get(id);
+    if (machine.info.state === 'hibernated')
+      throw new ApiError('conflict', `machine ${id} is hibernated`, { details: { hibernated: true } });
+    if (machine.info.state === 'failed')
+      throw new ApiError('sandbox_stopped', `machine ${id} has ended: ${machine.info.reason}`);
+    return machine;
+  }
+
+  add(id: string, spec: MachineSpec): SimulatedMachine {
+    const snapshot = spec.snapshot === undefined ? undefined : this.#snapshot(spec.snapshot);
+    const memory = { count: snapshot?.count ?? 0 };
+    const machine: SimulatedMachine = {
+      info: {
+        id,
+        state: 'running',
+        spec,
+        accelerator: 'tcg',
+        startedAt: new Date().toISOString(),
+        startedFrom: snapshot !== undefined && snapshot.count === undefined ? 'disk' : 'memory',
+        timings: {},
+      },
+      commands: new SimulatedCommands(spec.env, memory),
+      files: new SimulatedFiles(snapshot?.files),
+      memory,
+    };
+    this.all.set(id, machine);
+    return machine;
+  }
+
+  hibernate(id: string): { sizeBytes: number } {
+    const machine = this.get(id);
+    if (machine.info.state !== 'hibernated') {
+      this.running(id);
+      machine.info = { ...machine.info, state: 'hibernated', hibernationBytes: imageBytes };
+    }
+    return { sizeBytes: imageBytes };
+  }
+
+  wake(id: string): MachineInfo {
+    const machine = this.get(id);
+    if (machine.info.state === 'running') return machine.info;
+    this.wakes += 1;
+    if (machine.info.state === 'failed') return this.#boot(machine, machine.info.reason);
+    if (this.coldBootReason !== undefined) return this.#boot(machine, this.coldBootReason);
+    return this.#started(machine, 'memory', undefined);
+  }
+
+  reboot(id: string, hard: boolean): MachineInfo {
+    const machine = this.get(id);
+    if (!hard && machine.info.state === 'hibernated') this.running(id);
+    return this.#boot(machine, undefined);
+  }
+
+  restore(id: string, snapshotId: string): MachineInfo {
+    const machine = this.get(id);
+    const { files, count } = this.#snapshot(snapshotId);
+    machine.files = new SimulatedFiles(files);
+    this.#boot(machine, undefined);
+    machine.memory.count = count ?? 0;
+    return this.#started(machine, count === undefined ? 'disk' : 'memory', undefined);
+  }
+
+  putSnapshot(id: string, { machine: machineId, kind }: SnapshotRequest): SnapshotInfo {
+    const known = this.snapshots.get(id);
+    if (known !== undefined) return known.info;
+    const { info: of, files, memory } = this.running(machineId);
+    const { cpuCount, memoryMB, diskMB } = of.spec;
+    const info: SnapshotInfo = {
+      id,
+      kind,
+      cpuCount,
+      memoryMB,
+      diskMB,
+      sizeBytes: imageBytes,
+      createdAt: new Date().toISOString(),
+      pauseMs: 1.5,
+    };
+    const count = kind === 'full' ? memory.count : undefined;
+    this.snapshots.set(id, { info, spec: of.spec, files: new Map(files.content), count });
+    return info;
+  }
+
+  #snapshot(id: string): Snapshot {
+    const snapshot = this.snapshots.get(id);
+    if (snapshot === undefined) throw new ApiError('checkpoint_not_found', `no snapshot ${id}`);
+    return snapshot;
+  }
+
+  #boot(machine: SimulatedMachine, reason: string | undefined): MachineInfo {
+    machine.memory.count = 0;
+    machine.commands.forgetAll();
+    return this.#started(machine, 'disk', reason);
+  }
+
+  #started(
+    machine: SimulatedMachine,
+    startedFrom: 'memory' | 'disk',
+    reason: string | undefined,
+  ): MachineInfo {
+    const { reason: _failed, coldBootReason: _earlier, hibernationBytes: _bytes, ...info } = machine.info;
+    const cold = reason === undefined ? {} : { coldBootReason: reason };
+    machine.info = { ...info, state: 'running', startedFrom, ...cold, startedAt: new Date().toISOString() };
+    return machine.info;
+  }
+}

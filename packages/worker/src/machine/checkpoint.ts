@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SnapshotKind } from '@opencomputer/protocol';
+import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
+import { type DiskLayer, machineFiles } from './argv.ts';
+import { liveNode } from './block-nodes.ts';
+import { layersOf, makeOverlay } from './directory.ts';
+import { quiet, stopMachine, takeMemory } from './freeze.ts';
+import type { Machine } from './machine.ts';
+import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
+import { machineUid, type Platform } from './platform.ts';
+import { copyRamImage, ramMode } from './ram.ts';
+import { sealFile, sealSnapshot } from './snapshot.ts';
+
+/** A file for the next overlay of a run that none of its layers has. */
+function nextOverlay(layers: readonly DiskLayer[], top: string): string {
+  const taken = new Set([top, ...layers.map(({ file }) => file)]);
+  for (let number = 1; ; number++) if (!taken.has(`disk-${number}.qcow2`)) return `disk-${number}.qcow2`;
+}
+
+/**
+ * Puts a new, empty overlay on top of a stopped machine's disk; the old top is a layer from then on. The record
+ * names the new chain first: an empty overlay holds what is below it, so that a crash in between changes nothing.
+ */
+async function addOverlay(machine: Machine, top: string): Promise<void> {
+  const { layers, top: old } = machine.record;
+  const node = await liveNode(machine.qmp);
+  // Unlike any that the machine has or had.
+  const overlay = `disk-${randomBytes(4).toString('hex')}`;
+  await machine.save({ layers: [...layers, { file: old, format: 'qcow2' }], top });
+  await machine.qmp.run('blockdev-add', {
+    driver: 'qcow2',
+    'node-name': overlay,
+    discard: 'unmap',
+    'detect-zeroes': 'unmap',
+    file: { driver: 'file', filename: top, discard: 'unmap' },
+    backing: null,
+  });
+  await machine.qmp.run('blockdev-snapshot', { node, overlay });
+}
+
+/**
+ * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
+ * @param here what machines of this host are compatible with
+ * @throws Error when it could not be taken; the machine runs on and no snapshot is left
+ */
+export async function checkpointMachine(
+  platform: Platform,
+  store: SnapshotStore,
+  machine: Machine,
+  snapshot: { id: string; kind: SnapshotKind; here: Compatibility },
+): Promise<Manifest> {
+  const { id, kind, here } = snapshot;
+  const memory = kind === 'full';
+  const staging = await store.stage(id);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => discardDirectory(staging, platform.trash));
+  const ram = join(staging, snapshotFiles.ram);
+  if (memory) await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
+  const top = nextOverlay(machine.record.layers, machine.record.top);
+  const overlay = join(machine.runDirectory, top);
+  await rm(overlay, { force: true });
+  await makeOverlay(overlay, platform.overlays, machine.record.spec.diskMB, machineUid(machine.slot));
+
+  await quiet(machine, platform.log);
+  const stopped = performance.now();
+  try {
+    await stopMachine(machine);
+    if (memory) await takeMemory(machine, ram);
+    await addOverlay(machine, top);
+  } finally {
+    await machine.qmp.run('cont');
+  }
+  const pauseMs = Math.round((performance.now() - stopped) * 10) / 10;
+
+  const sizeBytes = await gather(platform, machine, staging, memory);
+  const { layers, spec } = machine.record;
+  const description: Omit<Manifest, 'sizes'> = {
+    format: 1,
+    key: id,
+    name: spec.template,
+    compatibility: { ...here, cpuCount: spec.cpuCount, memoryMB: spec.memoryMB, diskMB: spec.diskMB },
+    layers: layers.map(({ format }) => format),
+    memory,
+    sizeBytes,
+    pauseMs,
+    agentGeneration: machine.channel.agent?.generation ?? 1,
+    createdAt: new Date().toISOString(),
+  };
+  const manifest = await sealSnapshot(staging, description);
+  stack.move();
+  await rename(staging, store.path(id));
+  await store.sync();
+  return manifest;
+}
+
+/** Collects a snapshot's files. @returns bytes that it occupies by itself */
+async function gather(
+  platform: Platform,
+  machine: Machine,
+  staging: string,
+  memory: boolean,
+): Promise<number> {
+  const { layers } = machine.record;
+  const names = layersOf(layers.map(({ format }) => format));
+  for (const [index, { file }] of layers.entries())
+    await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
+  // The newest, and those of checkpoints that did not complete: forks run as other users.
+  for (const [index, { file }] of layers.entries())
+    if (file.startsWith('disk')) await sealFile(join(staging, names[index]?.file ?? file), 0o444);
+  const newest = join(staging, machineFiles.layer(layers.length - 1));
+  if (!memory) return occupiedBytes(newest);
+  const ram = join(staging, snapshotFiles.ram);
+  const devices = join(staging, snapshotFiles.devices);
+  await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
+  await sealFile(ram, ramMode(platform.qemu.features));
+  await sealFile(devices, 0o400);
+  return (await occupiedBytes(ram)) + (await occupiedBytes(newest));
+}

@@ -1,0 +1,71 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { quiesceGuest } from '../guest/index.ts';
+import type { Logger } from 'pino';
+import { machineFiles } from './argv.ts';
+import { runState } from './launch.ts';
+import type { Machine } from './machine.ts';
+import { snapshotFiles } from './manifest.ts';
+import { saveDirtyPages } from './ram.ts';
+import { hangUpAndWait, saveDevices } from './snapshot.ts';
+
+/** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
+const patienceMs = 10_000;
+
+/**
+ * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
+ * change ended stays closed to those who hold it; they look it up again.
+ */
+export async function withGateClosed<Result>(
+  machine: Machine,
+  change: () => Promise<Result>,
+): Promise<Result> {
+  await machine.gate.close(patienceMs);
+  try {
+    return await change();
+  } finally {
+    machine.gate.open();
+  }
+}
+
+/**
+ * Brings the agent to rest, its data on its disk, and ends the channel. A guest that does not react is frozen as it
+ * is: its memory is saved all the same, and the next handshake is tried until it answers.
+ */
+export async function quiet(machine: Machine, log: Logger): Promise<void> {
+  try {
+    await quiesceGuest(machine.channel, { sync: true });
+  } catch (error) {
+    log.warn({ machine: machine.id, err: error }, 'the guest does not come to rest; it is frozen as it is');
+    machine.channel.hangUp();
+    return;
+  }
+  try {
+    await hangUpAndWait(machine.qmp, () => machine.channel.hangUp());
+  } catch (error) {
+    log.warn({ machine: machine.id, err: error }, 'the guest did not see the channel end');
+  }
+}
+
+/**
+ * Stops a machine, so that nothing but its owner lets it run again.
+ * @throws ApiError `no_space` when the full disk of the host has stopped it: it may go on at any moment
+ */
+export async function stopMachine(machine: Machine): Promise<void> {
+  await machine.qmp.run('stop', {}, 60_000);
+  const state = await runState(machine.qmp);
+  if (state === 'paused') return;
+  machine.assertRuns();
+  throw new Error(`the machine could not be stopped: it is in the state ${state}`);
+}
+
+/**
+ * Takes device state and memory of a stopped machine.
+ * @param ram a copy of the image that the machine maps, made beforehand so that the machine stands still shorter
+ */
+export async function takeMemory(machine: Machine, ram: string): Promise<void> {
+  // One that was left by a run under another user could not be written over.
+  await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
+  await saveDevices(machine.qmp, snapshotFiles.devices);
+  await saveDirtyPages(machine.process.identity.pid, join(machine.runDirectory, machineFiles.ram), ram);
+}

@@ -1,0 +1,59 @@
+import { mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { discardDirectory } from '../disk/overlay.ts';
+import { syncDirectory, syncFile } from '../host/atomic-file.ts';
+import { occupiedBytes } from '../snapshots/store.ts';
+import { machineFiles } from './argv.ts';
+import { quiet, stopMachine, takeMemory } from './freeze.ts';
+import type { Machine } from './machine.ts';
+import { snapshotFiles } from './manifest.ts';
+import type { Platform } from './platform.ts';
+import { endProcess } from './process.ts';
+import { copyRamImage, ramMode } from './ram.ts';
+import { sealFile } from './snapshot.ts';
+
+/** Where the memory of a hibernated machine is. */
+export function hibernationDirectory(directory: string): string {
+  return join(directory, 'hibernation');
+}
+
+/** Where it is put together; what a crash leaves here means nothing. */
+export function hibernationStaging(directory: string): string {
+  return join(directory, 'hibernation.making');
+}
+
+/**
+ * Saves a machine's memory and ends its process. The record says so in one durable step, after which the memory is
+ * whole on disk; before it the machine can go on.
+ * @throws Error when it could not be saved; the machine runs on
+ */
+export async function hibernateMachine(platform: Platform, machine: Machine): Promise<void> {
+  const staging = hibernationStaging(machine.directory);
+  const final = hibernationDirectory(machine.directory);
+  await discardDirectory(staging, platform.trash);
+  await mkdir(staging, { mode: 0o700 });
+  const ram = join(staging, snapshotFiles.ram);
+  try {
+    await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
+    await quiet(machine, platform.log);
+    await stopMachine(machine);
+    await takeMemory(machine, ram);
+    await rename(join(machine.runDirectory, snapshotFiles.devices), join(staging, snapshotFiles.devices));
+    await sealFile(ram, ramMode(platform.qemu.features));
+    await sealFile(join(staging, snapshotFiles.devices), 0o400);
+    await syncFile(join(machine.runDirectory, machine.record.top));
+    await syncDirectory(staging);
+    await discardDirectory(final, platform.trash);
+    await rename(staging, final);
+    const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
+    await machine.save({ hibernated: true, hibernationBytes: bytes });
+  } catch (error) {
+    if (machine.qmp.open) await machine.qmp.run('cont');
+    await discardDirectory(staging, platform.trash);
+    await discardDirectory(final, platform.trash);
+    throw error;
+  }
+  machine.expectEnd();
+  await endProcess(machine.process.identity);
+  await platform.network.release(machine.slot);
+}

@@ -1,0 +1,340 @@
+import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { join } from 'node:path';
+import {
+  ApiError,
+  type ErrorCode,
+  type MachineInfo,
+  type MachineSpec,
+  type SnapshotInfo,
+  type SnapshotRequest,
+} from '@opencomputer/protocol';
+import { discardDirectory } from '../disk/overlay.ts';
+import type { Capacity } from '../host/capacity.ts';
+import { snapshotInfo, type SnapshotStore } from '../snapshots/store.ts';
+import type { TemplateStore } from '../templates/store.ts';
+import { checkpointMachine } from './checkpoint.ts';
+import { createMachine } from './create.ts';
+import { Exclusive } from './exclusive.ts';
+import { failAs } from './failure.ts';
+import { flattenMachine, shouldFlatten } from './flatten.ts';
+import { withGateClosed } from './freeze.ts';
+import { hibernateMachine } from './hibernate.ts';
+import { guestReset, type Machine, machineEnded } from './machine.ts';
+import { Origins } from './origins.ts';
+import { type Platform, processPrefix } from './platform.ts';
+import { shutDownGuest } from './power.ts';
+import { endProcess, findProcesses } from './process.ts';
+import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+import type { MachineRegistry, RestingMachine } from './registry.ts';
+import { restoreMachine } from './restore.ts';
+import { bootMachine, MemoryLost, wakeMachine } from './wake.ts';
+
+/** What a machine writes to its disk while it starts, in MiB. */
+const startingDiskMB = 32;
+/** A guest that restarts itself again within this time is left down: its kernel crashes in a circle. */
+const restartCircleMs = 60_000;
+
+const notStartedAgain = 'it was ended for a reboot and could not be started again';
+
+export interface LifecycleOptions {
+  platform: Platform;
+  registry: MachineRegistry;
+  templates: TemplateStore;
+  snapshots: SnapshotStore;
+  capacity: Capacity;
+  /** Directory that holds one directory per machine. */
+  directory: string;
+  onFailed: (id: string, reason: string) => void;
+}
+
+/** The changes of machines' lives. Those of one machine follow each other. */
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  readonly #origins: Origins;
+  readonly #exclusive = new Exclusive();
+  readonly #restarted = new Map<string, number>();
+  readonly #tidying = new Map<string, AbortController>();
+
+  constructor(options: LifecycleOptions) {
+    this.#options = options;
+    this.#origins = new Origins(options.templates, options.snapshots);
+  }
+
+  /** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
+  readonly ended = (machine: Machine, reason: string): void => {
+    const { platform, registry, capacity, onFailed } = this.#options;
+    // One that ends before its creation has returned is the creation's failure.
+    if (registry.findRunning(machine.id) !== machine) return;
+    const { id, record } = machine;
+    const last = this.#restarted.get(id) ?? -Infinity;
+    const again = reason === guestReset && performance.now() - last >= restartCircleMs;
+    const resting: RestingMachine = { record, state: 'failed', reason };
+    // Operations wait for one that starts again.
+    if (again) void machine.gate.close(0);
+    else registry.setResting(resting);
+    capacity.release(id);
+    void this.#change(id, async () => {
+      await endProcess(machine.process.identity);
+      await platform.network.release(machine.slot);
+      const present = again ? registry.findRunning(id) === machine : registry.findResting(id) === resting;
+      // Otherwise a change that was under way has done without it: it hibernates, is another, or is gone.
+      if (!present) return;
+      if (!again) throw new Error(reason);
+      try {
+        await this.#boot(id, record, undefined);
+        this.#restarted.set(id, performance.now());
+      } finally {
+        if (registry.findRunning(id) === machine) registry.setResting(resting);
+      }
+    })
+      .catch((error: unknown) => {
+        platform.log.error({ machine: id, err: error }, 'machine failed');
+        if (registry.findRunning(id) === undefined) onFailed(id, reason);
+      })
+      .finally(() => machine.gate.open());
+  };
+
+  /**
+   * Creates a machine, or answers for the one that this id has already if it was asked for in the same words.
+   * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`
+   */
+  create(id: string, spec: MachineSpec): Promise<MachineInfo> {
+    return this.#change(id, async () => {
+      const { registry, platform } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting?.state === 'failed') throw machineEnded(id, resting.reason ?? 'unknown');
+      const known = registry.record(id);
+      if (known !== undefined) {
+        if (isDeepStrictEqual(known.spec, spec)) return registry.info(id);
+        throw new ApiError('conflict', `machine ${id} exists with another specification`);
+      }
+      const directory = this.#path(id);
+      if (existsSync(directory))
+        throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
+      return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
+        const origin = await this.#origins.find(spec);
+        const machine = await createMachine(platform, { id, directory, spec, origin }, this.ended);
+        platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
+        return { machine, answered: Promise.resolve() };
+      });
+    });
+  }
+
+  /** Saves a machine's memory and ends its process. One that hibernates already stays so. */
+  hibernate(id: string): Promise<{ sizeBytes: number }> {
+    return this.#change(id, async () => {
+      const { registry, platform, capacity } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
+      const machine = registry.running(id);
+      await withGateClosed(machine, async () => {
+        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
+          hibernateMachine(platform, machine),
+        );
+        registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+        capacity.release(id);
+      });
+      return { sizeBytes: machine.record.hibernationBytes };
+    });
+  }
+
+  /** Wakes a hibernated machine; one whose memory cannot be restored, or that has failed, boots from its disk. */
+  wake(id: string): Promise<MachineInfo> {
+    return this.#change(id, async () => {
+      const { registry, platform } = this.#options;
+      const resting = registry.findResting(id);
+      if (resting === undefined) return registry.running(id).info();
+      const sleeper = { directory: this.#path(id), record: resting.record };
+      if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
+      return this.#start(id, resting.record.spec.memoryMB, 'creation_failed', async () => {
+        try {
+          return await wakeMachine(platform, sleeper, this.ended);
+        } catch (error) {
+          if (!(error instanceof MemoryLost)) throw error;
+          const reason = `its memory could not be restored: ${error.message}`;
+          platform.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
+          return bootMachine(platform, sleeper, reason, this.ended);
+        }
+      });
+    });
+  }
+
+  /** Starts a machine again from its disk; unless `hard`, its system shuts down first. */
+  reboot(id: string, hard: boolean): Promise<MachineInfo> {
+    return this.#change(id, async () => {
+      const { registry, platform, capacity } = this.#options;
+      const machine = registry.findRunning(id);
+      if (machine === undefined) {
+        const resting = registry.findResting(id);
+        // What hibernates has a system that can shut down, once it is awake; a failed one has none.
+        if (resting === undefined || (!hard && resting.state === 'hibernated')) registry.running(id);
+        const record = resting?.record ?? registry.running(id).record;
+        return this.#boot(id, record, undefined);
+      }
+      return withGateClosed(machine, async () => {
+        if (!hard) await shutDownGuest(machine, platform.log);
+        machine.expectEnd();
+        await endProcess(machine.process.identity);
+        await platform.network.release(machine.slot);
+        capacity.release(id);
+        try {
+          return await this.#boot(id, machine.record, undefined);
+        } finally {
+          // Until then operations wait for it.
+          if (registry.findRunning(id) === machine)
+            registry.setResting({ record: machine.record, state: 'failed', reason: notStartedAgain });
+        }
+      });
+    });
+  }
+
+  /** Puts a machine back to a snapshot. */
+  restore(id: string, snapshotId: string): Promise<MachineInfo> {
+    return this.#change(id, async () => {
+      const { registry, platform } = this.#options;
+      const running = registry.findRunning(id);
+      const record = registry.record(id) ?? registry.running(id).record;
+      const origin = await this.#origins.snapshot(snapshotId, record.spec);
+      const change = (): ReturnType<typeof restoreMachine> =>
+        restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
+      if (running === undefined) return this.#start(id, record.spec.memoryMB, 'creation_failed', change);
+      return withGateClosed(running, async () => {
+        const { machine, answered } = await failAs(
+          'creation_failed',
+          `sandbox ${id} could not be restored`,
+          change,
+        );
+        this.#keep(machine);
+        await answered;
+        return registry.info(id);
+      });
+    });
+  }
+
+  /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
+  snapshot(snapshotId: string, { machine: id, kind }: SnapshotRequest): Promise<SnapshotInfo> {
+    return this.#change(id, async () => {
+      const { registry, platform, snapshots, templates } = this.#options;
+      const there = await snapshots.find(snapshotId);
+      if (there !== undefined) return snapshotInfo(there.manifest);
+      const machine = registry.running(id);
+      const here = templates.compatibility(machine.record.spec.template, machine.record.spec);
+      const manifest = await withGateClosed(machine, () =>
+        failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
+          checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here }),
+        ),
+      );
+      platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
+      this.#tidy(id);
+      return snapshotInfo(manifest);
+    });
+  }
+
+  /** Ends a machine and deletes its disk. A machine that is not there is fine. */
+  delete(id: string): Promise<void> {
+    return this.#change(id, async () => {
+      const { platform, capacity, registry } = this.#options;
+      const directory = this.#path(id);
+      const machine = registry.findRunning(id);
+      const record = registry.record(id) ?? (await this.#readable(directory));
+      if (record !== undefined && existsSync(directory)) await this.#markDeleting(directory, record);
+      machine?.expectEnd();
+      const prefix = `${processPrefix(platform.instanceTag)}${id}.`;
+      for (const process of findProcesses(prefix).values()) await endProcess(process);
+      if (machine !== undefined) await platform.network.release(machine.slot);
+      await discardDirectory(directory, platform.trash);
+      registry.remove(id);
+      capacity.release(id);
+      this.#restarted.delete(id);
+    });
+  }
+
+  /** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
+  async #readable(directory: string): Promise<MachineRecord | undefined> {
+    try {
+      return await readRecord(directory);
+    } catch (error) {
+      this.#options.platform.log.warn({ err: error }, 'deleting a machine whose record is damaged');
+      return undefined;
+    }
+  }
+
+  /** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
+  async #markDeleting(directory: string, record: MachineRecord): Promise<void> {
+    try {
+      await writeRecord(directory, { ...record, deleting: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      this.#options.platform.log.warn({ machine: record.id }, 'deleting a machine on a full disk');
+    }
+  }
+
+  /** Runs a change of a machine's life after those before it; tidying up that is under way is given up for it. */
+  #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
+    this.#tidying.get(id)?.abort();
+    return this.#exclusive.run(id, change);
+  }
+
+  /** Makes a long chain of disk layers short, while nothing else wants to change the machine. */
+  #tidy(id: string): void {
+    const { registry, platform } = this.#options;
+    const machine = registry.findRunning(id);
+    if (machine === undefined || this.#tidying.has(id) || !shouldFlatten(machine)) return;
+    const given = new AbortController();
+    this.#tidying.set(id, given);
+    this.#exclusive
+      .run(id, async () => {
+        if (given.signal.aborted || registry.findRunning(id) !== machine) return;
+        const started = performance.now();
+        const done = await flattenMachine(machine, given.signal);
+        const milliseconds = Math.round(performance.now() - started);
+        platform.log.info({ machine: id, done, milliseconds }, 'disk flattened');
+      })
+      .catch((error: unknown) =>
+        platform.log.error({ machine: id, err: error }, 'the disk could not be flattened'),
+      )
+      .finally(() => this.#tidying.delete(id));
+  }
+
+  #path(id: string): string {
+    return join(this.#options.directory, id);
+  }
+
+  #boot(id: string, record: MachineRecord, reason: string | undefined): Promise<MachineInfo> {
+    const sleeper = { directory: this.#path(id), record };
+    return this.#start(id, record.spec.memoryMB, 'creation_failed', () =>
+      bootMachine(this.#options.platform, sleeper, reason, this.ended),
+    );
+  }
+
+  /** Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept. */
+  async #start(
+    id: string,
+    memoryMB: number,
+    code: ErrorCode,
+    start: () => Promise<{ machine: Machine; answered: Promise<void> }>,
+  ): Promise<MachineInfo> {
+    const { capacity, registry } = this.#options;
+    const admission = await capacity.reserve(id, { memoryMB, diskMB: startingDiskMB });
+    if (!admission.ok) throw new ApiError('no_capacity', admission.message, { hint: admission.hint });
+    let started;
+    try {
+      started = await failAs(code, `the machine of ${id} could not be started`, start);
+    } catch (error) {
+      capacity.release(id);
+      throw error;
+    }
+    const { machine, answered } = started;
+    capacity.started(id);
+    this.#keep(machine);
+    await answered;
+    return registry.info(id);
+  }
+
+  /** Lists a machine that runs. It may have died before it was in the list that `ended` looks at. */
+  #keep(machine: Machine): void {
+    this.#options.registry.setRunning(machine);
+    if (machine.failure !== undefined) this.ended(machine, machine.failure);
+  }
+}

@@ -1,0 +1,148 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { childIdentity } from '../host/processes.ts';
+import { failureOf, scratchDirectory } from '../testing/scratch.ts';
+import { machineFiles } from './argv.ts';
+import { runDirectory } from './directory.ts';
+import { Gate } from './gate.ts';
+import { Machine } from './machine.ts';
+import { Qmp } from './qmp.ts';
+import type { MachineRecord } from './record.ts';
+import { MachineRegistry } from './registry.ts';
+
+const id = 'sb-01234567';
+const record: MachineRecord = {
+  format: 1,
+  id,
+  spec: { template: 'base', cpuCount: 1, memoryMB: 256, diskMB: 20_480, hostname: id, env: {} },
+  origin: '0'.repeat(32),
+  run: 1,
+  layers: [{ file: 'layer-0', format: 'raw' }],
+  top: 'disk.qcow2',
+  hibernated: false,
+  hibernationBytes: 4096,
+  startedFrom: 'memory',
+  machineId: 'f'.repeat(32),
+  accelerator: 'tcg',
+  slot: 0,
+  uid: 300_000,
+  ready: true,
+  deleting: false,
+  startedAt: '2026-01-01T00:00:00.000Z',
+  timings: {},
+};
+
+/** A machine as far as a registry goes: a process that runs, and a monitor that answers and says nothing. */
+async function startMachine(change: Partial<MachineRecord> = {}): Promise<Machine> {
+  const directory = await scratchDirectory();
+  const path = join(runDirectory(directory, 1), machineFiles.qmp);
+  await mkdir(runDirectory(directory, 1));
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.write('{"QMP": {}}\n');
+    socket.on('data', () => socket.write('{"return": {}, "id": 1}\n'));
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  const child = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+    server.close();
+  });
+  const identity = childIdentity(child.pid ?? 0);
+  if (identity === undefined) throw new Error('there is no process');
+  const machine = new Machine(
+    {
+      directory,
+      record: { ...record, ...change },
+      slot: { mode: 'user', index: 0, uid: 300_000 },
+      gate: new Gate(),
+      launched: { process: { identity, child }, qmp: await Qmp.connect(path, 5000, () => true) },
+      log: pino({ level: 'silent' }),
+    },
+    () => undefined,
+  );
+  onTestFinished(() => machine.expectEnd());
+  return machine;
+}
+
+describe('a registry', () => {
+  it('knows a machine as running or at rest, never as both', async () => {
+    const registry = new MachineRegistry();
+    expect(registry.list()).toEqual([]);
+    const machine = await startMachine();
+    registry.setRunning(machine);
+    expect(registry.list()).toMatchObject([{ id, state: 'running' }]);
+    registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+    expect(registry.list()).toMatchObject([{ id, state: 'hibernated', hibernationBytes: 4096 }]);
+    expect(registry.findRunning(id)).toBeUndefined();
+    registry.setRunning(machine);
+    expect(registry.list()).toMatchObject([{ id, state: 'running' }]);
+    expect(registry.findResting(id)).toBeUndefined();
+    registry.remove(id);
+    expect(registry.list()).toEqual([]);
+    expect(registry.record(id)).toBeUndefined();
+  });
+
+  it('says why a machine takes no operations', async () => {
+    const registry = new MachineRegistry();
+    const refusal = (): Promise<Error> => failureOf(registry.operate(id, () => Promise.resolve()));
+    expect(await refusal()).toMatchObject({ code: 'sandbox_not_found' });
+    registry.setResting({ record, state: 'hibernated', reason: undefined });
+    expect(await refusal()).toMatchObject({ code: 'conflict', details: { hibernated: true } });
+    registry.setResting({ record, state: 'failed', reason: 'its QEMU process was killed' });
+    expect(await refusal()).toMatchObject({
+      code: 'sandbox_stopped',
+      message: expect.stringContaining('its QEMU process was killed') as string,
+    });
+    expect(registry.info(id)).toMatchObject({ state: 'failed', reason: 'its QEMU process was killed' });
+  });
+});
+
+describe('an operation that waits for a change', () => {
+  it('is made on the machine that the change put in the place of the first', async () => {
+    const registry = new MachineRegistry();
+    const [before, after] = [await startMachine(), await startMachine({ run: 2 })];
+    registry.setRunning(before);
+    await before.gate.close(0);
+    const used = registry.operate(id, (channel) => Promise.resolve(channel));
+    registry.setRunning(after);
+    before.gate.open();
+    expect((await used) === after.channel).toBe(true);
+  });
+
+  it('is refused, and not made, where the change laid the machine to rest', async () => {
+    const registry = new MachineRegistry();
+    const machine = await startMachine();
+    registry.setRunning(machine);
+    await machine.gate.close(0);
+    let made = false;
+    const refused = failureOf(
+      registry.operate(id, () => {
+        made = true;
+        return Promise.resolve();
+      }),
+    );
+    registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+    machine.gate.open();
+    expect(await refused).toMatchObject({ code: 'conflict', details: { hibernated: true } });
+    expect(made).toBe(false);
+  });
+});
+
+describe('the processes of a machine', () => {
+  it.each([
+    ['go on after it was woken', { startedFrom: 'memory' }, true],
+    ['do not after a boot', { startedFrom: 'disk' }, false],
+    ['do not after a restore', { startedFrom: 'memory', run: 2 }, false],
+  ] as const)('%s', async (_name, change, goOn) => {
+    const before = await startMachine();
+    expect(before.continues(before)).toBe(true);
+    expect((await startMachine(change)).continues(before)).toBe(goOn);
+  });
+});

@@ -1,0 +1,103 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { linkFile } from '../disk/overlay.ts';
+import type { NetworkSlot } from '../network/types.ts';
+import { machineArgv, machineFiles } from './argv.ts';
+import { runDirectory } from './directory.ts';
+import type { Gate } from './gate.ts';
+import { kernelArgs } from './kernel-args.ts';
+import { launch, waitUntilLoaded } from './launch.ts';
+import { Machine, machineLogFile } from './machine.ts';
+import { confinementOf, machineSetup, type Platform } from './platform.ts';
+import { endProcess } from './process.ts';
+import { makeEmptyRam } from './ram.ts';
+import type { MachineRecord } from './record.ts';
+
+/** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
+const restoredHandshakeMs = 120_000;
+/** A guest of a template was saved with nobody on its port; another may lose the first call in an old conversation. */
+const firstHandshakeMs = { template: 60_000, snapshot: 5_000 };
+/** A cold boot under emulation takes ten seconds on an idle host. */
+const bootHandshakeMs = 300_000;
+
+export type OnEnd = (machine: Machine, reason: string) => void;
+
+export interface Run {
+  directory: string;
+  record: MachineRecord;
+  slot: NetworkSlot;
+  gate: Gate;
+}
+
+/**
+ * Starts QEMU for a run whose files are in place and loads the device state. The machine stands still then; it is
+ * `begin` that lets it run. When it throws, no process is left.
+ * @param devices file with the device state that belongs to the RAM image of the run
+ */
+export async function startRestored(
+  platform: Platform,
+  run: Run,
+  devices: string,
+  onEnd: OnEnd,
+): Promise<Machine> {
+  const machine = await startQemu(platform, run, devices, onEnd);
+  try {
+    await waitUntilLoaded(machine.qmp);
+    return machine;
+  } catch (error) {
+    machine.expectEnd();
+    await endProcess(machine.process.identity);
+    throw error;
+  }
+}
+
+/** Starts QEMU for a run so that it boots from its disk with empty memory. When it throws, no process is left. */
+export async function startBooting(platform: Platform, run: Run, onEnd: OnEnd): Promise<Machine> {
+  const directory = runDirectory(run.directory, run.record.run);
+  const { ram, kernel, initramfs } = machineFiles;
+  for (const file of [ram, kernel, initramfs]) await rm(join(directory, file), { force: true });
+  await linkFile(platform.images.kernel, join(directory, kernel));
+  await linkFile(platform.images.initramfs, join(directory, initramfs));
+  await makeEmptyRam(join(directory, ram), run.record.spec.memoryMB, platform.qemu.features);
+  return startQemu(platform, run, undefined, onEnd);
+}
+
+async function startQemu(
+  platform: Platform,
+  { directory, record, slot, gate }: Run,
+  devices: string | undefined,
+  onEnd: OnEnd,
+): Promise<Machine> {
+  const run = runDirectory(directory, record.run);
+  for (const socket of [machineFiles.qmp, machineFiles.agent]) await rm(join(run, socket), { force: true });
+  const start =
+    devices === undefined
+      ? { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) }
+      : { kind: 'restore' as const };
+  const { layers, top, spec } = record;
+  const name = `${record.id}.${record.run}`;
+  const setup = machineSetup(platform, { name, shape: spec, layers, top, slot }, { ram: 'private', start });
+  const launched = await launch({
+    qemu: platform.qemu.path,
+    argv: machineArgv(setup),
+    directory: run,
+    logFile: join(directory, machineLogFile),
+    confinement: confinementOf(slot),
+    ...(devices === undefined ? {} : { stateFile: devices }),
+  });
+  return new Machine({ directory, record, slot, gate, launched, log: platform.log }, onEnd);
+}
+
+/** Lets a restored machine run and waits for its agent, which takes the identity. */
+export async function begin(machine: Machine, origin: 'template' | 'snapshot'): Promise<void> {
+  // The handshake waits in the port until the machine runs.
+  const handshake = machine.channel.session(restoredHandshakeMs, firstHandshakeMs[origin]);
+  handshake.catch(() => undefined);
+  await machine.qmp.run('cont');
+  await handshake;
+}
+
+/** Waits until a booting machine's agent has taken the identity. */
+export async function waitUntilBooted(machine: Machine): Promise<void> {
+  await machine.channel.session(bootHandshakeMs, bootHandshakeMs);
+}

@@ -1,0 +1,143 @@
+import { lchown, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { systemErrorCode } from '../host/errors.ts';
+import type { NetworkSlot } from '../network/types.ts';
+import { machineFiles } from './argv.ts';
+import { makeRunDirectory, runDirectory } from './directory.ts';
+import { Gate } from './gate.ts';
+import { hibernationDirectory } from './hibernate.ts';
+import type { Machine } from './machine.ts';
+import { snapshotFiles } from './manifest.ts';
+import { machineUid, type Platform } from './platform.ts';
+import { endProcess } from './process.ts';
+import { QmpTimeout } from './qmp.ts';
+import { type MachineRecord, writeRecord } from './record.ts';
+import { sealFile } from './snapshot.ts';
+import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
+
+interface Sleeper {
+  directory: string;
+  record: MachineRecord;
+}
+
+/** Hands the writable disk of a run to the user of its new process. */
+async function prepareRun(directory: string, record: MachineRecord, slot: NetworkSlot): Promise<void> {
+  const uid = machineUid(slot);
+  const run = runDirectory(directory, record.run);
+  await makeRunDirectory(run, uid);
+  if (uid !== undefined) await lchown(join(run, record.top), uid, uid);
+  // An overlay that became a layer in a checkpoint that did not complete is still its last user's alone.
+  for (const { file } of record.layers) if (file.startsWith('disk')) await sealFile(join(run, file), 0o444);
+}
+
+/** The memory of a hibernated machine is damaged: nobody will ever restore it. */
+export class MemoryLost extends Error {
+  override readonly name = 'MemoryLost';
+}
+
+/** @throws MemoryLost when files of a saved memory are missing or cut off */
+async function checkMemory(directory: string, memoryMB: number): Promise<void> {
+  for (const file of [snapshotFiles.ram, snapshotFiles.devices]) {
+    let size: number;
+    try {
+      ({ size } = await stat(join(directory, file)));
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      throw new MemoryLost(`the file ${file} is missing`, { cause: error });
+    }
+    // QEMU would fill up what is missing with zeros.
+    const due = file === snapshotFiles.ram ? memoryMB * 1024 * 1024 : undefined;
+    if (size === 0 || (due !== undefined && size !== due))
+      throw new MemoryLost(`the file ${file} has ${size} bytes${due === undefined ? '' : `, not ${due}`}`);
+  }
+}
+
+/** Starts a machine with its memory. What the host itself refuses may go well the next time. */
+async function startWithMemory(...args: Parameters<typeof startRestored>): Promise<Machine> {
+  try {
+    return await startRestored(...args);
+  } catch (error) {
+    const late = error instanceof QmpTimeout || (error as Error).cause instanceof QmpTimeout;
+    if (late || systemErrorCode(error) !== undefined) throw error;
+    throw new MemoryLost((error as Error).message, { cause: error });
+  }
+}
+
+/**
+ * Wakes a hibernated machine where it was. The record says that it runs before it runs: from then on its memory on
+ * disk is out of date and is never used again, and it is deleted once the guest has answered.
+ * @throws MemoryLost when its memory is damaged
+ * @throws Error when it cannot be restored now; it is still hibernated then
+ */
+export async function wakeMachine(
+  platform: Platform,
+  { directory, record }: Sleeper,
+  onEnd: OnEnd,
+): Promise<{ machine: Machine; answered: Promise<void> }> {
+  await using stack = new AsyncDisposableStack();
+  const memory = hibernationDirectory(directory);
+  await checkMemory(memory, record.spec.memoryMB);
+  const slot = await platform.network.claim();
+  stack.defer(() => platform.network.release(slot));
+  await prepareRun(directory, record, slot);
+  const ram = join(runDirectory(directory, record.run), machineFiles.ram);
+  await rm(ram, { force: true });
+  await linkFile(join(memory, snapshotFiles.ram), ram);
+
+  const { coldBootReason: _earlier, ...kept } = record;
+  const woken: MachineRecord = {
+    ...kept,
+    slot: slot.index,
+    uid: slot.uid,
+    hibernated: false,
+    startedFrom: 'memory',
+    startedAt: new Date().toISOString(),
+  };
+  const run = { directory, record: woken, slot, gate: new Gate() };
+  const machine = await startWithMemory(platform, run, join(memory, snapshotFiles.devices), onEnd);
+  stack.defer(() => endProcess(machine.process.identity));
+  stack.defer(() => machine.expectEnd());
+  await writeRecord(directory, woken);
+  stack.move();
+  // Its state lives in the process from here on: slow or not, it is never undone.
+  const answered = begin(machine, 'snapshot').then(() => discardDirectory(memory, platform.trash));
+  answered.catch(() => undefined);
+  return { machine, answered };
+}
+
+/**
+ * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.
+ * @param reason why its memory is not used, where it was asked for
+ * @throws Error when it does not come up; its disk is as it was
+ */
+export async function bootMachine(
+  platform: Platform,
+  { directory, record }: Sleeper,
+  reason: string | undefined,
+  onEnd: OnEnd,
+): Promise<{ machine: Machine; answered: Promise<void> }> {
+  await using stack = new AsyncDisposableStack();
+  const slot = await platform.network.claim();
+  stack.defer(() => platform.network.release(slot));
+  await prepareRun(directory, record, slot);
+  const { coldBootReason: _earlier, ...kept } = record;
+  const booted: MachineRecord = {
+    ...kept,
+    slot: slot.index,
+    uid: slot.uid,
+    hibernated: false,
+    startedFrom: 'disk',
+    ...(reason === undefined ? {} : { coldBootReason: reason }),
+    startedAt: new Date().toISOString(),
+  };
+  // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
+  await writeRecord(directory, booted);
+  const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
+  stack.move();
+  const answered = waitUntilBooted(machine).then(() =>
+    discardDirectory(hibernationDirectory(directory), platform.trash),
+  );
+  answered.catch(() => undefined);
+  return { machine, answered };
+}

@@ -1,0 +1,94 @@
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ApiError, type SnapshotInfo } from '@opencomputer/protocol';
+import { discardDirectory } from '../disk/overlay.ts';
+import { syncDirectory } from '../host/atomic-file.ts';
+import { type Manifest, readManifest } from '../machine/manifest.ts';
+
+const stagingPrefix = '.making-';
+const blockBytes = 512;
+
+/** A snapshot on this host. */
+export interface Snapshot {
+  directory: string;
+  manifest: Manifest;
+}
+
+/** The snapshots that clients have asked for: one directory each, complete when its manifest is there. */
+export class SnapshotStore {
+  readonly #directory: string;
+  readonly #trash: string;
+
+  constructor(directory: string, trash: string) {
+    this.#directory = directory;
+    this.#trash = trash;
+  }
+
+  /** Removes what was being made when the worker ended. */
+  async open(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    for (const entry of await readdir(this.#directory))
+      if (entry.startsWith(stagingPrefix)) await discardDirectory(join(this.#directory, entry), this.#trash);
+  }
+
+  /** Where a snapshot is put together. It becomes visible by `publish`. */
+  async stage(id: string): Promise<string> {
+    const directory = join(this.#directory, stagingPrefix + id);
+    await discardDirectory(directory, this.#trash);
+    await mkdir(directory, { mode: 0o700 });
+    return directory;
+  }
+
+  path(id: string): string {
+    return join(this.#directory, id);
+  }
+
+  /** Makes the renames of this store durable. */
+  async sync(): Promise<void> {
+    await syncDirectory(this.#directory);
+  }
+
+  /** @returns undefined when there is none @throws Error when it is damaged */
+  async find(id: string): Promise<Snapshot | undefined> {
+    const manifest = await readManifest(this.path(id));
+    return manifest === undefined ? undefined : { directory: this.path(id), manifest };
+  }
+
+  /** @throws ApiError `checkpoint_not_found` */
+  async get(id: string): Promise<Snapshot> {
+    const found = await this.find(id);
+    if (found === undefined) throw new ApiError('checkpoint_not_found', `this worker has no snapshot ${id}`);
+    return found;
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    const entries = (await readdir(this.#directory)).filter((entry) => !entry.startsWith('.'));
+    const found = await Promise.all(entries.map((id) => this.find(id)));
+    return found.filter((snapshot) => snapshot !== undefined).map(({ manifest }) => snapshotInfo(manifest));
+  }
+
+  /** Deletes a snapshot. Files that machines or other snapshots share with it stay theirs. */
+  async delete(id: string): Promise<void> {
+    await discardDirectory(this.path(id), this.#trash);
+    await this.sync();
+  }
+}
+
+/** Bytes that a file occupies on disk. */
+export async function occupiedBytes(path: string): Promise<number> {
+  return (await stat(path)).blocks * blockBytes;
+}
+
+export function snapshotInfo(manifest: Manifest): SnapshotInfo {
+  const { cpuCount, memoryMB, diskMB } = manifest.compatibility;
+  return {
+    id: manifest.key,
+    kind: manifest.memory ? 'full' : 'disk_only',
+    cpuCount,
+    memoryMB,
+    diskMB,
+    sizeBytes: manifest.sizeBytes,
+    createdAt: manifest.createdAt,
+    pauseMs: manifest.pauseMs,
+  };
+}

@@ -1,0 +1,166 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { goesOn, startWitness, testimony } from '../support/witness.ts';
+import { TestWorker } from '../support/worker.ts';
+
+const bootMs = 300_000;
+
+describe('restore in place', () => {
+  let worker: TestWorker;
+
+  beforeAll(async () => {
+    worker = await TestWorker.start();
+  });
+  afterAll(() => worker.destroy());
+
+  it('brings the state back, twice, and from hibernation, and keeps the identity', async () => {
+    const machine = await worker.create({ env: { WHO: 'me' } });
+    await startWitness(machine);
+    await machine.output('echo then > /dev/shm/note; echo then > /root/note');
+    const identity = await machine.output('cat /etc/machine-id; hostname; echo $WHO');
+    const told = await testimony(machine);
+    const { id: snapshot } = await machine.snapshot();
+    for (const from of ['running', 'running', 'hibernated']) {
+      await machine.output('echo later > /dev/shm/note; rm /root/note; pkill python3; sync');
+      if (from === 'hibernated') await machine.hibernate();
+      const info = await machine.restore(snapshot);
+      expect(info).toMatchObject({ id: machine.id, state: 'running', startedFrom: 'memory' });
+      expect(await machine.output('cat /dev/shm/note /root/note')).toBe('then\nthen');
+      expect(await machine.output('cat /etc/machine-id; hostname; echo $WHO')).toBe(identity);
+      await goesOn(machine, told);
+      expect(worker.processes().size).toBe(1);
+      expect(worker.namespaces()).toHaveLength(1);
+      const [run] = worker.entries('machines', machine.id).filter((entry) => entry.startsWith('run-'));
+      expect(worker.entries('machines', machine.id)).toEqual(['machine.json', 'qemu.log', run]);
+    }
+    // A hibernated machine of later is not woken by accident.
+    await machine.hibernate();
+    await machine.wake();
+    await goesOn(machine, told);
+    await worker.deleteSnapshot(snapshot);
+    await machine.restore(snapshot).then(
+      () => expect.unreachable('there is nothing to restore'),
+      (error: Error) => expect(error.message).toContain('checkpoint_not_found'),
+    );
+    await goesOn(machine, told);
+    await machine.delete();
+  });
+
+  it('starts no command twice', async () => {
+    const machine = await worker.create();
+    const { id: snapshot } = await machine.snapshot();
+    const line = 'echo run >> /var/lib/runs; sleep 60';
+    const waited = machine.call('POST', '/exec', {
+      json: { id: '00000001', argv: ['bash', '-c', line], user: 'root' },
+    });
+    await eventually('it runs', async () => (await machine.run('cat /var/lib/runs')).stdout === 'run\n');
+    await machine.restore(snapshot);
+    expect(await waited).toMatchObject({ status: 502, body: { code: 'guest_failed' } });
+    expect(await machine.output('ls /var/lib')).not.toContain('runs');
+    const again = machine.call('POST', '/exec', {
+      json: { id: '00000002', argv: ['bash', '-c', `${line}0`], user: 'root' },
+    });
+    await eventually('it runs', async () => (await machine.run('cat /var/lib/runs')).stdout === 'run\n');
+    await machine.output('sync');
+    await machine.reboot(true);
+    expect(await again).toMatchObject({ status: 502, body: { code: 'guest_failed' } });
+    expect(await machine.output('cat /var/lib/runs')).toBe('run');
+    await machine.delete();
+    await worker.deleteSnapshot(snapshot);
+  });
+});
+
+describe('a restart', () => {
+  let worker: TestWorker;
+
+  beforeAll(async () => {
+    worker = await TestWorker.start();
+  });
+  afterAll(() => worker.destroy());
+
+  it.each([
+    ['soft', false],
+    ['hard', true],
+  ])('that is %s keeps id, disk and environment, and makes operations wait', async (_name, hard) => {
+    const machine = await worker.create({ env: { WHO: 'me' } });
+    await machine.output('echo kept > /root/note; echo lost > /dev/shm/note; sync');
+    const bootId = await machine.output('cat /proc/sys/kernel/random/boot_id');
+    const rebooting = machine.reboot(hard);
+    const states = new Set<string>();
+    const watching = new AbortController();
+    const watch = (async () => {
+      while (!watching.signal.aborted) states.add((await machine.info()).state);
+    })();
+    const meanwhile = machine.output('cat /root/note');
+    const info = await rebooting;
+    watching.abort();
+    await watch;
+    expect([...states]).toEqual(['running']);
+    expect(await meanwhile).toBe('kept');
+    expect(info).toMatchObject({ id: machine.id, state: 'running', startedFrom: 'disk' });
+    expect(info.coldBootReason).toBeUndefined();
+    expect(await machine.output('cat /root/note; test ! -e /dev/shm/note; hostname; echo $WHO')).toBe(
+      `kept\n${machine.id}\nme`,
+    );
+    expect(await machine.output('cat /proc/sys/kernel/random/boot_id')).not.toBe(bootId);
+    expect(worker.processes().size).toBe(1);
+    await machine.delete();
+  });
+
+  it(
+    'from inside the guest, or after a crash of its kernel, happens once by itself',
+    { timeout: 600_000 },
+    async () => {
+      const machine = await worker.create();
+      await machine.output('echo kept > /root/note; sync');
+      const { startedAt } = await machine.info();
+      await machine.begin('sudo reboot', 'sandbox');
+      await eventually(
+        'it has booted again',
+        async () =>
+          (await machine.info()).startedAt !== startedAt &&
+          (await machine.output('cat /root/note')) === 'kept',
+        { withinMs: bootMs },
+      );
+      expect(await machine.info()).toMatchObject({ state: 'running', startedFrom: 'disk' });
+      // A kernel that crashes again at once is not started in a circle.
+      await machine.begin('echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger');
+      const { reason } = await eventually(
+        'it is left alone',
+        async () => {
+          const info = await machine.info();
+          return info.state === 'failed' ? info : undefined;
+        },
+        { withinMs: bootMs },
+      );
+      expect(reason).toBe('the guest restarted or its kernel crashed');
+      expect(worker.processes().size).toBe(0);
+      expect(await machine.call('POST', '/exec', { json: { argv: ['true'] } })).toMatchObject({
+        body: { code: 'sandbox_stopped' },
+      });
+      expect(await machine.wake()).toMatchObject({
+        state: 'running',
+        startedFrom: 'disk',
+        coldBootReason: reason,
+      });
+      expect(await machine.output('cat /root/note')).toBe('kept');
+      await machine.delete();
+    },
+  );
+
+  it('after its QEMU was killed comes from the disk, and says why', async () => {
+    const machine = await worker.create();
+    await machine.output('echo kept > /root/note; sync');
+    await worker.crashMachine(machine.id);
+    const { reason } = await eventually('it has failed', async () => {
+      const info = await machine.info();
+      return info.state === 'failed' ? info : undefined;
+    });
+    expect(reason).toContain('SIGKILL');
+    await eventually('nothing of it is left', () => worker.namespaces().length === 0);
+    const info = await machine.wake();
+    expect(info).toMatchObject({ state: 'running', startedFrom: 'disk', coldBootReason: reason });
+    expect(await machine.output('cat /root/note')).toBe('kept');
+    await machine.delete();
+  });
+});
