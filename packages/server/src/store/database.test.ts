@@ -1,9 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Kysely } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/harness.ts';
 import { openStore, readMigrations } from './database.ts';
+import { NodeSqliteDialect } from './dialect.ts';
 import { lockDirectory } from './lock.ts';
 import { settingOrNew } from './settings.ts';
 
@@ -17,6 +19,23 @@ describe('database', () => {
     const second = openStore(path);
     expect(await settingOrNew(second, 'name', () => 'two')).toBe('one');
     await second.destroy();
+  });
+
+  test('a full disk is told as such, and the next transaction works', async () => {
+    const raw = new DatabaseSync(':memory:');
+    raw.exec('create table t (x); pragma max_page_count = 8');
+    const store = new Kysely<{ t: { x: string } }>({ dialect: new NodeSqliteDialect(raw) });
+    const write = (bytes: number) =>
+      store.transaction().execute((tx) =>
+        tx
+          .insertInto('t')
+          .values({ x: 'x'.repeat(bytes) })
+          .execute(),
+      );
+    await expect(write(100_000)).rejects.toMatchObject({ errcode: 13 });
+    await write(100);
+    expect(await store.selectFrom('t').selectAll().execute()).toHaveLength(1);
+    await store.destroy();
   });
 
   test('writes durably, with foreign keys', () => {
