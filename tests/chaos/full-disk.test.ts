@@ -35,6 +35,7 @@ describe('a host whose disk fills up', () => {
     await sandbox.write('/home/sandbox/kept', 'kept');
   });
   afterAll(async () => {
+    if (disk !== undefined) await free();
     await platform?.destroy();
     await disk?.unmount();
   });
