@@ -24,7 +24,7 @@ describe('damaged files of machines and of the server', () => {
     const directory = join(platform.dataDir, 'worker/machines', damaged.id);
     const machine = platform.machines().get(damaged.id);
     await writeFile(join(directory, 'machine.json'), garbage);
-    const files = await readdir(join(directory, 'run'));
+    const files = await readdir(directory, { recursive: true });
     await platform.crash('worker');
     await platform.ready();
     const info = await eventually('its sandbox is in error', async () => {
@@ -34,7 +34,7 @@ describe('damaged files of machines and of the server', () => {
     expect(info.statusReason).toMatch(/\S/);
     expectError(await damaged.exec('true'), 410, 'sandbox_stopped');
     expect(machine !== undefined && isSameProcess(machine)).toBe(true);
-    expect(await readdir(join(directory, 'run'))).toEqual(files);
+    expect(await readdir(directory, { recursive: true })).toEqual(files);
     expect(await whole.output('echo undisturbed')).toBe('undisturbed');
     expect(platform.log).toMatch(/damaged/);
     await damaged.delete();

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { link, mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { inject } from 'vitest';
 import { ensureImages } from '../../images/build.ts';
 import { sharedCacheDir } from './platform.ts';
 import { sharedApi } from './shared.ts';
@@ -10,26 +11,19 @@ const execute = promisify(execFile);
 const sparseCopy = ['-a', '--sparse=always', '--reflink=auto'];
 const lowestLayer = 'layer-0';
 
-interface Manifest {
-  compatibility: { boot: string; rootfs: string; cpuCount: number; memoryMB: number };
-  createdAt: string;
-}
-
 /**
  * Copies what a platform needs from the shared cache, so that a test can damage it or put it on another file
  * system: the images of this source tree and the template of the default shape.
  * @returns the directory of that template in the copy
  */
 export async function copyCache(target: string): Promise<string> {
-  // Has the template built where this source tree never had one.
-  await (await sharedApi().create()).delete();
+  const key = await templateOfDefaultShape();
   const images = await ensureImages({ cacheDir: sharedCacheDir, onProgress: () => undefined });
   const [boot, rootfs] = [images.dir, dirname(images.rootfs)];
   await mkdir(join(target, 'images'), { recursive: true });
   await mkdir(join(target, 'templates'), { recursive: true, mode: 0o700 });
   await execute('cp', [...sparseCopy, boot, rootfs, join(target, 'images')]);
   await execute('cp', [...sparseCopy, join(sharedCacheDir, 'acceleration.json'), target]);
-  const key = await newestTemplate(basename(boot), basename(rootfs));
   const directory = join(sharedCacheDir, 'templates', key);
   const copy = join(target, 'templates', key);
   await mkdir(copy, { mode: 0o700 });
@@ -40,25 +34,11 @@ export async function copyCache(target: string): Promise<string> {
   return copy;
 }
 
-/** The newest template of the default shape: releases before may have left others. */
-async function newestTemplate(boot: string, rootfs: string): Promise<string> {
-  let newest: { key: string; createdAt: string } | undefined;
-  for (const key of await readdir(join(sharedCacheDir, 'templates'))) {
-    const { compatibility, createdAt = '' } = await manifestOf(join(sharedCacheDir, 'templates', key));
-    if (compatibility?.boot !== boot || compatibility.rootfs !== rootfs) continue;
-    if (compatibility.cpuCount !== 1 || compatibility.memoryMB !== 1024) continue;
-    if (newest === undefined || createdAt > newest.createdAt) newest = { key, createdAt };
-  }
-  if (newest === undefined) throw new Error('the shared cache has no template of the default shape');
-  return newest.key;
-}
-
-async function manifestOf(directory: string): Promise<Partial<Manifest>> {
-  try {
-    return JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as Manifest;
-  } catch (error) {
-    // A build that is under way.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
+/** The template that this source tree uses, built where there is none yet: a machine's record names it. */
+async function templateOfDefaultShape(): Promise<string> {
+  const sandbox = await sharedApi().create();
+  const record = join(inject('platform').dataDir, 'worker/machines', sandbox.id, 'machine.json');
+  const { origin } = JSON.parse(await readFile(record, 'utf8')) as { origin: string };
+  await sandbox.delete();
+  return origin;
 }
