@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -78,6 +78,7 @@ export class TestWorker {
       stdio: ['ignore', log, log],
       env: { ...this.#env, ...env, OPENCOMPUTER_DATA_DIR: this.dataDir },
     });
+    closeSync(log);
     child.unref();
     this.#process = child.pid === undefined ? undefined : processIdentity(child.pid);
     if (this.#process === undefined) throw new Error('the worker did not start');
