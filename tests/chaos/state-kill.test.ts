@@ -10,10 +10,11 @@ import type { TestMachine } from '../support/test-machine.ts';
 import { checkLog, goesOn, startWitness, type Testimony, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
-const rounds = 5;
+/** How often each change is disturbed. */
+const rounds = Number(process.env['OPENCOMPUTER_TEST_ROUNDS'] ?? 5);
 /** A boot takes long under emulation. */
-const bootRounds = 3;
-const limitMs = 600_000;
+const bootRounds = Math.ceil(rounds / 3);
+const limitMs = rounds * 120_000;
 const seed = Number(process.env['OPENCOMPUTER_TEST_SEED'] ?? Date.now() % 1_000_000);
 const random = new Random(seed);
 
@@ -220,9 +221,9 @@ describe(`after the worker was killed in the middle of (seed ${seed})`, { timeou
   it('the flattening of its disk, nothing is lost and another try completes it', async () => {
     for (let round = 0; round < bootRounds; round++) {
       const fork = await forkOfManyLayers();
-      await fork.output('head -c 64M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');
+      await fork.output('head -c 32M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');
       const { id } = await fork.snapshot();
-      const afterMs = random.below(800);
+      const afterMs = random.below(500);
       await delay(afterMs);
       await worker.crash();
       await worker.startAgain();

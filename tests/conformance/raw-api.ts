@@ -25,6 +25,7 @@ export interface WireSandbox {
   timeout: number;
   startedAt: string;
   endAt: string;
+  patchError?: string;
 }
 
 /** A request without any client; `key` undefined sends none. */

@@ -2,7 +2,57 @@
 export interface Client {
   readonly name: 'ours' | 'published';
   create(options?: CreateOptions): Promise<SandboxHandle>;
-  connect(sandboxId: string, options?: { apiKey?: string }): Promise<SandboxHandle>;
+  connect(sandboxId: string, options?: Key): Promise<SandboxHandle>;
+  createFromCheckpoint(checkpointId: string, options?: ForkOptions): Promise<SandboxHandle>;
+  createCheckpointPatch(checkpointId: string, options: PatchOptions): Promise<{ patch: Patch }>;
+  listCheckpointPatches(checkpointId: string, options?: Key): Promise<Patch[]>;
+  deleteCheckpointPatch(checkpointId: string, patchId: string, options?: Key): Promise<void>;
+  /** Beyond the published client. */
+  readonly fork?: (checkpointId: string, options?: ForkManyOptions) => Promise<SandboxHandle[]>;
+}
+
+export interface Key {
+  apiKey?: string;
+}
+
+export interface ForkOptions extends Key {
+  timeout?: number;
+  envs?: Record<string, string>;
+}
+
+export interface ForkManyOptions extends ForkOptions {
+  count?: number;
+  metadata?: Record<string, string>;
+}
+
+export interface PatchOptions extends Key {
+  script: string;
+  description?: string;
+}
+
+export interface Patch {
+  id: string;
+  checkpointId: string;
+  sequence: number;
+  script: string;
+  description: string;
+  strategy: string;
+  createdAt: string;
+}
+
+export interface Checkpoint {
+  id: string;
+  sandboxId: string;
+  name: string;
+  status: string;
+  sizeBytes: number;
+  createdAt: string;
+}
+
+export interface CheckpointOptions {
+  kind?: 'full' | 'disk_only';
+  promoteToFull?: boolean;
+  retentionPolicy?: { mode: 'delete_oldest'; maxCount?: number };
 }
 
 export interface CreateOptions {
@@ -38,6 +88,18 @@ export interface SandboxHandle {
   isRunning(): Promise<boolean>;
   setTimeout(seconds: number): Promise<void>;
   kill(): Promise<void>;
+  hibernate(): Promise<void>;
+  wake(options?: { timeout?: number }): Promise<void>;
+  reboot(): Promise<void>;
+  powerCycle(): Promise<void>;
+  createCheckpoint(name: string, options?: CheckpointOptions): Promise<Checkpoint>;
+  listCheckpoints(): Promise<Checkpoint[]>;
+  restoreCheckpoint(checkpointId: string): Promise<void>;
+  deleteCheckpoint(checkpointId: string): Promise<void>;
+  /** Beyond the published client. */
+  fork?(options?: { count?: number; name?: string; envs?: Record<string, string> }): Promise<SandboxHandle[]>;
+  /** Beyond the published client. */
+  events?(): AsyncIterable<{ time: Date; actor: string; kind: string; reason: string | undefined }>;
   downloadUrl(path: string, options?: { expiresIn?: number }): Promise<string>;
   uploadUrl(path: string, options?: { expiresIn?: number }): Promise<string>;
   readonly exec: { run(command: string, options?: RunOptions): Promise<RunResult> };

@@ -6,4 +6,9 @@ export const published: Client = {
   name: 'published',
   create: (options) => Sandbox.create(options),
   connect: (sandboxId, options) => Sandbox.connect(sandboxId, options),
+  createFromCheckpoint: (checkpointId, options) => Sandbox.createFromCheckpoint(checkpointId, options),
+  createCheckpointPatch: (checkpointId, options) => Sandbox.createCheckpointPatch(checkpointId, options),
+  listCheckpointPatches: (checkpointId, options) => Sandbox.listCheckpointPatches(checkpointId, options),
+  deleteCheckpointPatch: (checkpointId, patchId, options) =>
+    Sandbox.deleteCheckpointPatch(checkpointId, patchId, options),
 };

@@ -57,6 +57,7 @@ export async function checkpointMachine(
   const staging = await store.stage(id);
   await using stack = new AsyncDisposableStack();
   stack.defer(() => discardDirectory(staging, platform.trash));
+  stack.defer(() => rm(join(machine.runDirectory, snapshotFiles.devices), { force: true }));
   const ram = join(staging, snapshotFiles.ram);
   if (memory) await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
   const top = nextOverlay(machine.record.layers, machine.record.top);

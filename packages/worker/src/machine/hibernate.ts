@@ -1,4 +1,4 @@
-import { mkdir, rename } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { discardDirectory } from '../disk/overlay.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
@@ -51,6 +51,7 @@ export async function hibernateMachine(platform: Platform, machine: Machine): Pr
     if (machine.qmp.open) await machine.qmp.run('cont');
     await discardDirectory(staging, platform.trash);
     await discardDirectory(final, platform.trash);
+    await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
     throw error;
   }
   machine.expectEnd();
