@@ -13,6 +13,9 @@ function say(text: string): void {
   process.stderr.write(`opencomputer: ${text}\n`);
 }
 
+// What cannot be said, because the disk of the log is full or the terminal is gone, must not end the platform.
+process.stderr.on('error', () => undefined);
+
 function modulePath(relative: string): string {
   return new URL(relative, import.meta.url).pathname;
 }

@@ -18,6 +18,7 @@ import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
+import { LogOutput } from './host/log-output.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
@@ -172,7 +173,7 @@ async function emptyTrash(trash: string): Promise<void> {
  * @throws Error when the host lacks something, with what to do about it
  */
 export async function startWorker(config: WorkerConfig): Promise<RunningWorker> {
-  const log = pino({ name: 'worker', level: config.logLevel });
+  const log = pino({ name: 'worker', level: config.logLevel }, new LogOutput(1));
   const lock = await takeWorkerLock(config.instanceTag, config.dataDir);
   const directories = await makeDirectories(config);
   const platform = await makePlatform(config, directories, log);

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { ApiError } from '@opencomputer/protocol';
+import { LogOutput } from './log-output.ts';
 
 /** A structured log: one JSON object per line. */
 export type Log = pino.Logger;
@@ -24,5 +25,5 @@ const logOptions: pino.LoggerOptions = {
 
 /** The log of the process, on standard output. */
 export function createLog(level: string): Log {
-  return pino({ ...logOptions, level });
+  return pino({ ...logOptions, level }, new LogOutput(1));
 }
