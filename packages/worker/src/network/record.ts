@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
@@ -29,9 +30,12 @@ export async function readBlock(stateDir: string, bridge: string): Promise<Block
   }
 }
 
+/** Keeps the block for the next start. A record that says so already is left alone: the disk may be full. */
 export async function writeBlock(stateDir: string, block: Block): Promise<void> {
   const file = fileOf(stateDir);
-  await writeFile(`${file}.new`, `${JSON.stringify({ subnet: formatBlock(block) })}\n`, { flush: true });
+  const text = `${JSON.stringify({ subnet: formatBlock(block) })}\n`;
+  if (existsSync(file) && (await readFile(file, 'utf8')) === text) return;
+  await writeFile(`${file}.new`, text, { flush: true });
   await rename(`${file}.new`, file);
 }
 
