@@ -129,14 +129,14 @@ describe('write', () => {
     await using server = await TestServer.start((_request, response) => response.writeHead(204).end());
     async function* slow(): AsyncGenerator<string> {
       for (let n = 0; n < 6; n += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 60));
+        await new Promise((resolve) => setTimeout(resolve, 300));
         yield 'x';
       }
     }
-    await filesAt(server.url, 200).write('a', slow());
+    await filesAt(server.url, 1500).write('a', slow());
     async function* stuck(): AsyncGenerator<string> {
       yield 'x';
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await new Promise((resolve) => setTimeout(resolve, 3000));
     }
     await expect(filesAt(server.url, 200).write('a', stuck())).rejects.toBeInstanceOf(TimeoutError);
   });
