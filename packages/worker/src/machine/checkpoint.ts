@@ -63,6 +63,10 @@ export async function checkpointMachine(
   const top = nextOverlay(machine.record.layers, machine.record.top);
   const overlay = join(machine.runDirectory, top);
   await rm(overlay, { force: true });
+  let unused = true;
+  stack.defer(async () => {
+    if (unused) await rm(overlay, { force: true });
+  });
   await makeOverlay(overlay, platform.overlays, machine.record.spec.diskMB, machineUid(machine.slot));
 
   await quiet(machine, platform.log);
@@ -70,6 +74,7 @@ export async function checkpointMachine(
   try {
     await stopMachine(machine);
     if (memory) await takeMemory(machine, ram);
+    unused = false;
     await addOverlay(machine, top);
   } finally {
     await machine.qmp.run('cont');
