@@ -110,13 +110,20 @@ export function onAnswered(c: Context, then: (status: number, complete: boolean)
   return outgoing !== undefined;
 }
 
-/** Aborted when the client goes away before the answer is complete. */
+/** Why work for a client that went away is broken off: nobody's fault, and nobody reads the answer. */
+export class ClientGone extends Error {
+  constructor() {
+    super('the client went away');
+  }
+}
+
+/** Aborted with ClientGone when the client goes away before the answer is complete. */
 export function clientGone(c: Context): AbortSignal {
   const { outgoing } = nodeEnv(c);
   if (outgoing === undefined) return c.req.raw.signal;
   const controller = new AbortController();
   const gone = (): void => {
-    if (!outgoing.writableFinished) controller.abort(new Error('the client went away'));
+    if (!outgoing.writableFinished) controller.abort(new ClientGone());
   };
   if (outgoing.destroyed) gone();
   else outgoing.once('close', gone);

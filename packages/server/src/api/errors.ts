@@ -1,4 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
+import { ClientGone } from '../http.ts';
 import type { Log } from '../observe/log.ts';
 
 /** SQLite's code for a full disk. */
@@ -9,6 +10,11 @@ export function toApiError(error: unknown, log: Log, requestId: string): ApiErro
   if (error instanceof ApiError) {
     if (error.status >= 500) log.warn({ err: error, requestId }, 'request failed');
     return error;
+  }
+  // A wait that was aborted carries the reason as its cause.
+  if (error instanceof ClientGone || (error as Error | null)?.cause instanceof ClientGone) {
+    log.debug({ requestId }, 'the client went away');
+    return new ApiError('internal', 'the client went away');
   }
   log.error({ err: error, requestId }, 'request failed unexpectedly');
   if ((error as { errcode?: unknown } | null)?.errcode === sqliteFull)

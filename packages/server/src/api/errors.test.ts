@@ -1,0 +1,30 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ApiError } from '@opencomputer/protocol';
+import { expect, test, vi } from 'vitest';
+import { ClientGone } from '../http.ts';
+import { quietLog } from '../testing/harness.ts';
+import { toApiError } from './errors.ts';
+
+function heard(error: unknown): { answer: ApiError; errors: number } {
+  const errors = vi.fn();
+  const answer = toApiError(error, { ...quietLog, error: errors }, 'req-1');
+  return { answer, errors: errors.mock.calls.length };
+}
+
+test('an error that nobody planned for is logged, and its text is not told', () => {
+  const { answer, errors } = heard(new Error('a secret of the server'));
+  expect([answer.code, errors]).toEqual(['internal', 1]);
+  expect(JSON.stringify(answer.toBody())).not.toContain('secret');
+});
+
+test('a full disk under the database is told as such', () => {
+  expect(heard(Object.assign(new Error('full'), { errcode: 13 })).answer.code).toBe('no_space');
+});
+
+test('a client that went away is no error of the server', async () => {
+  expect(heard(new ClientGone()).errors).toBe(0);
+  const gone = new AbortController();
+  const waiting = delay(60_000, undefined, { signal: gone.signal });
+  gone.abort(new ClientGone());
+  expect(heard(await waiting.catch((error: unknown) => error)).errors).toBe(0);
+});
