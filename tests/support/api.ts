@@ -35,6 +35,7 @@ export interface SandboxInfo {
   sandboxID: string;
   status: string;
   statusReason?: string;
+  startedFrom?: string;
   cpuCount: number;
   memoryMB: number;
   timeout: number;

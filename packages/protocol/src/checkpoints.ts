@@ -38,26 +38,19 @@ export const createCheckpointSchema = z
         description: '`delete_oldest`: once it is ready, the oldest of its kind beyond maxCount are deleted.',
       }),
   })
-  .superRefine(({ kind, promoteToFull, retentionPolicy }, context) => {
+  .superRefine(({ kind, promoteToFull }, context) => {
     if (promoteToFull && kind !== 'disk_only')
       context.addIssue({
         code: 'custom',
         path: ['promoteToFull'],
         message: 'only possible with kind "disk_only"; a full checkpoint is full already',
       });
-    const most = checkpointLimit(promoteToFull ? 'full' : kind);
-    if ((retentionPolicy?.maxCount ?? 1) > most)
-      context.addIssue({
-        code: 'custom',
-        path: ['retentionPolicy', 'maxCount'],
-        message: `must not exceed ${most} for this kind`,
-      });
   })
   .meta({ id: 'CreateCheckpoint' });
 
 export type CreateCheckpoint = z.output<typeof createCheckpointSchema>;
 
-/** How many checkpoints of a kind a sandbox may have. */
+/** How many checkpoints of a kind a sandbox may have where the installation does not say otherwise. */
 export function checkpointLimit(kind: (typeof snapshotKinds)[number]): number {
   return kind === 'full' ? limits.checkpointsFull : limits.checkpointsDiskOnly;
 }

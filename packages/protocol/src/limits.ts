@@ -40,7 +40,7 @@ export const limits = {
   /** A page of a listing. */
   pageSizeDefault: 200,
   pageSizeMax: 1000,
-  /** Checkpoints of one sandbox, by kind. */
+  /** Checkpoints of one sandbox, by kind; configurable per installation. */
   checkpointsFull: 10,
   checkpointsDiskOnly: 100,
   /** Name of a checkpoint (characters). */

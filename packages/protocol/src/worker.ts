@@ -118,6 +118,8 @@ export const machineEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hello') }),
   z.object({ type: z.literal('heartbeat') }),
   z.object({ type: z.literal('machineFailed'), id: z.string().regex(sandboxIdPattern), reason: z.string() }),
+  /** Its guest restarted by itself: it was booted again from its disk. */
+  z.object({ type: z.literal('machineRestarted'), id: z.string().regex(sandboxIdPattern) }),
 ]);
 export type MachineEvent = z.infer<typeof machineEventSchema>;
 

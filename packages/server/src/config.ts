@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { describeIssues, limits } from '@opencomputer/protocol';
+import { describeIssues, limits, type SnapshotKind } from '@opencomputer/protocol';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -42,6 +42,8 @@ const environmentSchema = z.object({
   OPENCOMPUTER_WORKER_SOCKET: z.string().optional(),
   OPENCOMPUTER_MAX_SANDBOXES: integer(1, 1_000_000).default(100),
   OPENCOMPUTER_MAX_HIBERNATED: integer(1, 1_000_000).default(1000),
+  OPENCOMPUTER_MAX_CHECKPOINTS_FULL: integer(1, 10_000).default(limits.checkpointsFull),
+  OPENCOMPUTER_MAX_CHECKPOINTS_DISK_ONLY: integer(1, 10_000).default(limits.checkpointsDiskOnly),
   OPENCOMPUTER_MAX_CPU: integer(limits.cpuCountMin, 64).default(limits.cpuCountMax),
   OPENCOMPUTER_MAX_MEMORY_MB: integer(limits.memoryMBMin, 1024 * 1024).default(limits.memoryMBMax),
   OPENCOMPUTER_SANDBOX_DOMAIN: z
@@ -66,6 +68,8 @@ export interface ServerConfig {
   readonly maxSandboxes: number;
   /** Hibernated sandboxes that one owner may have. */
   readonly maxHibernated: number;
+  /** Checkpoints that one sandbox may have, by kind. */
+  readonly maxCheckpoints: Readonly<Record<SnapshotKind, number>>;
   readonly maxCpu: number;
   readonly maxMemoryMB: number;
   readonly sandboxDomain: string;
@@ -99,6 +103,10 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     workerSocket: resolve(env.OPENCOMPUTER_WORKER_SOCKET ?? join(dataDirectory, 'worker', 'worker.sock')),
     maxSandboxes: env.OPENCOMPUTER_MAX_SANDBOXES,
     maxHibernated: env.OPENCOMPUTER_MAX_HIBERNATED,
+    maxCheckpoints: {
+      full: env.OPENCOMPUTER_MAX_CHECKPOINTS_FULL,
+      disk_only: env.OPENCOMPUTER_MAX_CHECKPOINTS_DISK_ONLY,
+    },
     maxCpu: env.OPENCOMPUTER_MAX_CPU,
     maxMemoryMB: env.OPENCOMPUTER_MAX_MEMORY_MB,
     sandboxDomain: env.OPENCOMPUTER_SANDBOX_DOMAIN ?? '',

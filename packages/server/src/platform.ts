@@ -98,12 +98,17 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
       },
       disconnected: () => log.warn('worker disconnected'),
       failed: (id, reason) => void lost(id, reason),
+      restarted: (id) => void restarted(id),
     },
     log,
   );
   const lost = (id: string, reason: string): Promise<void> =>
     reconciler.machineLost(id, reason).catch((error: unknown) => {
       log.error({ err: error, sandboxId: id }, 'loss of a machine not written down; it is found again');
+    });
+  const restarted = (id: string): Promise<void> =>
+    reconciler.machineRestarted(id).catch((error: unknown) => {
+      log.error({ err: error, sandboxId: id }, 'restart of a guest not written down; it is found again');
     });
   const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
   const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
@@ -117,7 +122,13 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     maxHibernated: config.maxHibernated,
     reconcile: () => reconciler.run(),
   });
-  const checkpoints = new CheckpointService({ store, engine, sandboxes, log });
+  const checkpoints = new CheckpointService({
+    store,
+    engine,
+    sandboxes,
+    log,
+    limits: config.maxCheckpoints,
+  });
   const forks = new Forks({ store, sandboxes, checkpoints, log });
   const machines = new Machines(worker, (id) => sandboxes.lifecycle.foundHibernated(id));
   const expiry = new Expiry(store, idle, running, sandboxes, log);

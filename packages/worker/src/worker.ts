@@ -23,7 +23,7 @@ import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
 import { type Images, type Platform, processPrefix, templateNamePrefix } from './machine/platform.ts';
-import { endProcess, findProcesses } from './machine/process.ts';
+import { endProcessesOf } from './machine/process.ts';
 import { recoverMachines } from './machine/recover.ts';
 import { Lifecycle } from './machine/lifecycle.ts';
 import { MachineRegistry } from './machine/registry.ts';
@@ -159,9 +159,8 @@ function prepareDefaultShape(templates: TemplateStore, log: Logger): void {
 }
 
 /** Machines outlive the worker; a template that is half built serves nobody. */
-async function endTemplateBuilds(instanceTag: string): Promise<void> {
-  const builds = findProcesses(processPrefix(instanceTag) + templateNamePrefix);
-  for (const process of builds.values()) await endProcess(process);
+function endTemplateBuilds(instanceTag: string): Promise<void> {
+  return endProcessesOf(processPrefix(instanceTag) + templateNamePrefix);
 }
 
 async function emptyTrash(trash: string): Promise<void> {
@@ -199,6 +198,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     capacity,
     directory: directories.machines,
     onFailed: (id, reason) => events.publish({ type: 'machineFailed', id, reason }),
+    onRestarted: (id) => events.publish({ type: 'machineRestarted', id }),
   });
   const recovery = await recoverMachines({
     platform,

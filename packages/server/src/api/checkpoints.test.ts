@@ -97,6 +97,34 @@ describe('a checkpoint', () => {
     expect((await list(id)).map((row: { name: string }) => row.name)).toEqual(['c12', 'disk', 'c10', 'c9']);
   });
 
+  test('may be as many as the installation allows, by kind', async () => {
+    await using other = await TestServer.start({
+      OPENCOMPUTER_MAX_CHECKPOINTS_FULL: '1',
+      OPENCOMPUTER_MAX_CHECKPOINTS_DISK_ONLY: '12',
+    });
+    const id = await other.create();
+    const put = (body: object) => other.call('POST', at(id, '/checkpoints'), body);
+    expect((await put({ name: 'a' })).status).toBe(201);
+    const second = await put({ name: 'b' });
+    expect([second.status, second.json]).toMatchObject([
+      400,
+      {
+        code: 'too_many_checkpoints',
+        limit: 1,
+        hint: expect.stringContaining('OPENCOMPUTER_MAX_CHECKPOINTS_FULL'),
+      },
+    ]);
+    const policy = (maxCount: number) => ({ mode: 'delete_oldest', maxCount });
+    const beyond = await put({ name: 'b', retentionPolicy: policy(2) });
+    expect([beyond.status, beyond.json.code, beyond.json.error]).toEqual([
+      400,
+      'invalid_request',
+      expect.stringMatching(/maxCount.*1 /),
+    ]);
+    const disk = { kind: 'disk_only', retentionPolicy: policy(12) };
+    expect((await put({ name: 'c', ...disk })).status).toBe(201);
+  });
+
   test('that fails says why, and its name is free again', async () => {
     const id = await server.create();
     server.worker.fail('PUT snapshot', new ApiError('no_space', 'the disk is full'));

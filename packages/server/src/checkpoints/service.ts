@@ -20,12 +20,19 @@ const deleteAnswerMs = 10_000;
 /** Failed checkpoints of one sandbox that are kept to be read. */
 const failedKept = 10;
 
+const limitSettings: Readonly<Record<SnapshotKind, string>> = {
+  full: 'OPENCOMPUTER_MAX_CHECKPOINTS_FULL',
+  disk_only: 'OPENCOMPUTER_MAX_CHECKPOINTS_DISK_ONLY',
+};
+
 export interface CheckpointServiceOptions {
   readonly store: Store;
   readonly engine: OperationEngine;
   readonly sandboxes: SandboxService;
   readonly log: Log;
   readonly answerMs?: number;
+  /** How many one sandbox may have, by kind. */
+  readonly limits?: Readonly<Record<SnapshotKind, number>>;
 }
 
 /** What a checkpoint is taken as. */
@@ -54,9 +61,12 @@ export class CheckpointService {
     const { name, promoteToFull, retentionPolicy } = request;
     const kind = promoteToFull ? 'full' : request.kind;
     const keep =
-      retentionPolicy?.mode === 'delete_oldest'
-        ? (retentionPolicy.maxCount ?? checkpointLimit(kind))
-        : undefined;
+      retentionPolicy?.mode === 'delete_oldest' ? (retentionPolicy.maxCount ?? this.#limit(kind)) : undefined;
+    if (keep !== undefined && keep > this.#limit(kind))
+      throw new ApiError(
+        'invalid_request',
+        `retentionPolicy.maxCount: must not exceed ${this.#limit(kind)} for checkpoints of kind ${kind}`,
+      );
     const sandbox = await this.#options.sandboxes.get(owner, sandboxId);
     const { id, ended } = await this.begin(sandbox, { name, kind, keep });
     await within(ended, this.#options.answerMs ?? answerMs);
@@ -195,7 +205,7 @@ export class CheckpointService {
 
   async #insert(tx: Store, id: string, sandbox: SandboxRow, request: CheckpointRequest): Promise<void> {
     const { name, kind, keep } = request;
-    if (name !== null) await requireFree(tx, sandbox.id, name, kind, keep);
+    if (name !== null) await requireFree(tx, sandbox.id, { name, kind, keep, limit: this.#limit(kind) });
     await tx
       .insertInto('checkpoints')
       .values({
@@ -232,6 +242,10 @@ export class CheckpointService {
       });
   }
 
+  #limit(kind: SnapshotKind): number {
+    return this.#options.limits?.[kind] ?? checkpointLimit(kind);
+  }
+
   async #row(id: string): Promise<CheckpointRow> {
     const row = await findCheckpoint(this.#options.store, id);
     if (row === undefined) throw notFound(id);
@@ -257,10 +271,9 @@ async function nextTime(tx: Store, sandboxId: string): Promise<number> {
 async function requireFree(
   tx: Store,
   sandboxId: string,
-  name: string,
-  kind: SnapshotKind,
-  keep: number | undefined,
+  wanted: { name: string; kind: SnapshotKind; keep: number | undefined; limit: number },
 ): Promise<void> {
+  const { name, kind, keep, limit } = wanted;
   const others = tx.selectFrom('checkpoints').where('sandbox_id', '=', sandboxId);
   const taken = await others
     .select('id')
@@ -270,12 +283,14 @@ async function requireFree(
   if (taken !== undefined)
     throw new ApiError('name_taken', `sandbox ${sandboxId} has a checkpoint ${JSON.stringify(name)}`);
   const counted = await countedCheckpoints(tx, sandboxId, kind);
-  const limit = checkpointLimit(kind);
   if (keep === undefined && counted.length >= limit)
     throw new ApiError(
       'too_many_checkpoints',
       `sandbox ${sandboxId} has ${counted.length} checkpoints of kind ${kind}, ${limit} are allowed`,
-      { details: { limit } },
+      {
+        details: { limit },
+        hint: `Delete one, give retentionPolicy {"mode":"delete_oldest"}, or raise ${limitSettings[kind]}.`,
+      },
     );
   // Failed ones only tell why; one that is tried again needs no telling.
   const failed = await others

@@ -68,6 +68,52 @@ describe('a machine that is lost', () => {
   });
 });
 
+describe('a guest that restarts itself', () => {
+  const events = async (id: string) => (await server.call('GET', `/api/sandboxes/${id}/events`)).json;
+  const told = async (id: string) => {
+    await eventually('told', async () => (await read(id)).startedFrom === 'disk', 10_000);
+    expect(await read(id)).toMatchObject({ status: 'running', coldBootReason: 'the guest restarted' });
+    expect((await events(id)).at(-1)).toMatchObject({
+      kind: 'coldBoot',
+      actor: 'system',
+      reason: 'the guest restarted',
+    });
+  };
+
+  test('is told of at once when the worker says so, every time', async () => {
+    const id = await server.create();
+    for (const count of [1, 2]) {
+      server.worker.simulated.restart(id, 'the guest restarted');
+      server.worker.send({ type: 'machineRestarted', id });
+      await eventually('in the events', async () => {
+        const kinds = (await events(id)).map((event: { kind: string }) => event.kind);
+        return kinds.filter((kind: string) => kind === 'coldBoot').length === count;
+      });
+      await told(id);
+    }
+  });
+
+  test('is found where nobody listened, and told once', async () => {
+    const id = await server.create();
+    await reconnect(() => void server.worker.simulated.restart(id, 'the guest restarted'));
+    await told(id);
+    await reconnect(() => undefined);
+    const kinds = (await events(id)).map((event: { kind: string }) => event.kind);
+    expect(kinds.filter((kind: string) => kind === 'coldBoot')).toHaveLength(1);
+  });
+
+  test('is no news where its sandbox does not run, or is not there', async () => {
+    const id = await server.create();
+    await server.call('POST', `/api/sandboxes/${id}/hibernate`);
+    const before = await events(id);
+    server.worker.send({ type: 'machineRestarted', id });
+    server.worker.send({ type: 'machineRestarted', id: 'sb-00000000' });
+    await reconnect(() => undefined);
+    expect(await events(id)).toEqual(before);
+    expect((await read(id)).status).toBe('hibernated');
+  });
+});
+
 describe('a machine that is in another state than its row', () => {
   test('is believed: hibernated, running, or back from an error', async () => {
     const [asleep, awake, back] = [await server.create(), await server.create(), await server.create()];

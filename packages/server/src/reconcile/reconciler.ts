@@ -2,7 +2,7 @@ import type { MachineInfo } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
-import { noteStart } from '../sandboxes/starts.ts';
+import { noteColdBoot, noteStart, startValues } from '../sandboxes/starts.ts';
 import { changeSandbox, findSandbox, findSandboxes, sandboxesInState } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
 import type { WorkerClient } from '../workers/client.ts';
@@ -75,6 +75,26 @@ export class Reconciler {
     ended(id);
   }
 
+  /**
+   * The guest of a machine has restarted by itself: its sandbox says so from now on.
+   * @param told false: only where the row does not say so yet
+   */
+  async machineRestarted(id: string, told = true): Promise<void> {
+    const { store, worker, log, between } = this.#options;
+    await between(id, async () => {
+      const machine = await worker.machine(id);
+      if (machine.state !== 'running') return;
+      const noted = await store.transaction().execute(async (tx) => {
+        const row = await findSandbox(tx, id);
+        if (row?.state !== 'running' || !(told || differsInStart(row, machine))) return false;
+        await tx.updateTable('sandboxes').set(startValues(machine)).where('id', '=', id).execute();
+        await noteColdBoot(tx, id, machine);
+        return true;
+      });
+      if (noted) log.warn({ sandboxId: id, reason: machine.coldBootReason }, 'a guest has restarted');
+    });
+  }
+
   async #compare(): Promise<void> {
     const { store, worker, log } = this.#options;
     try {
@@ -94,8 +114,11 @@ export class Reconciler {
   }
 
   async #findLost(rows: readonly SandboxRow[], machines: ReadonlyMap<string, MachineInfo>): Promise<void> {
-    for (const { id, state } of rows) {
+    for (const row of rows) {
+      const { id, state } = row;
       const machine = machines.get(id);
+      if (machine?.state === 'running' && state === 'running' && differsInStart(row, machine))
+        if (!this.#options.busy(id)) await this.machineRestarted(id, false);
       if (machine?.state === state || (machine === undefined && state === 'error')) continue;
       if (this.#options.busy(id)) continue;
       if (machine === undefined) await this.machineLost(id, 'the worker has no machine for it');
@@ -155,4 +178,11 @@ export class Reconciler {
       await worker.deleteMachine(row.id);
     }
   }
+}
+
+/** Whether a machine has started since in another way than its row says. */
+function differsInStart(row: SandboxRow, machine: MachineInfo): boolean {
+  const { started_from, cold_boot_reason } = startValues(machine);
+  if (row.started_from === null) return false;
+  return row.started_from !== started_from || row.cold_boot_reason !== cold_boot_reason;
 }

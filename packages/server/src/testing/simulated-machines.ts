@@ -95,6 +95,11 @@ export class SimulatedMachines {
     return this.#boot(machine, undefined);
   }
 
+  /** What a guest that restarts itself leads to. */
+  restart(id: string, reason: string): MachineInfo {
+    return this.#boot(this.running(id), reason);
+  }
+
   restore(id: string, snapshotId: string): MachineInfo {
     const machine = this.get(id);
     const { files, count } = this.#snapshot(snapshotId);

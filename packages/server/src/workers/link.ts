@@ -15,6 +15,8 @@ export interface LinkHandlers {
   connected(): void;
   disconnected(): void;
   failed(id: string, reason: string): void;
+  /** The guest of a machine has restarted by itself. */
+  restarted(id: string): void;
 }
 
 /** Follows the event stream of a worker and connects again when it breaks. */
@@ -107,6 +109,7 @@ export class WorkerLink {
       return;
     }
     if (event.type === 'machineFailed') this.#handlers.failed(event.id, event.reason.slice(0, 1000));
+    if (event.type === 'machineRestarted') this.#handlers.restarted(event.id);
     if (event.type !== 'hello') return;
     this.#info = await this.#client.info();
     this.#connected = true;

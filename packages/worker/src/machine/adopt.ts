@@ -16,7 +16,7 @@ const monitorMs = 10_000;
 /**
  * Takes over a machine that a predecessor of this worker started and that still runs. One that was stopped in the
  * middle of a change of its life goes on.
- * @throws Error when its monitor or its network cannot be had; the machine runs on
+ * @throws Error when its monitor or its network cannot be had; the process runs on, without a network
  */
 export async function adoptMachine(
   platform: Platform,
@@ -24,9 +24,12 @@ export async function adoptMachine(
   onEnd: OnEnd,
 ): Promise<Machine> {
   const { directory, record, process } = adopted;
+  await using stack = new AsyncDisposableStack();
   const slot = await platform.network.adopt(record.slot);
+  stack.defer(() => platform.network.release(slot));
   const socket = join(runDirectory(directory, record.run), machineFiles.qmp);
   const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
+  stack.defer(() => qmp.close());
   await waitUntilLoaded(qmp);
   await endFlattening(qmp);
   // One that the full disk of the host has stopped is let run by its own watch.
@@ -35,6 +38,7 @@ export async function adoptMachine(
   const launched = { process: { identity: process, child: undefined }, qmp };
   const parts = { directory, record, slot, gate: new Gate(), launched, log: platform.log };
   const machine = new Machine(parts, onEnd);
+  stack.move();
   await machine.lookForFullDisk();
   return machine;
 }

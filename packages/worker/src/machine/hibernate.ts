@@ -6,7 +6,7 @@ import { occupiedBytes } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
-import { snapshotFiles } from './manifest.ts';
+import { type Compatibility, snapshotFiles } from './manifest.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { copyRamImage, ramMode } from './ram.ts';
@@ -25,9 +25,14 @@ export function hibernationStaging(directory: string): string {
 /**
  * Saves a machine's memory and ends its process. The record says so in one durable step, after which the memory is
  * whole on disk; before it the machine can go on.
+ * @param here what machines of this host are compatible with
  * @throws Error when it could not be saved; the machine runs on
  */
-export async function hibernateMachine(platform: Platform, machine: Machine): Promise<void> {
+export async function hibernateMachine(
+  platform: Platform,
+  machine: Machine,
+  here: Compatibility,
+): Promise<void> {
   const staging = hibernationStaging(machine.directory);
   const final = hibernationDirectory(machine.directory);
   await discardDirectory(staging, platform.trash);
@@ -46,7 +51,7 @@ export async function hibernateMachine(platform: Platform, machine: Machine): Pr
     await discardDirectory(final, platform.trash);
     await rename(staging, final);
     const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
-    await machine.save({ hibernated: true, hibernationBytes: bytes });
+    await machine.save({ hibernated: true, hibernationBytes: bytes, saved: { compatibility: here } });
   } catch (error) {
     if (machine.qmp.open) await machine.qmp.run('cont');
     await discardDirectory(staging, platform.trash);

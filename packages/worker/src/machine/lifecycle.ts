@@ -9,23 +9,24 @@ import {
   type SnapshotInfo,
   type SnapshotRequest,
 } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
 import type { Capacity } from '../host/capacity.ts';
 import { snapshotInfo, type SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import { checkpointMachine } from './checkpoint.ts';
 import { createMachine } from './create.ts';
+import { deleteMachine } from './delete.ts';
 import { Exclusive } from './exclusive.ts';
 import { failAs } from './failure.ts';
 import { flattenMachine, shouldFlatten } from './flatten.ts';
 import { withGateClosed } from './freeze.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { guestReset, type Machine, machineEnded } from './machine.ts';
+import type { Compatibility } from './manifest.ts';
 import { Origins } from './origins.ts';
-import { type Platform, processPrefix } from './platform.ts';
+import { machinePrefix, type Platform } from './platform.ts';
 import { shutDownGuest } from './power.ts';
-import { endProcess, findProcesses } from './process.ts';
-import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+import { endProcess, endProcessesOf } from './process.ts';
+import type { MachineRecord } from './record.ts';
 import type { MachineRegistry, RestingMachine } from './registry.ts';
 import { restoreMachine } from './restore.ts';
 import { bootMachine, MemoryLost, wakeMachine } from './wake.ts';
@@ -46,6 +47,8 @@ export interface LifecycleOptions {
   /** Directory that holds one directory per machine. */
   directory: string;
   onFailed: (id: string, reason: string) => void;
+  /** A guest has restarted by itself and runs again. */
+  onRestarted: (id: string) => void;
 }
 
 /** The changes of machines' lives. Those of one machine follow each other. */
@@ -63,7 +66,7 @@ export class Lifecycle {
 
   /** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
   readonly ended = (machine: Machine, reason: string): void => {
-    const { platform, registry, capacity, onFailed } = this.#options;
+    const { platform, registry, capacity, onFailed, onRestarted } = this.#options;
     // One that ends before its creation has returned is the creation's failure.
     if (registry.findRunning(machine.id) !== machine) return;
     const { id, record } = machine;
@@ -82,8 +85,9 @@ export class Lifecycle {
       if (!present) return;
       if (!again) throw new Error(reason);
       try {
-        await this.#boot(id, record, undefined);
+        await this.#boot(id, record, reason);
         this.#restarted.set(id, performance.now());
+        onRestarted(id);
       } finally {
         if (registry.findRunning(id) === machine) registry.setResting(resting);
       }
@@ -130,7 +134,7 @@ export class Lifecycle {
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
         await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
-          hibernateMachine(platform, machine),
+          hibernateMachine(platform, machine, this.#here(machine.record)),
         );
         registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
         capacity.release(id);
@@ -149,7 +153,7 @@ export class Lifecycle {
       if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
       return this.#start(id, resting.record.spec.memoryMB, 'creation_failed', async () => {
         try {
-          return await wakeMachine(platform, sleeper, this.ended);
+          return await wakeMachine(platform, sleeper, this.#here(resting.record), this.ended);
         } catch (error) {
           if (!(error instanceof MemoryLost)) throw error;
           const reason = `its memory could not be restored: ${error.message}`;
@@ -198,7 +202,11 @@ export class Lifecycle {
       const origin = await this.#origins.snapshot(snapshotId, record.spec);
       const change = (): ReturnType<typeof restoreMachine> =>
         restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
-      if (running === undefined) return this.#start(id, record.spec.memoryMB, 'creation_failed', change);
+      if (running === undefined)
+        return this.#start(id, record.spec.memoryMB, 'creation_failed', async () => {
+          await this.#endProcesses(id);
+          return change();
+        });
       return withGateClosed(running, async () => {
         const { machine, answered } = await failAs(
           'creation_failed',
@@ -215,11 +223,11 @@ export class Lifecycle {
   /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
   snapshot(snapshotId: string, { machine: id, kind }: SnapshotRequest): Promise<SnapshotInfo> {
     return this.#change(id, async () => {
-      const { registry, platform, snapshots, templates } = this.#options;
+      const { registry, platform, snapshots } = this.#options;
       const there = await snapshots.find(snapshotId);
       if (there !== undefined) return snapshotInfo(there.manifest);
       const machine = registry.running(id);
-      const here = templates.compatibility(machine.record.spec.template, machine.record.spec);
+      const here = this.#here(machine.record);
       const manifest = await withGateClosed(machine, () =>
         failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
           checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here }),
@@ -235,39 +243,12 @@ export class Lifecycle {
   delete(id: string): Promise<void> {
     return this.#change(id, async () => {
       const { platform, capacity, registry } = this.#options;
-      const directory = this.#path(id);
       const machine = registry.findRunning(id);
-      const record = registry.record(id) ?? (await this.#readable(directory));
-      if (record !== undefined && existsSync(directory)) await this.#markDeleting(directory, record);
-      machine?.expectEnd();
-      const prefix = `${processPrefix(platform.instanceTag)}${id}.`;
-      for (const process of findProcesses(prefix).values()) await endProcess(process);
-      if (machine !== undefined) await platform.network.release(machine.slot);
-      await discardDirectory(directory, platform.trash);
+      await deleteMachine(platform, { id, directory: this.#path(id), machine, record: registry.record(id) });
       registry.remove(id);
       capacity.release(id);
       this.#restarted.delete(id);
     });
-  }
-
-  /** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
-  async #readable(directory: string): Promise<MachineRecord | undefined> {
-    try {
-      return await readRecord(directory);
-    } catch (error) {
-      this.#options.platform.log.warn({ err: error }, 'deleting a machine whose record is damaged');
-      return undefined;
-    }
-  }
-
-  /** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
-  async #markDeleting(directory: string, record: MachineRecord): Promise<void> {
-    try {
-      await writeRecord(directory, { ...record, deleting: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-      this.#options.platform.log.warn({ machine: record.id }, 'deleting a machine on a full disk');
-    }
   }
 
   /** Runs a change of a machine's life after those before it; tidying up that is under way is given up for it. */
@@ -303,9 +284,20 @@ export class Lifecycle {
 
   #boot(id: string, record: MachineRecord, reason: string | undefined): Promise<MachineInfo> {
     const sleeper = { directory: this.#path(id), record };
-    return this.#start(id, record.spec.memoryMB, 'creation_failed', () =>
-      bootMachine(this.#options.platform, sleeper, reason, this.ended),
-    );
+    return this.#start(id, record.spec.memoryMB, 'creation_failed', async () => {
+      await this.#endProcesses(id);
+      return bootMachine(this.#options.platform, sleeper, reason, this.ended);
+    });
+  }
+
+  /** Ends whatever still runs of a machine. A process that could not be taken over would write to the disk of the next. */
+  #endProcesses(id: string): Promise<void> {
+    return endProcessesOf(machinePrefix(this.#options.platform.instanceTag, id));
+  }
+
+  /** What memories that are restored on this host must be compatible with. */
+  #here({ spec }: MachineRecord): Compatibility {
+    return this.#options.templates.compatibility(spec.template, spec);
   }
 
   /** Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept. */

@@ -12,7 +12,7 @@ const keyVersion = 2;
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
 export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
 
-const compatibilitySchema = z.object({
+export const compatibilitySchema = z.object({
   qemu: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),
   cpuModel: z.string(),

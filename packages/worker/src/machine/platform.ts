@@ -46,6 +46,11 @@ export function processPrefix(instanceTag: string): string {
   return `opencomputer-${instanceTag}-`;
 }
 
+/** What the names of all QEMU processes of one machine begin with; the number of the run follows. */
+export function machinePrefix(instanceTag: string, id: string): string {
+  return `${processPrefix(instanceTag)}${id}.`;
+}
+
 /** What follows the prefix in the names of machines that become templates. */
 export const templateNamePrefix = 'template-';
 

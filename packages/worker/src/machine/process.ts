@@ -78,6 +78,11 @@ export async function endProcess(identity: ProcessIdentity): Promise<void> {
   if (!(await endGroup(identity, 10_000))) throw new Error(`QEMU process ${identity.pid} does not end`);
 }
 
+/** Ends all QEMU processes of this installation whose names begin so. @throws Error when one cannot be ended */
+export async function endProcessesOf(prefix: string): Promise<void> {
+  for (const process of findProcesses(prefix).values()) await endProcess(process);
+}
+
 /**
  * The running QEMU processes of this installation by the `-name` they were started with.
  * @param prefix what the names begin with

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { machineSpecSchema, sandboxIdPattern } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
+import { compatibilitySchema } from './manifest.ts';
 
 const recordFile = 'machine.json';
 
@@ -24,6 +25,8 @@ const recordSchema = z.object({
   /** True while its memory is on disk and nothing runs. */
   hibernated: z.boolean(),
   hibernationBytes: z.number().int().min(0),
+  /** What must be equal for its saved memory to be restored; absent where an older worker saved it. */
+  saved: z.object({ compatibility: compatibilitySchema }).optional(),
   startedFrom: z.enum(['memory', 'disk']),
   coldBootReason: z.string().optional(),
   machineId: z.string().regex(/^[0-9a-f]{32}$/),
@@ -40,6 +43,12 @@ const recordSchema = z.object({
 
 /** What the worker keeps of a machine on disk, beside its files. */
 export type MachineRecord = z.infer<typeof recordSchema>;
+
+/** A record for a new start: without what was true of the last one only. */
+export function freshRecord(record: MachineRecord): MachineRecord {
+  const { coldBootReason: _reason, saved: _saved, ...kept } = record;
+  return { ...kept, hibernated: false, startedAt: new Date().toISOString() };
+}
 
 /** Writes a record so that it survives a power cut. */
 export async function writeRecord(directory: string, record: MachineRecord): Promise<void> {

@@ -9,7 +9,7 @@ import { snapshotFiles } from './manifest.ts';
 import { machineFiles } from './argv.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
-import { type MachineRecord, writeRecord } from './record.ts';
+import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
 /**
@@ -35,19 +35,16 @@ export async function restoreMachine(
   const { layers, durable } = await layOutRun(platform, run, origin, { diskMB: record.spec.diskMB, slot });
 
   const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
-  const { coldBootReason: _earlier, ...kept } = record;
   const next: MachineRecord = {
-    ...kept,
+    ...freshRecord(record),
     run: number,
     layers,
     top: machineFiles.disk,
     origin: origin.manifest.key,
     slot: slot.index,
     uid: slot.uid,
-    hibernated: false,
     startedFrom: cold ? 'disk' : 'memory',
     ...(origin.coldBootReason === undefined ? {} : { coldBootReason: origin.coldBootReason }),
-    startedAt: new Date().toISOString(),
   };
   const parts = { directory, record: next, slot, gate: new Gate() };
   const machine = cold

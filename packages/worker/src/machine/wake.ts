@@ -8,11 +8,11 @@ import { makeRunDirectory, runDirectory } from './directory.ts';
 import { Gate } from './gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from './machine.ts';
-import { snapshotFiles } from './manifest.ts';
+import { type Compatibility, incompatibility, snapshotFiles } from './manifest.ts';
 import { machineUid, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { QmpTimeout } from './qmp.ts';
-import { type MachineRecord, writeRecord } from './record.ts';
+import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { sealFile } from './snapshot.ts';
 import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
@@ -31,13 +31,16 @@ async function prepareRun(directory: string, record: MachineRecord, slot: Networ
   for (const { file } of record.layers) if (file.startsWith('disk')) await sealFile(join(run, file), 0o444);
 }
 
-/** The memory of a hibernated machine is damaged: nobody will ever restore it. */
+/** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
 export class MemoryLost extends Error {
   override readonly name = 'MemoryLost';
 }
 
-/** @throws MemoryLost when files of a saved memory are missing or cut off */
-async function checkMemory(directory: string, memoryMB: number): Promise<void> {
+/** @throws MemoryLost when a saved memory is not of this host, or files of it are missing or cut off */
+async function checkMemory(directory: string, record: MachineRecord, here: Compatibility): Promise<void> {
+  const { memoryMB } = record.spec;
+  const reason = record.saved === undefined ? undefined : incompatibility(record.saved.compatibility, here);
+  if (reason !== undefined) throw new MemoryLost(reason);
   for (const file of [snapshotFiles.ram, snapshotFiles.devices]) {
     let size: number;
     try {
@@ -67,17 +70,19 @@ async function startWithMemory(...args: Parameters<typeof startRestored>): Promi
 /**
  * Wakes a hibernated machine where it was. The record says that it runs before it runs: from then on its memory on
  * disk is out of date and is never used again, and it is deleted once the guest has answered.
- * @throws MemoryLost when its memory is damaged
+ * @param here what machines of this host are compatible with
+ * @throws MemoryLost when its memory is damaged or another host's
  * @throws Error when it cannot be restored now; it is still hibernated then
  */
 export async function wakeMachine(
   platform: Platform,
   { directory, record }: Sleeper,
+  here: Compatibility,
   onEnd: OnEnd,
 ): Promise<{ machine: Machine; answered: Promise<void> }> {
   await using stack = new AsyncDisposableStack();
   const memory = hibernationDirectory(directory);
-  await checkMemory(memory, record.spec.memoryMB);
+  await checkMemory(memory, record, here);
   const slot = await platform.network.claim();
   stack.defer(() => platform.network.release(slot));
   await prepareRun(directory, record, slot);
@@ -85,14 +90,11 @@ export async function wakeMachine(
   await rm(ram, { force: true });
   await linkFile(join(memory, snapshotFiles.ram), ram);
 
-  const { coldBootReason: _earlier, ...kept } = record;
   const woken: MachineRecord = {
-    ...kept,
+    ...freshRecord(record),
     slot: slot.index,
     uid: slot.uid,
-    hibernated: false,
     startedFrom: 'memory',
-    startedAt: new Date().toISOString(),
   };
   const run = { directory, record: woken, slot, gate: new Gate() };
   const machine = await startWithMemory(platform, run, join(memory, snapshotFiles.devices), onEnd);
@@ -121,15 +123,12 @@ export async function bootMachine(
   const slot = await platform.network.claim();
   stack.defer(() => platform.network.release(slot));
   await prepareRun(directory, record, slot);
-  const { coldBootReason: _earlier, ...kept } = record;
   const booted: MachineRecord = {
-    ...kept,
+    ...freshRecord(record),
     slot: slot.index,
     uid: slot.uid,
-    hibernated: false,
     startedFrom: 'disk',
     ...(reason === undefined ? {} : { coldBootReason: reason }),
-    startedAt: new Date().toISOString(),
   };
   // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
   await writeRecord(directory, booted);

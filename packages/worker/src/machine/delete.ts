@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs';
+import { discardDirectory } from '../disk/overlay.ts';
+import type { Machine } from './machine.ts';
+import { machinePrefix, type Platform } from './platform.ts';
+import { endProcessesOf } from './process.ts';
+import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+
+/** Ends a machine, running or not, and deletes its disk. One that is not there is fine. */
+export async function deleteMachine(
+  platform: Platform,
+  doomed: { id: string; directory: string; machine: Machine | undefined; record: MachineRecord | undefined },
+): Promise<void> {
+  const { id, directory, machine } = doomed;
+  const record = doomed.record ?? (await readable(platform, directory));
+  if (record !== undefined && existsSync(directory)) await markDeleting(platform, directory, record);
+  machine?.expectEnd();
+  await endProcessesOf(machinePrefix(platform.instanceTag, id));
+  if (machine !== undefined) await platform.network.release(machine.slot);
+  await discardDirectory(directory, platform.trash);
+}
+
+/** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
+async function readable({ log }: Platform, directory: string): Promise<MachineRecord | undefined> {
+  try {
+    return await readRecord(directory);
+  } catch (error) {
+    log.warn({ err: error }, 'deleting a machine whose record is damaged');
+    return undefined;
+  }
+}
+
+/** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
+async function markDeleting({ log }: Platform, directory: string, record: MachineRecord): Promise<void> {
+  try {
+    await writeRecord(directory, { ...record, deleting: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    log.warn({ machine: record.id }, 'deleting a machine on a full disk');
+  }
+}
