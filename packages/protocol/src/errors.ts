@@ -84,8 +84,8 @@ export const errorKinds = {
   },
   exec_not_found: {
     status: 404,
-    meaning: 'No command has this id, or its result is no longer kept.',
-    hint: 'Results are kept for ten minutes after a command ends.',
+    meaning: 'No command, session or terminal of the sandbox has this id, or it is no longer kept.',
+    hint: 'What a command printed is kept for ten minutes after its end; GET exec lists the sessions.',
   },
   checkpoint_not_found: {
     status: 404,
@@ -111,6 +111,21 @@ export const errorKinds = {
     status: 409,
     meaning: 'The object is in a state that does not allow the operation.',
     hint: 'Read the state of the object and decide again.',
+  },
+  session_ended: {
+    status: 409,
+    meaning: 'The session has ended, or takes no input.',
+    hint: 'Start another session.',
+  },
+  not_terminal: {
+    status: 409,
+    meaning: 'The session has no terminal whose size could change.',
+    hint: 'Make terminals with POST pty.',
+  },
+  unsupported_guest: {
+    status: 409,
+    meaning: 'The sandbox was saved with an agent that is too old for this operation.',
+    hint: 'Reboot the sandbox: it starts with the agent of this installation.',
   },
   sandbox_stopped: {
     status: 410,

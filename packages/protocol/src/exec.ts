@@ -4,27 +4,43 @@ import { envSchema } from './text.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
 
+/** What says which program runs, and how. */
+export const commandFields = {
+  cmd: z
+    .string({ error: (issue) => (issue.input === undefined ? 'cmd is required' : undefined) })
+    .min(1, 'cmd is required')
+    .max(limits.execArgBytes)
+    .refine(noNul, 'must not hold NUL')
+    .meta({ description: 'Executable; no shell is implied.', example: 'sh' }),
+  args: z
+    .array(z.string().max(limits.execArgBytes).refine(noNul, 'must not hold NUL'))
+    .max(limits.execArgs)
+    .nullish()
+    .meta({ example: ['-c', 'echo hello'] }),
+  envs: envSchema.nullish(),
+  cwd: z
+    .string()
+    .max(limits.pathBytes)
+    .refine(noNul, 'must not hold NUL')
+    .nullish()
+    .meta({ description: 'Working directory; default /home/sandbox.', example: '/tmp' }),
+};
+
+/** True when program and arguments are not too large together. */
+export function commandFits(request: { cmd: string; args?: readonly string[] | null | undefined }): boolean {
+  const bytes = (request.args ?? []).reduce(
+    (sum, arg) => sum + Buffer.byteLength(arg),
+    Buffer.byteLength(request.cmd),
+  );
+  return bytes <= limits.jsonBodyBytes / 2;
+}
+
+export const commandTooLarge = `cmd and args together must not exceed ${limits.jsonBodyBytes / 2} bytes`;
+
 /** Body of `POST /api/sandboxes/:id/exec/run` and `/exec/run-async`. */
 export const execRequestSchema = z
   .object({
-    cmd: z
-      .string({ error: (issue) => (issue.input === undefined ? 'cmd is required' : undefined) })
-      .min(1, 'cmd is required')
-      .max(limits.execArgBytes)
-      .refine(noNul, 'must not hold NUL')
-      .meta({ description: 'Executable; no shell is implied.', example: 'sh' }),
-    args: z
-      .array(z.string().max(limits.execArgBytes).refine(noNul, 'must not hold NUL'))
-      .max(limits.execArgs)
-      .nullish()
-      .meta({ example: ['-c', 'echo hello'] }),
-    envs: envSchema.nullish(),
-    cwd: z
-      .string()
-      .max(limits.pathBytes)
-      .refine(noNul, 'must not hold NUL')
-      .nullish()
-      .meta({ description: 'Working directory; default /home/sandbox.', example: '/tmp' }),
+    ...commandFields,
     timeout: z
       .number()
       .int()
@@ -35,15 +51,7 @@ export const execRequestSchema = z
         description: `Seconds until the command is killed; 0 or absent: ${limits.execTimeoutSecondsDefault}.`,
       }),
   })
-  .refine(
-    (request) =>
-      (request.args ?? []).reduce(
-        (sum, arg) => sum + Buffer.byteLength(arg),
-        Buffer.byteLength(request.cmd),
-      ) <=
-      limits.jsonBodyBytes / 2,
-    `cmd and args together must not exceed ${limits.jsonBodyBytes / 2} bytes`,
-  )
+  .refine(commandFits, commandTooLarge)
   .meta({ id: 'ExecRequest' });
 
 export type ExecRequest = z.output<typeof execRequestSchema>;

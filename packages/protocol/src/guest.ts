@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { execIdPattern } from './ids.ts';
+import { limits } from './limits.ts';
+import { logSources } from './logs.ts';
 
 /**
  * The API between worker and guest agent: HTTP/2 on the virtio-serial port. The guest is hostile: every answer is
@@ -40,6 +42,19 @@ export const handshakeAnswerSchema = z.object({
 });
 export type HandshakeAnswer = z.infer<typeof handshakeAnswerSchema>;
 
+/** What a command is to its user. */
+export const sessionKinds = ['run', 'session', 'pty', 'agent'] as const;
+export type SessionKind = (typeof sessionKinds)[number];
+
+/** Since this generation of the agent commands can be attached to. */
+export const liveGeneration = 2;
+
+export const terminalSizeSchema = z.object({
+  cols: z.number().int().min(1).max(limits.terminalMax),
+  rows: z.number().int().min(1).max(limits.terminalMax),
+});
+export type TerminalSize = z.infer<typeof terminalSizeSchema>;
+
 /** A command for the agent; the server makes it from a client's request. */
 export const guestExecRequestSchema = z.object({
   id: z.string().regex(execIdPattern).optional(),
@@ -53,6 +68,16 @@ export const guestExecRequestSchema = z.object({
   bufferBytes: z.number().int().min(1024).optional(),
   /** Answer after this long even if it still runs; absent: wait for the end. */
   waitMs: z.number().int().min(0).optional(),
+  /** What it is to its user; kept and listed. From here on: agents of generation 2. */
+  kind: z.enum(sessionKinds).optional(),
+  /** Its standard input is a pipe that whoever attaches writes to; otherwise it is /dev/null. */
+  stdin: z.boolean().optional(),
+  /** It runs in a terminal of this size, in characters. */
+  tty: terminalSizeSchema.optional(),
+  /** Kill it when nobody has been attached for so long after the last one left; 0 is never. */
+  maxRunAfterDisconnectMs: z.number().int().min(0).optional(),
+  /** Until somebody attaches for the first time, hold it back at most so long rather than lose output. */
+  holdMs: z.number().int().min(0).optional(),
 });
 export type GuestExecRequest = z.infer<typeof guestExecRequestSchema>;
 
@@ -72,6 +97,41 @@ export const guestExecResultSchema = z.object({
   durationMs: z.number().min(0),
 });
 export type GuestExecResult = z.infer<typeof guestExecResultSchema>;
+
+/** A command as the agent lists it. */
+export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, stderr: true }).extend({
+  argv: z.array(text(limits.jsonBodyBytes)).max(1100),
+  kind: text(16).default('run'),
+  /** How many are attached now. */
+  attached: z.number().int().min(0).default(0),
+  tty: z.boolean().default(false),
+  stdin: z.boolean().default(false),
+});
+export type GuestSession = z.infer<typeof guestSessionSchema>;
+
+/** Most bytes of a list of commands. */
+export const guestSessionListBytes = 32 * 1024 * 1024;
+export const guestSessionListSchema = z.object({ sessions: z.array(guestSessionSchema).max(8192) });
+
+/** Who writes the input of a session: remembered by the agent, so that it takes every byte once. */
+export const attachClientPattern = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Most bytes of one line of the agent's log, as JSON. */
+export const guestLogLineBytes = 256 * 1024;
+export const guestLogLineSchema = z.object({
+  time: text(64),
+  source: z.enum(logSources),
+  line: text(64 * 1024),
+  path: text(4096).optional(),
+  execId: z.string().regex(execIdPattern).optional(),
+  command: text(4096).optional(),
+  argv: z
+    .array(text(64 * 1024))
+    .max(1100)
+    .optional(),
+  exitCode: z.number().int().optional(),
+});
+export type GuestLogLine = z.infer<typeof guestLogLineSchema>;
 
 export const guestFileEntrySchema = z.object({
   name: text(4096),
@@ -111,5 +171,6 @@ export const agentPaths = {
   quiesce: '/v1/quiesce',
   exec: '/v1/exec',
   files: '/v1/files',
+  logs: '/v1/logs',
   stats: '/v1/stats',
 } as const;

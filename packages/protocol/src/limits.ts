@@ -33,6 +33,20 @@ export const limits = {
   execTimeoutSecondsMax: 24 * 3600,
   /** Output of one command that is kept, both streams together; older output is dropped and `truncated` is set. */
   execOutputBytes: 8 * 1024 * 1024,
+  /** Output of a session that is kept for those who attach later. */
+  sessionOutputBytes: 1024 * 1024,
+  /** Longest time that a session runs on without anybody attached, where its creator set one. */
+  runAfterDisconnectSecondsMax: 30 * 24 * 3600,
+  /** Size of a terminal, in characters. */
+  terminalMax: 1000,
+  terminalColsDefault: 80,
+  terminalRowsDefault: 24,
+  /** Clients attached to sessions of one sandbox, and of the installation. */
+  attachedPerSandbox: 512,
+  attachedClients: 4096,
+  /** Lines of one answer of the logs. */
+  logLinesDefault: 1000,
+  logLinesMax: 10_000,
   /** Paths inside the sandbox (PATH_MAX of Linux). */
   pathBytes: 4096,
   /** One uploaded file. */

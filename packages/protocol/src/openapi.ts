@@ -11,6 +11,7 @@ const binary = { [octets]: { schema: { type: 'string' as const, format: 'binary'
 function content(payload: Payload) {
   if (payload === 'none') return {};
   if (payload === 'bytes') return { content: binary };
+  if (payload === 'events') return { content: { 'text/event-stream': { schema: z.string() } } };
   if (payload === 'text') return { content: { 'text/plain': { schema: z.string() } } };
   return { content: { [json]: { schema: payload } } };
 }
@@ -28,10 +29,13 @@ function errorResponses(codes: readonly ErrorCode[]) {
   );
 }
 
+const security = { key: [{ apiKey: [] }], data: [{ apiKey: [] }, { sandboxToken: [] }] };
+
 function describe(id: string, operation: Operation): ZodOpenApiOperationObject {
   const names = [...operation.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? '');
   const common: ErrorCode[] = operation.auth === 'none' ? [] : ['invalid_request', 'internal'];
-  if (operation.auth === 'key') common.push('unauthorized');
+  const authorized = operation.auth === 'key' || operation.auth === 'data';
+  if (authorized) common.push('unauthorized');
   const successes = Object.entries(operation.success).map(([status, payload]) => [
     status,
     { description: 'Success', ...content(payload) },
@@ -41,7 +45,7 @@ function describe(id: string, operation: Operation): ZodOpenApiOperationObject {
     tags: [operation.tag],
     summary: operation.summary,
     ...(operation.description === undefined ? {} : { description: operation.description }),
-    ...(operation.auth === 'key' ? { security: [{ apiKey: [] }] } : {}),
+    ...(authorized ? { security: security[operation.auth] } : {}),
     requestParams: {
       ...(names.length === 0
         ? {}
@@ -75,6 +79,11 @@ export function openApiDocument(version: string): object {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     paths,
-    components: { securitySchemes: { apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' } } },
+    components: {
+      securitySchemes: {
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+        sandboxToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      },
+    },
   });
 }

@@ -12,15 +12,15 @@ import {
 import { healthSchema, readinessSchema } from './system.ts';
 import type { ErrorCode } from './errors.ts';
 
-/** What a success carries: a JSON schema, raw bytes, text, or nothing. */
-export type Payload = z.ZodType | 'bytes' | 'text' | 'none';
+/** What a success carries: a JSON schema, raw bytes, text, server-sent events, or nothing. */
+export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
 
 /** One route of the public API. The server routes by this table and the OpenAPI document is written from it. */
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path with `:name` parameters. */
   readonly path: string;
-  readonly tag: 'sandboxes' | 'checkpoints' | 'exec' | 'files' | 'system';
+  readonly tag: 'sandboxes' | 'checkpoints' | 'exec' | 'pty' | 'agent' | 'files' | 'system';
   readonly summary: string;
   readonly description?: string;
   readonly query?: z.ZodObject;
@@ -29,8 +29,8 @@ export interface Operation {
   readonly success: Readonly<Record<number, Payload>>;
   /** Codes beyond `invalid_request`, `unauthorized` and `internal`, which every authenticated route may answer. */
   readonly errors: readonly ErrorCode[];
-  /** `key`: an API key; `signature`: a signed URL; `none`: open. */
-  readonly auth: 'key' | 'signature' | 'none';
+  /** `key`: an API key; `data`: that, or the token of the sandbox; `signature`: a signed URL; `none`: open. */
+  readonly auth: 'key' | 'data' | 'signature' | 'none';
 }
 
 const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
@@ -110,7 +110,7 @@ export const operations = {
     body: setTimeoutSchema,
     success: { 204: 'none' },
     errors: [...onSandbox],
-    auth: 'key',
+    auth: 'data',
   },
   runCommand: {
     method: 'POST',
@@ -122,7 +122,7 @@ export const operations = {
     body: execRequestSchema,
     success: { 200: execResultSchema },
     errors: [...inGuest, 'command_not_started', 'too_many_commands'],
-    auth: 'key',
+    auth: 'data',
   },
   runCommandAsync: {
     method: 'POST',
@@ -133,7 +133,7 @@ export const operations = {
     body: execRequestSchema,
     success: { 200: execResultSchema, 202: execStartedSchema },
     errors: [...inGuest, 'command_not_started', 'too_many_commands'],
-    auth: 'key',
+    auth: 'data',
   },
   getCommandResult: {
     method: 'GET',
@@ -143,7 +143,7 @@ export const operations = {
     description: 'Holds the answer for up to 500 ms while the command runs.',
     success: { 200: execPollSchema },
     errors: [...inGuest, 'exec_not_found'],
-    auth: 'key',
+    auth: 'data',
   },
   readFile: {
     method: 'GET',
@@ -153,7 +153,7 @@ export const operations = {
     query: pathQuerySchema,
     success: { 200: 'bytes' },
     errors: [...onFile, 'file_not_found', 'is_directory', 'not_regular_file'],
-    auth: 'key',
+    auth: 'data',
   },
   writeFile: {
     method: 'PUT',
@@ -166,7 +166,7 @@ export const operations = {
     body: 'bytes',
     success: { 204: 'none' },
     errors: [...onFile, 'is_directory', 'not_directory', 'too_large'],
-    auth: 'key',
+    auth: 'data',
   },
   deleteFile: {
     method: 'DELETE',
@@ -177,7 +177,7 @@ export const operations = {
     query: pathQuerySchema,
     success: { 204: 'none' },
     errors: [...onFile],
-    auth: 'key',
+    auth: 'data',
   },
   listFiles: {
     method: 'GET',
@@ -188,7 +188,7 @@ export const operations = {
     query: pathQuerySchema.partial(),
     success: { 200: z.array(fileEntrySchema) },
     errors: [...onFile, 'file_not_found', 'not_directory'],
-    auth: 'key',
+    auth: 'data',
   },
   makeDirectory: {
     method: 'POST',
@@ -198,7 +198,7 @@ export const operations = {
     query: pathQuerySchema,
     success: { 204: 'none' },
     errors: [...onFile, 'not_directory'],
-    auth: 'key',
+    auth: 'data',
   },
   signDownload: {
     method: 'POST',
@@ -208,7 +208,7 @@ export const operations = {
     body: signUrlSchema,
     success: { 200: signedUrlSchema },
     errors: ['sandbox_not_found', 'invalid_path'],
-    auth: 'key',
+    auth: 'data',
   },
   signUpload: {
     method: 'POST',
@@ -218,7 +218,7 @@ export const operations = {
     body: signUrlSchema,
     success: { 200: signedUrlSchema },
     errors: ['sandbox_not_found', 'invalid_path'],
-    auth: 'key',
+    auth: 'data',
   },
   signedDownload: {
     method: 'GET',

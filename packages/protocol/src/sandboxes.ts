@@ -90,6 +90,12 @@ export const sandboxSchema = z
     region: z.string(),
     workerID: z.string(),
     sandboxDomain: z.string(),
+    connectURL: z.string().optional().meta({
+      description: 'Base of the routes that `token` is for: from create, get, wake and fork.',
+    }),
+    token: z.string().optional().meta({
+      description: 'A credential for the commands, files, terminals and logs of this sandbox alone.',
+    }),
     emulated: z.boolean().meta({
       description: 'True where the host has no usable KVM: software emulation is not an isolation boundary.',
     }),

@@ -22,6 +22,11 @@ import { sandboxIdPattern } from './ids.ts';
  *     POST   /v1/machines/:id/exec                GuestExecRequest -> GuestExecResult
  *     GET    /v1/machines/:id/exec/:execId        GuestExecResult; ?waitMs=
  *     POST   /v1/machines/:id/exec/:execId/signal { signal }
+ *     GET    /v1/machines/:id/exec                { sessions: GuestSession[] }
+ *     POST   /v1/machines/:id/exec/:execId/resize { cols, rows }
+ *     POST   /v1/machines/:id/exec/:execId/attach?from=&client=
+ *                                                 Upgrade: opencomputer-exec -> 101, then the agent's frames both ways
+ *     GET    /v1/machines/:id/logs?               NDJSON stream of GuestLogLine
  *     GET    /v1/machines/:id/files?path=         bytes          PUT, DELETE the same
  *     GET    /v1/machines/:id/files/list?path=    { entries, truncated }
  *     GET    /v1/machines/:id/files/stat?path=    GuestFileEntry
@@ -123,6 +128,9 @@ export const machineEventSchema = z.discriminatedUnion('type', [
 ]);
 export type MachineEvent = z.infer<typeof machineEventSchema>;
 
+/** What a connection to the worker is upgraded to for the frames of a session. */
+export const attachProtocol = 'opencomputer-exec';
+
 /** Paths of the worker's API. */
 export const workerPaths = {
   worker: '/v1/worker',
@@ -132,6 +140,9 @@ export const workerPaths = {
   exec: (id: string) => `/v1/machines/${id}/exec`,
   execResult: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}`,
   execSignal: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/signal`,
+  execResize: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/resize`,
+  execAttach: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/attach`,
+  logs: (id: string) => `/v1/machines/${id}/logs`,
   files: (id: string) => `/v1/machines/${id}/files`,
   hibernate: (id: string) => `/v1/machines/${id}/hibernate`,
   wake: (id: string) => `/v1/machines/${id}/wake`,

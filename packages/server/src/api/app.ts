@@ -67,7 +67,8 @@ export function createApp(services: Services): Hono<ApiEnv> {
     methods.set(operation.path, [...(methods.get(operation.path) ?? []), operation.method]);
     app.on(operation.method, operation.path, async (c) => {
       c.set('route', operation.path);
-      if (operation.auth === 'key') c.set('caller', await services.keys.verify(presentedKey(c.req)));
+      if (operation.auth === 'key' || operation.auth === 'data')
+        c.set('caller', await services.keys.verify(presentedKey(c.req)));
       return handle(c, services);
     });
   }

@@ -1,0 +1,102 @@
+import { BrokenFrame } from './frames.ts';
+
+/** Type and length before every payload. */
+const headerBytes = 5;
+
+/** Most bytes that a frame between agent and server carries. */
+export const agentPayloadBytes = 64 * 1024;
+
+/** A frame of the agent: type u8, length u32 big-endian, payload. */
+export interface AgentFrame {
+  readonly type: number;
+  readonly payload: Buffer;
+}
+
+/** @throws RangeError when the payload is too large for one frame. */
+export function encodeAgentFrame(type: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+  if (payload.length > agentPayloadBytes)
+    throw new RangeError(`a frame carries at most ${agentPayloadBytes} bytes, not ${payload.length}`);
+  const frame = Buffer.allocUnsafe(headerBytes + payload.length);
+  frame.writeUInt8(type);
+  frame.writeUInt32BE(payload.length, 1);
+  frame.set(payload, headerBytes);
+  return frame;
+}
+
+function checkLength(length: number): void {
+  if (length > agentPayloadBytes)
+    throw new BrokenFrame(`a frame of ${length} bytes, where ${agentPayloadBytes} are the most`);
+}
+
+/** Cuts a stream of bytes into frames. What it holds back is less than one frame. */
+export class AgentFrameParser {
+  #parts: Buffer[] = [];
+  #have = 0;
+  /** Bytes that must be there before there is anything to do. */
+  #need = headerBytes;
+
+  /** True when the stream may end here. */
+  get complete(): boolean {
+    return this.#have === 0;
+  }
+
+  /** The frames that are whole now. They share memory with `chunk`. @throws BrokenFrame when one is too large. */
+  push(chunk: Buffer): AgentFrame[] {
+    this.#parts.push(chunk);
+    this.#have += chunk.length;
+    // Joined once for a frame and not once for a chunk: chunks may be as small as a byte.
+    if (this.#have < this.#need) return [];
+    const [only] = this.#parts;
+    const bytes = this.#parts.length === 1 && only !== undefined ? only : Buffer.concat(this.#parts);
+    const frames: AgentFrame[] = [];
+    let at = 0;
+    this.#need = headerBytes;
+    while (bytes.length - at >= headerBytes) {
+      const length = bytes.readUInt32BE(at + 1);
+      checkLength(length);
+      const end = at + headerBytes + length;
+      if (end > bytes.length) {
+        this.#need = headerBytes + length;
+        break;
+      }
+      frames.push({ type: bytes.readUInt8(at), payload: bytes.subarray(at + headerBytes, end) });
+      at = end;
+    }
+    const rest = bytes.subarray(at);
+    this.#parts = rest.length === 0 ? [] : [rest];
+    this.#have = rest.length;
+    return frames;
+  }
+}
+
+/** Follows the frames of a stream that is passed on unread, and refuses those that are too large. */
+export class AgentFrameGuard {
+  readonly #header = Buffer.alloc(headerBytes);
+  #headerHave = 0;
+  #payloadLeft = 0;
+
+  /** True when the stream may end here. */
+  get complete(): boolean {
+    return this.#headerHave === 0 && this.#payloadLeft === 0;
+  }
+
+  /** @throws BrokenFrame when a frame that begins in `chunk` is too large. */
+  check(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#payloadLeft > 0) {
+        const skipped = Math.min(this.#payloadLeft, chunk.length - at);
+        this.#payloadLeft -= skipped;
+        at += skipped;
+        continue;
+      }
+      const taken = chunk.copy(this.#header, this.#headerHave, at, at + headerBytes - this.#headerHave);
+      this.#headerHave += taken;
+      at += taken;
+      if (this.#headerHave < headerBytes) return;
+      this.#headerHave = 0;
+      this.#payloadLeft = this.#header.readUInt32BE(1);
+      checkLength(this.#payloadLeft);
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { limits } from './limits.ts';
+
+const text = (max: number) => z.string().max(max);
+const names = z.array(text(512)).max(512);
+
+/** What an agent session can be told about how it works. */
+const agentConfigFields = {
+  model: text(256).optional(),
+  systemPrompt: text(limits.jsonBodyBytes / 2).optional(),
+  allowedTools: names.optional(),
+  disallowedTools: names.optional(),
+  permissionMode: text(64).optional(),
+  maxTurns: z.number().int().min(1).max(1_000_000).optional(),
+  cwd: text(limits.pathBytes).optional(),
+  mcpServers: z
+    .record(text(128), z.record(text(128), z.unknown()))
+    .optional()
+    .meta({ description: 'Servers by name: {"command": "...", "args": [], "env": {}}.' }),
+  resume: text(256).optional().meta({ description: 'Id of the conversation to go on with.' }),
+};
+
+/** Body of `POST /api/sandboxes/:id/agent`. */
+export const startAgentSchema = z
+  .object({ prompt: text(limits.jsonBodyBytes / 2).optional(), ...agentConfigFields })
+  .meta({ id: 'StartAgent' });
+export type StartAgent = z.output<typeof startAgentSchema>;
+
+/** Body of `POST /api/sandboxes/:id/agent/:sid/prompt`. */
+export const promptSchema = z
+  .object({
+    text: z
+      .string({ error: (issue) => (issue.input === undefined ? 'text is required' : undefined) })
+      .min(1, 'text is required')
+      .max(limits.jsonBodyBytes / 2),
+  })
+  .meta({ id: 'Prompt' });
+
+/** An agent session. */
+export const agentSessionSchema = z
+  .object({
+    sessionID: z.string(),
+    sandboxID: z.string(),
+    running: z.boolean(),
+    exitCode: z.number().int().optional().meta({ description: 'Once it has ended.' }),
+    startedAt: z.string(),
+    attachedClients: z.number().int(),
+  })
+  .meta({ id: 'AgentSession' });
+export type AgentSession = z.infer<typeof agentSessionSchema>;
