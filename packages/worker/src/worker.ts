@@ -6,14 +6,17 @@ import { basename, dirname, join } from 'node:path';
 import { limits, type WorkerInfo } from '@opencomputer/protocol';
 import { type Logger, pino } from 'pino';
 import packageFile from '../package.json' with { type: 'json' };
+import { attachUpgrades } from './api/attach.ts';
 import { EventStreams } from './api/events.ts';
 import { execRoutes } from './api/exec.ts';
 import { fileRoutes } from './api/files.ts';
 import { makeHttpServer } from './api/http.ts';
+import { liveRoutes } from './api/live.ts';
 import { machineRoutes } from './api/machines.ts';
 import { sendJson } from './api/respond.ts';
 import { snapshotRoutes } from './api/snapshots.ts';
 import type { Routes } from './api/router.ts';
+import { serveUpgrades } from './api/upgrade.ts';
 import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
 import { probeAcceleration } from './host/acceleration.ts';
@@ -218,10 +221,12 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       ...snapshotRoutes(snapshots, lifecycle),
       ...execRoutes(registry),
       ...fileRoutes(registry),
+      ...liveRoutes(registry),
       ...events.routes(),
     },
     log,
   );
+  const breakOff = serveUpgrades(server, attachUpgrades(registry, log), log);
   await listen(server, config);
   prepareDefaultShape(templates, log);
   log.info({ socket: config.socket, accelerator: platform.acceleration.accelerator }, 'listening');
@@ -231,6 +236,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       events.close();
       server.close();
       server.closeAllConnections();
+      breakOff();
       for (const machine of registry.allRunning()) machine.expectEnd();
       await endTemplateBuilds(config.instanceTag);
       await platform.network.close({ keep: true });

@@ -19,16 +19,19 @@ export function sendEmpty(response: ServerResponse): void {
   response.writeHead(204).end();
 }
 
+/** An error as the caller is told of it. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError('internal', 'the worker failed unexpectedly', { cause: error });
+}
+
 /** Answers with an error; one that is already half answered is cut off, so that nobody takes it for whole. */
 export function sendError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const known =
-    error instanceof ApiError
-      ? error
-      : new ApiError('internal', 'the worker failed unexpectedly', { cause: error });
+  const known = asApiError(error);
   sendJson(response, known.status, known.toBody());
 }
 

@@ -24,15 +24,17 @@ export type Handler = (call: Call) => Promise<void> | void;
 /** `GET /v1/machines/:id/exec/:execId` -> handler. */
 export type Routes = Readonly<Record<string, Handler>>;
 
-interface Route {
+interface Route<Handles> {
   method: string;
   segments: string[];
-  handler: Handler;
+  handler: Handles;
 }
 
 /** Finds the handler of a request. @throws ApiError `not_found` for an unknown route or a malformed id */
-export function makeRouter(routes: Routes): (method: string, url: URL) => { handler: Handler } & Ids {
-  const table: Route[] = Object.entries(routes).map(([key, handler]) => {
+export function makeRouter<Handles = Handler>(
+  routes: Readonly<Record<string, Handles>>,
+): (method: string, url: URL) => { handler: Handles } & Ids {
+  const table: Route<Handles>[] = Object.entries(routes).map(([key, handler]) => {
     const [method = '', path = ''] = key.split(' ');
     return { method, segments: path.split('/'), handler };
   });

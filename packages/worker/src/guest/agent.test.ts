@@ -152,7 +152,7 @@ describe.skipIf(obstacle !== undefined)('the real agent', () => {
     expect(ended).toMatchObject({ running: false, exitCode: 0 });
     expect(Buffer.from(ended.stdout, 'base64').toString()).toBe('before\nafter\n');
     expect(await codeOf(commandResult(channel, 'ffffffff', 0))).toBe('exec_not_found');
-    expect(await codeOf(signalCommand(channel, '0123abcd', 15))).toBe('conflict');
+    expect(await codeOf(signalCommand(channel, '0123abcd', 15))).toBe('session_ended');
     expect(await codeOf(signalCommand(channel, 'ffffffff', 15))).toBe('exec_not_found');
   });
 

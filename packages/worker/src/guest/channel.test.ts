@@ -51,7 +51,7 @@ describe('with an honest guest', () => {
     expect(guest.handshakes).toEqual([
       { protocol: 1, epoch: expect.stringMatching(/^[0-9a-f]{32}$/), identity },
     ]);
-    expect(channel.agent).toMatchObject({ generation: 1, init: 'systemd' });
+    expect(channel.agent).toMatchObject({ generation: 2, init: 'systemd' });
   });
 
   test('makes the identity anew for each handshake', async () => {

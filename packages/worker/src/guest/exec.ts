@@ -8,6 +8,7 @@ import {
 } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
+import { requireLive } from './generation.ts';
 import { callJson } from './request.ts';
 
 /** Longest wait of one call; callers that wait longer ask again. */
@@ -16,14 +17,16 @@ const answerMs = 30_000;
 
 /**
  * Starts a command and waits for its end, or `waitMs`.
- * @throws ApiError `command_not_started`, `too_many_commands`, `guest_failed`, `guest_timeout`
+ * @throws ApiError `command_not_started`, `too_many_commands`, `unsupported_guest`, `guest_failed`, `guest_timeout`
  */
 export async function startCommand(
   channel: GuestChannel,
   request: GuestExecRequest,
 ): Promise<GuestExecResult> {
   const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
-  const result = await callJson(await channel.session(), 'POST', agentPaths.exec, guestExecResultSchema, {
+  const session = await channel.session();
+  if (request.stdin === true || request.tty !== undefined) requireLive(channel);
+  const result = await callJson(session, 'POST', agentPaths.exec, guestExecResultSchema, {
     body: { ...request, waitMs },
     deadlineMs: waitMs + answerMs,
     answerBytes: guestExecResultBytes,

@@ -32,7 +32,9 @@ const errorCodes = new Map<string, ErrorCode>(
     start_failed: 'command_not_started',
     too_many_sessions: 'too_many_commands',
     too_large: 'too_large',
-    ended: 'conflict',
+    ended: 'session_ended',
+    not_terminal: 'not_terminal',
+    invalid_offset: 'invalid_request',
   } satisfies Record<string, ErrorCode>),
 );
 
@@ -98,6 +100,8 @@ export async function begin(
     notFound?: ErrorCode;
     upload?: (stream: ClientHttp2Stream) => Promise<void>;
     body?: string;
+    /** The body of the request stays open beside the answer. */
+    duplex?: boolean;
   },
 ): Promise<GuestStream> {
   if (bounds.signal?.aborted) throw new ApiError('guest_failed', 'the call was given up');
@@ -134,7 +138,7 @@ function openStream(
   session: ClientHttp2Session,
   method: string,
   path: string,
-  { body, upload }: { body?: string; upload?: unknown },
+  { body, upload, duplex }: { body?: string; upload?: unknown; duplex?: boolean },
 ): ClientHttp2Stream {
   try {
     return session.request(
@@ -143,7 +147,7 @@ function openStream(
         ':path': path,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      { endStream: body === undefined && upload === undefined },
+      { endStream: body === undefined && upload === undefined && duplex !== true },
     );
   } catch (error) {
     throw new ApiError('guest_failed', 'the channel to the guest broke before the call', { cause: error });

@@ -3,7 +3,7 @@ import { connect as connectSocket, type Socket } from 'node:net';
 import { ApiError } from '@opencomputer/protocol';
 
 /** Bytes of one stream, and of all streams, that the guest may send ahead of the reader. */
-const streamWindowBytes = 4 * 1024 * 1024;
+const streamWindowBytes = 1024 * 1024;
 const sessionWindowBytes = 16 * 1024 * 1024;
 
 function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {

@@ -39,10 +39,10 @@ export function answerJson(stream: ServerHttp2Stream, value: unknown, status = 2
 }
 
 /** What an honest agent says at a handshake. */
-export function honestHandshake(epoch: string): HandshakeAnswer {
+export function honestHandshake(epoch: string, generation = 2): HandshakeAnswer {
   return {
     protocol: 1,
-    generation: 1,
+    generation,
     version: '0.1.0',
     epoch,
     bootId: 'b',

@@ -1,0 +1,54 @@
+import type { ClientHttp2Stream } from 'node:http2';
+import { pipeline } from 'node:stream/promises';
+import { terminalSizeSchema } from '@opencomputer/protocol';
+import { type GuestChannel, listSessions, openLogs, resizeTerminal } from '../guest/index.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { MachineRegistry } from '../machine/registry.ts';
+import { readJson, sendJson } from './respond.ts';
+import type { Routes } from './router.ts';
+
+/** What the agent's logs take of a query. */
+const logParameters = ['tail', 'since', 'until', 'q', 'source', 'limit'];
+
+/** The parameters of a query that have one of these names. */
+export function pick(query: URLSearchParams, names: readonly string[]): URLSearchParams {
+  return new URLSearchParams([...query].filter(([name]) => names.includes(name)));
+}
+
+/** Machines, as far as streams beside their operations go. */
+export interface LiveMachines {
+  running(id: string): Pick<Machine, 'gate' | 'channel'>;
+}
+
+/**
+ * Opens a stream that outlives the call and does not hold up the changes of the machine's life: they end it. It is
+ * not opened in the middle of one.
+ */
+export async function openBeside(
+  machines: LiveMachines,
+  id: string,
+  open: (channel: GuestChannel) => Promise<ClientHttp2Stream>,
+): Promise<ClientHttp2Stream> {
+  await machines.running(id).gate.waitOpen();
+  return open(machines.running(id).channel);
+}
+
+/** Sessions and logs of machines. */
+export function liveRoutes(registry: MachineRegistry): Routes {
+  return {
+    'GET /v1/machines/:id/exec': async ({ response, id }) =>
+      sendJson(response, 200, { sessions: await registry.operate(id, listSessions) }),
+    'POST /v1/machines/:id/exec/:execId/resize': async ({ request, response, id, execId }) => {
+      const size = await readJson(request, terminalSizeSchema);
+      await registry.operate(id, (channel) => resizeTerminal(channel, execId, size));
+      sendJson(response, 200, {});
+    },
+    'GET /v1/machines/:id/logs': async ({ response, url, id, signal }) => {
+      const query = pick(url.searchParams, logParameters);
+      const lines = await openBeside(registry, id, (channel) => openLogs(channel, query, signal));
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      response.flushHeaders();
+      await pipeline(lines, response);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import type { ClientHttp2Stream } from 'node:http2';
+import {
+  agentPaths,
+  type GuestSession,
+  guestSessionListBytes,
+  guestSessionListSchema,
+  type TerminalSize,
+} from '@opencomputer/protocol';
+import { z } from 'zod';
+import type { GuestChannel } from './channel.ts';
+import { requireLive } from './generation.ts';
+import { begin, callJson } from './request.ts';
+
+const answerMs = 30_000;
+
+/** The commands that the agent knows of, running or ended. */
+export async function listSessions(channel: GuestChannel): Promise<GuestSession[]> {
+  const { sessions } = await callJson(
+    await channel.session(),
+    'GET',
+    agentPaths.exec,
+    guestSessionListSchema,
+    { deadlineMs: answerMs, answerBytes: guestSessionListBytes },
+  );
+  return sessions;
+}
+
+/** Changes the size of a session's terminal. @throws ApiError `exec_not_found`, `not_terminal`, `session_ended` */
+export async function resizeTerminal(channel: GuestChannel, id: string, size: TerminalSize): Promise<void> {
+  const session = await channel.session();
+  requireLive(channel);
+  await callJson(session, 'POST', `${agentPaths.exec}/${id}/resize`, z.object({}), {
+    body: size,
+    deadlineMs: answerMs,
+    notFound: 'exec_not_found',
+  });
+}
+
+/**
+ * Attaches to a session: frames go both ways on the stream until the session, the caller or a change of the
+ * machine's life ends it.
+ * @param query where to begin and who writes, as the agent takes it
+ * @throws ApiError `exec_not_found`, `invalid_request` for an offset beyond the end, `unsupported_guest`
+ */
+export async function attachSession(
+  channel: GuestChannel,
+  id: string,
+  query: URLSearchParams,
+  signal: AbortSignal,
+): Promise<ClientHttp2Stream> {
+  const session = await channel.session();
+  requireLive(channel);
+  const { stream } = await begin(session, 'POST', `${agentPaths.exec}/${id}/attach?${query.toString()}`, {
+    deadlineMs: answerMs,
+    duplex: true,
+    notFound: 'exec_not_found',
+    signal,
+  });
+  return stream;
+}
+
+/** Opens the logs of a guest: lines of JSON, for as long as the query says. @throws ApiError `unsupported_guest` */
+export async function openLogs(
+  channel: GuestChannel,
+  query: URLSearchParams,
+  signal: AbortSignal,
+): Promise<ClientHttp2Stream> {
+  const session = await channel.session();
+  requireLive(channel);
+  const { stream } = await begin(session, 'GET', `${agentPaths.logs}?${query.toString()}`, {
+    deadlineMs: answerMs,
+    signal,
+  });
+  return stream;
+}
