@@ -1,4 +1,6 @@
 import { InvalidRequestError } from './errors.ts';
+import type { ReconnectOptions } from './live/reconnect.ts';
+import type { WebSocketFactory } from './live/socket.ts';
 
 /** Where a server listens that was started with the default settings. */
 export const defaultApiUrl = 'http://127.0.0.1:8080';
@@ -24,6 +26,13 @@ export interface ConnectionOptions extends RequestOptions {
    * Default: the environment variable `OPENCOMPUTER_API_URL`, else `http://127.0.0.1:8080`.
    */
   apiUrl?: string | undefined;
+  /**
+   * Opens WebSockets for sessions and terminals. Default: the global `WebSocket`, else the package `ws`.
+   * With that of `ws` a session that you iterate makes the command wait for you, however much it prints.
+   */
+  webSocket?: WebSocketFactory | undefined;
+  /** How sessions come back after a lost connection; false: not at all. */
+  reconnect?: ReconnectOptions | false | undefined;
 }
 
 /** Settings after defaults. */
@@ -33,6 +42,8 @@ export interface Connection {
   /** Empty when there is none. */
   readonly apiKey: string;
   readonly requestTimeoutMs: number | undefined;
+  readonly webSocket?: WebSocketFactory | undefined;
+  readonly reconnect?: ReconnectOptions | false | undefined;
 }
 
 /** @throws InvalidRequestError when the URL or the key cannot be used. */
@@ -41,6 +52,8 @@ export function resolveConnection(options: ConnectionOptions): Connection {
     apiUrl: resolveApiUrl(options.apiUrl ?? (environment('OPENCOMPUTER_API_URL') || defaultApiUrl)),
     apiKey: resolveApiKey(options.apiKey ?? environment('OPENCOMPUTER_API_KEY')),
     requestTimeoutMs: options.requestTimeoutMs,
+    webSocket: options.webSocket,
+    reconnect: options.reconnect,
   };
 }
 

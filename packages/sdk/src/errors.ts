@@ -50,6 +50,12 @@ export type ClientErrorCode =
   | 'request_timeout'
   | 'exec_timeout'
   | 'exec_failed'
+  | 'session_ended'
+  | 'session_refused'
+  | 'shell_busy'
+  | 'shell_closed'
+  | 'too_slow'
+  | 'websocket_missing'
   | 'unexpected_answer';
 
 /** A code; known ones complete in editors. */
@@ -166,3 +172,24 @@ export class ConnectionError extends OpenComputerError {
 
 /** The platform failed. Try again later; if it stays, look for the request id in the server's log. */
 export class ServerError extends OpenComputerError {}
+
+/** `shell.run` was called while another command runs in the shell. Wait for that, or open another shell. */
+export class ShellBusyError extends ConflictError {
+  constructor() {
+    super('the shell already runs a command', {
+      code: 'shell_busy',
+      hint: 'Wait for its end, or open another shell with exec.shell()',
+    });
+  }
+}
+
+/** The shell has ended: it was closed, a command called `exit`, or it was killed. Open another one. */
+export class ShellClosedError extends ConflictError {
+  constructor(reason: string, cause?: unknown) {
+    super(`the shell is closed: ${reason}`, {
+      code: 'shell_closed',
+      hint: 'Open another one with exec.shell()',
+      cause,
+    });
+  }
+}

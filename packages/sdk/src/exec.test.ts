@@ -8,6 +8,7 @@ import {
 } from './errors.ts';
 import { Exec } from './exec.ts';
 import { HttpClient } from './http.ts';
+import { SessionApi } from './sessions.ts';
 import { sendJson, TestServer } from './testing/http-server.ts';
 import type { Handler } from './testing/http-server.ts';
 
@@ -17,11 +18,10 @@ const started = { execId: 'abcd1234', running: true, startedAt: '2026-01-02T03:0
 const running = { running: true, stdout: '', stderr: '' };
 const ended = { running: false, exitCode: 3, stdout: 'out', stderr: 'err', truncated: true };
 
-const execAt = (url: string): Exec =>
-  new Exec(
-    new HttpClient({ apiUrl: `${url}/api`, apiKey: '', requestTimeoutMs: undefined }),
-    '/sandboxes/sb-1',
-  );
+function execAt(url: string): Exec {
+  const http = new HttpClient({ apiUrl: `${url}/api`, apiKey: '', requestTimeoutMs: undefined });
+  return new Exec(http, '/sandboxes/sb-1', new SessionApi(http, '/sandboxes/sb-1', () => undefined));
+}
 
 /** Answers run-async with a handle and polls by `poll`, which gets their number from 1. */
 function polled(poll: (n: number, ...rest: Parameters<Handler>) => unknown): Handler {

@@ -1,60 +1,39 @@
-import { Deadline, sleep } from './deadline.ts';
-import { ConnectionError, ExecTimeoutError, OpenComputerError, ServerError } from './errors.ts';
-import { invalidOption } from './config.ts';
-import { backOffMs } from './retry.ts';
+import { ExecSession } from './exec-session.ts';
+import { CommandRunner } from './run.ts';
+import { Shell } from './shell.ts';
+import { OpenComputerError } from './errors.ts';
+import type { RequestOptions } from './config.ts';
+import type { AttachLimits, ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
 import type { HttpClient } from './http.ts';
-import type { WireExecHandle, WireExecPoll, WireExecRequest } from './wire.ts';
+import type { ProcessResult, RunOptions, WaitOptions } from './run.ts';
+import type { SessionApi } from './sessions.ts';
+import type { ShellOptions } from './shell.ts';
+import type { ExecSessionInfo } from './session-info.ts';
+import type { WireStartExec } from './wire.ts';
 
-const defaultTimeoutSeconds = 60;
-/** How long the id of a command is waited for after the caller has given up, so that the caller can be told it. */
-const startGraceMs = 1000;
-/** How long a server may be away, e.g. to restart, before waiting for a command fails. */
-const serverAbsenceMs = 30_000;
-const pollTimeoutMs = 15_000;
-/** A "still running" that comes faster than this was not held by the server, so the client paces itself. */
-const heldAnswerMs = 100;
-const longestPauseMs = 500;
-
-/** How long to wait for a command. */
-export interface WaitOptions {
-  /** Stops waiting, with an `ExecTimeoutError`; the command goes on. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds to wait; then an `ExecTimeoutError`, while the command goes on. Default: until it ends. */
-  timeoutMs?: number | undefined;
-  /** Milliseconds that each HTTP request may take. Default 60,000 to start, 15,000 to poll. */
-  requestTimeoutMs?: number | undefined;
-}
-
-/** Options of `exec.run`. */
-export interface RunOptions extends WaitOptions {
-  /** Seconds until the command is killed (exit code -1). Default 60. */
-  timeout?: number | undefined;
+/** Options of `exec.start`. */
+export interface ExecStartOptions extends SessionCallbacks, AttachLimits {
+  /** Arguments. Without them a command that holds white space is run by `sh -c`. */
+  args?: string[] | undefined;
   /** Environment variables of this command; they win over those of the sandbox. */
   env?: Record<string, string> | undefined;
   /** Working directory. Default `/home/sandbox`. */
   cwd?: string | undefined;
-}
-
-/** A command that has ended. */
-export interface ProcessResult {
-  /** 128 + n when signal n killed it; -1 when it ran into `timeout`. */
-  exitCode: number;
-  /** Read as UTF-8; bytes that are not become U+FFFD. */
-  stdout: string;
-  stderr: string;
-  /** True when it printed more than the server keeps: the oldest output is missing. */
-  truncated: boolean;
+  /** Seconds until the command is killed (exit code -1). Default: never. */
+  timeout?: number | undefined;
+  /** Seconds after which the command is killed when nobody is attached. Default: never. */
+  maxRunAfterDisconnect?: number | undefined;
 }
 
 /** Runs commands in a sandbox: `sandbox.exec`. */
 export class Exec {
-  readonly #http: HttpClient;
-  readonly #path: string;
+  readonly #runner: CommandRunner;
+  readonly #sessions: SessionApi;
 
   /** Internal: use `sandbox.exec`. */
-  constructor(http: HttpClient, sandboxPath: string) {
-    this.#http = http;
-    this.#path = `${sandboxPath}/exec`;
+  constructor(http: HttpClient, sandboxPath: string, sessions: SessionApi) {
+    this.#runner = new CommandRunner(http, `${sandboxPath}/exec`);
+    this.#sessions = sessions;
   }
 
   /**
@@ -69,15 +48,7 @@ export class Exec {
    * const { exitCode, stdout } = await sandbox.exec.run('python3 --version', { cwd: '/tmp', timeout: 30 });
    */
   async run(command: string, options: RunOptions = {}): Promise<ProcessResult> {
-    options.signal?.throwIfAborted();
-    const waiting = waitOf(options);
-    try {
-      const handle = await this.#start(command, options, waiting);
-      if (handle.execId !== undefined) return await this.#poll(handle.execId, options, waiting);
-      return resultOf(handle);
-    } finally {
-      waiting.release();
-    }
+    return this.#runner.run(command, options);
   }
 
   /**
@@ -89,158 +60,96 @@ export class Exec {
    * const result = await sandbox.exec.wait(error.execId, { timeoutMs: 60_000 });
    */
   async wait(execId: string, options: WaitOptions = {}): Promise<ProcessResult> {
-    if (!/^[\w-]+$/.test(execId))
-      throw invalidOption('execId is not the id of a command', 'Take it from ExecTimeoutError.execId.');
-    options.signal?.throwIfAborted();
-    const waiting = waitOf(options);
-    try {
-      return await this.#poll(execId, options, waiting);
-    } finally {
-      waiting.release();
-    }
+    return this.#runner.wait(execId, options);
   }
 
-  async #start(command: string, options: RunOptions, waiting: Deadline): Promise<WireExecHandle> {
-    const request: WireExecRequest = {
-      cmd: 'sh',
-      args: ['-c', command],
-      timeout: options.timeout ?? defaultTimeoutSeconds,
-      ...(options.env === undefined ? {} : { envs: options.env }),
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  /**
+   * Starts a command and attaches to it: its output as it comes, its input, its end. It goes on when the
+   * connection is lost, which comes back by itself.
+   *
+   * @param command - an executable with `args`, or a line of shell
+   * @throws InvalidRequestError when it cannot start; LimitError when too many commands run
+   * @throws SandboxStoppedError, SandboxNotFoundError, ConnectionError. Where the command had started,
+   * `details.sessionId` names it
+   * @example
+   * const build = await sandbox.exec.start('make', { args: ['-j4'], cwd: '/app', onStdout: write, onStderr: write });
+   * console.log(await build.done);
+   */
+  async start(command: string, options: ExecStartOptions = {}): Promise<ExecSession> {
+    const request: WireStartExec = {
+      cmd: command,
+      args: options.args,
+      envs: options.env,
+      cwd: options.cwd,
+      timeout: options.timeout,
+      maxRunAfterDisconnect: options.maxRunAfterDisconnect,
     };
-    const starting = new AbortController();
-    let grace: ReturnType<typeof setTimeout> | undefined;
-    const onWaitEnd = (): void => {
-      grace = setTimeout(() => starting.abort(), startGraceMs);
-    };
-    waiting.signal.addEventListener('abort', onWaitEnd, { once: true });
+    const sessionId = await this.#sessions.create('exec', request, options);
     try {
-      return await this.#http.json({
-        method: 'POST',
-        path: `${this.#path}/run-async`,
-        json: request,
-        signal: starting.signal,
-        requestTimeoutMs: options.requestTimeoutMs,
-      });
+      return await ExecSession.open(this.#sessions, sessionId, options);
     } catch (error) {
-      if (starting.signal.aborted) throw stoppedWaiting(undefined, options, waiting);
+      if (error instanceof OpenComputerError) error.details['sessionId'] = sessionId;
       throw error;
-    } finally {
-      waiting.signal.removeEventListener('abort', onWaitEnd);
-      clearTimeout(grace);
     }
   }
 
-  async #poll(execId: string, options: WaitOptions, waiting: Deadline): Promise<ProcessResult> {
-    const started = Date.now();
-    let lastAnswer = started;
-    let failures = 0;
-    for (;;) {
-      if (waiting.signal.aborted) throw stoppedWaiting(execId, options, waiting);
-      const asked = Date.now();
-      let pause: number;
-      try {
-        const poll = await this.#result(execId, options, waiting.signal);
-        if (!poll.running) return endOf(poll, execId);
-        lastAnswer = Date.now();
-        failures = 0;
-        pause = Math.min(longestPauseMs, (lastAnswer - started) / 50);
-        if (lastAnswer - asked < heldAnswerMs) pause = Math.max(pause, heldAnswerMs);
-      } catch (error) {
-        if (waiting.signal.aborted) throw stoppedWaiting(execId, options, waiting);
-        if (!mayPass(error)) throw error;
-        if (Date.now() - lastAnswer > serverAbsenceMs) throw lostServer(execId, error);
-        failures += 1;
-        pause = backOffMs(failures);
-      }
-      await sleep(pause, waiting.signal).catch((reason: unknown) => {
-        // The head of the loop reports the end of the wait.
-        if (!waiting.signal.aborted) throw reason;
-      });
-    }
+  /** The same as `start`. */
+  async background(command: string, options: ExecStartOptions = {}): Promise<ExecSession> {
+    return this.start(command, options);
   }
 
-  async #result(execId: string, options: WaitOptions, signal: AbortSignal): Promise<WireExecPoll> {
-    const poll = await this.#http.json({
-      method: 'GET',
-      path: `${this.#path}/${execId}/result`,
-      signal,
-      retry: false,
-      requestTimeoutMs: options.requestTimeoutMs ?? pollTimeoutMs,
-    });
-    return poll as WireExecPoll;
+  /**
+   * Attaches to a command by its id: what it has printed before (the newest 1 MiB is kept), then live. Any number
+   * of clients may be attached, and all may write to its input. A command that has ended is replayed with its end.
+   *
+   * @param sessionId - from `session.sessionId`, `exec.list` or `ExecTimeoutError.execId`
+   * @throws NotFoundError when no command has this id, or nothing of it is kept any more
+   * @example
+   * const again = await sandbox.exec.attach(session.sessionId, { onStdout: write });
+   */
+  async attach(sessionId: string, options: ExecAttachOptions = {}): Promise<ExecSession> {
+    return ExecSession.open(this.#sessions, sessionId, options);
   }
-}
 
-function waitOf({ timeoutMs, signal }: WaitOptions): Deadline {
-  if (timeoutMs !== undefined && !(timeoutMs >= 0))
-    throw invalidOption(
-      `timeoutMs is not a number of milliseconds: ${timeoutMs}`,
-      'Give 0 or more; leave it out to wait for the end.',
-    );
-  const unlimited = timeoutMs === undefined || timeoutMs > 2 ** 31 - 1;
-  return new Deadline(unlimited ? 0 : Math.max(timeoutMs, 1), signal);
-}
+  /** Lists the commands that run, and sessions that ended in the last five minutes. */
+  async list(options: RequestOptions = {}): Promise<ExecSessionInfo[]> {
+    return (await this.#sessions.list('exec', options)) as ExecSessionInfo[];
+  }
 
-function resultOf(answer: WireExecHandle | WireExecPoll): ProcessResult {
-  if (typeof answer.exitCode !== 'number')
-    throw new ServerError('the answer about the command holds neither execId nor exitCode', {
-      code: 'unexpected_answer',
-      hint: 'Check that apiUrl is the address of an OpenComputer server.',
-    });
-  return {
-    exitCode: answer.exitCode,
-    stdout: answer.stdout ?? '',
-    stderr: answer.stderr ?? '',
-    truncated: answer.truncated ?? false,
-  };
-}
+  /**
+   * Sends a signal to a command and its children.
+   *
+   * @param signal - its number; default 9 (KILL)
+   * @throws NotFoundError when no command has this id
+   * @example
+   * await sandbox.exec.kill(session.sessionId, 15);
+   */
+  async kill(sessionId: string, signal?: number, options: RequestOptions = {}): Promise<void> {
+    await this.#sessions.kill('exec', sessionId, signal, options);
+  }
 
-function endOf(poll: WireExecPoll, execId: string): ProcessResult {
-  if (poll.error === undefined || poll.error === '') return resultOf(poll);
-  throw new ServerError(`the command could not be carried out: ${poll.error}`, {
-    code: 'exec_failed',
-    details: { execId },
-  });
-}
+  /**
+   * Starts a bash that keeps its directory, variables and functions from one `run` to the next.
+   *
+   * @example
+   * const shell = await sandbox.exec.shell({ cwd: '/app' });
+   * await shell.run('export MODE=test; cd src');
+   * console.log((await shell.run('echo $MODE in $PWD')).stdout);
+   * await shell.close();
+   */
+  async shell(options: ShellOptions = {}): Promise<Shell> {
+    const args = ['--noprofile', '--norc', '+m'];
+    return Shell.open((callbacks) => this.start('bash', { ...options, args, ...callbacks }));
+  }
 
-/** A server that restarts refuses, breaks off or answers 502 to 504 for a while; the command doesn't notice. */
-function mayPass(error: unknown): boolean {
-  if (error instanceof ConnectionError) return true;
-  if (!(error instanceof OpenComputerError)) return false;
-  return error.code === 'request_timeout' || [502, 503, 504].includes(error.status ?? 0);
-}
-
-function stoppedWaiting(
-  execId: string | undefined,
-  options: WaitOptions,
-  waiting: Deadline,
-): ExecTimeoutError {
-  const why = waiting.expired ? `timeoutMs (${options.timeoutMs} ms) has passed` : 'signal was aborted';
-  const known = execId !== undefined;
-  return new ExecTimeoutError(
-    known
-      ? `stopped waiting for command ${execId}, which goes on: ${why}`
-      : `stopped waiting for the start of the command, which may have happened: ${why}`,
-    {
-      code: 'exec_timeout',
-      execId,
-      hint: `${known ? `exec.wait('${execId}') waits again; ` : ''}raise timeoutMs to wait longer, set timeout to have the command killed`,
-      cause: waiting.expired ? undefined : options.signal?.reason,
-    },
-  );
-}
-
-function lostServer(execId: string, cause: unknown): ConnectionError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new ConnectionError(
-    `the server has not answered for ${serverAbsenceMs / 1000} s while command ${execId} was waited for: ${reason}`,
-    {
-      code: 'connection_lost',
-      hint: `The command may go on; exec.wait('${execId}') waits again when the server is back.`,
-      details: { execId },
-      requestSent: true,
-      cause,
-    },
-  );
+  /**
+   * Attaches to a shell by its id, e.g. from another process. Nothing may run in it at that time.
+   *
+   * @throws NotFoundError when no session has this id
+   * @example
+   * const shell = await sandbox.exec.reattachShell(sessionId);
+   */
+  async reattachShell(sessionId: string, options: AttachLimits = {}): Promise<Shell> {
+    return Shell.open((callbacks) => this.attach(sessionId, { ...options, ...callbacks }));
+  }
 }

@@ -4,6 +4,8 @@ import { OpenComputerError, TimeoutError } from './errors.ts';
 import { invalidOption } from './config.ts';
 import { retryPauseMs } from './retry.ts';
 import type { Connection, RequestOptions } from './config.ts';
+import type { ReconnectOptions } from './live/reconnect.ts';
+import type { WebSocketFactory } from './live/socket.ts';
 import type { Upload } from './upload.ts';
 
 const defaultTimeoutMs = 60_000;
@@ -38,6 +40,34 @@ export class HttpClient {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+  }
+
+  /** Address of the API; ends in `/api`. */
+  get apiUrl(): string {
+    return this.#connection.apiUrl;
+  }
+
+  /** Empty when there is none. */
+  get apiKey(): string {
+    return this.#connection.apiKey;
+  }
+
+  get webSocket(): WebSocketFactory | undefined {
+    return this.#connection.webSocket;
+  }
+
+  get reconnect(): ReconnectOptions | false | undefined {
+    return this.#connection.reconnect;
+  }
+
+  /** Headers that say who asks. */
+  authHeaders(): Record<string, string> {
+    return this.apiKey === '' ? {} : { 'X-API-Key': this.apiKey };
+  }
+
+  /** A clock for one call with these options. */
+  deadline(options: Pick<ApiRequest, 'signal' | 'requestTimeoutMs' | 'defaultTimeoutMs'>): Deadline {
+    return new Deadline(this.#timeoutMs(options), options.signal);
   }
 
   /** Sends a request and parses the JSON of the answer: an object or an array. */
@@ -84,7 +114,7 @@ export class HttpClient {
   async #attempt<T>(request: ApiRequest, consume: (answer: OpenAnswer) => Promise<T>): Promise<T> {
     request.signal?.throwIfAborted();
     const url = this.#url(request);
-    const deadline = new Deadline(this.#timeoutMs(request), request.signal);
+    const deadline = this.deadline(request);
     let sourceFailure: { error: unknown } | undefined;
     const explain = (failure: unknown): unknown => {
       if (failure instanceof OpenComputerError) return failure;
@@ -116,8 +146,7 @@ export class HttpClient {
     deadline: Deadline,
     body: ReadableStream<Uint8Array> | Uint8Array | undefined,
   ): RequestInit {
-    const headers: Record<string, string> = {};
-    if (this.#connection.apiKey !== '') headers['X-API-Key'] = this.#connection.apiKey;
+    const headers = this.authHeaders();
     if (request.json !== undefined) headers['Content-Type'] = 'application/json';
     if (request.upload !== undefined) headers['Content-Type'] = 'application/octet-stream';
     if (request.upload?.size !== undefined) headers['Content-Length'] = String(request.upload.size);
@@ -143,7 +172,7 @@ export class HttpClient {
     return `${this.#connection.apiUrl}${request.path}${text === '' ? '' : `?${text}`}`;
   }
 
-  #timeoutMs(request: ApiRequest): number {
+  #timeoutMs(request: Pick<ApiRequest, 'requestTimeoutMs' | 'defaultTimeoutMs'>): number {
     const limit =
       request.requestTimeoutMs ??
       this.#connection.requestTimeoutMs ??
@@ -185,7 +214,11 @@ function parseJson(response: Response, text: string): object {
   throw errorFromNonsense(response.url, response.status, text);
 }
 
-function timeoutError(request: ApiRequest, limitMs: number): TimeoutError {
+/** A call that took longer than its limit. */
+export function timeoutError(
+  request: Pick<ApiRequest, 'method' | 'path' | 'upload'>,
+  limitMs: number,
+): TimeoutError {
   const what = request.upload === undefined ? 'had no answer after' : 'made no progress for';
   return new TimeoutError(`${request.method} ${request.path} ${what} ${limitMs} ms`, {
     code: 'request_timeout',

@@ -17,7 +17,28 @@ export type { SandboxEvent, WakeOptions } from './state.ts';
 export { SandboxList } from './list.ts';
 export type { ListOptions, SandboxPage } from './list.ts';
 export { Exec } from './exec.ts';
-export type { ProcessResult, RunOptions, WaitOptions } from './exec.ts';
+export type { ExecStartOptions } from './exec.ts';
+export type { ProcessResult, RunOptions, WaitOptions } from './run.ts';
+export { ExecSession } from './exec-session.ts';
+export type { AttachLimits, ExecAttachOptions, ExecOutput, SessionCallbacks } from './exec-session.ts';
+export type { AgentSessionInfo, ExecSessionInfo } from './session-info.ts';
+export { Shell } from './shell.ts';
+export type { ShellOptions, ShellRunOptions } from './shell.ts';
+export { Pty, PtySession } from './pty.ts';
+export type { PtyAttachOptions, PtyCallbacks, PtyOptions } from './pty.ts';
+export { SandboxAgent } from './agent.ts';
+export type { SandboxAgentAttachOptions, SandboxAgentStartOptions } from './agent.ts';
+export { SandboxAgentSession } from './agent-session.ts';
+export type {
+  AgentCallbacks,
+  McpServerConfig,
+  SandboxAgentConfig,
+  SandboxAgentEvent,
+} from './agent-session.ts';
+export type { TerminalSize } from './sessions.ts';
+export type { OutputStream } from './live/frames.ts';
+export type { ReconnectOptions } from './live/reconnect.ts';
+export type { WebSocketFactory, WebSocketLike } from './live/socket.ts';
 export { Filesystem } from './files.ts';
 export type { EntryInfo } from './files.ts';
 export type { FileContent } from './upload.ts';
@@ -37,6 +58,8 @@ export {
   SandboxNotFoundError,
   SandboxStoppedError,
   ServerError,
+  ShellBusyError,
+  ShellClosedError,
   TimeoutError,
 } from './errors.ts';
 export type { ClientErrorCode, ErrorCode, KnownErrorCode, ServerErrorCode } from './errors.ts';

@@ -44,3 +44,10 @@ export function backOffMs(attempt: number): number {
 function systemCode(error: ConnectionError): string {
   return String(error.details['systemCode']);
 }
+
+/** A server that restarts refuses, breaks off or answers 502 to 504 for a while; what runs in a sandbox doesn't notice. */
+export function mayPass(error: unknown): error is OpenComputerError {
+  if (error instanceof ConnectionError) return true;
+  if (!(error instanceof OpenComputerError)) return false;
+  return error.code === 'request_timeout' || [502, 503, 504].includes(error.status ?? 0);
+}

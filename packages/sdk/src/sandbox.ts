@@ -12,6 +12,9 @@ import {
 import { SandboxNotFoundError } from './errors.ts';
 import { Exec } from './exec.ts';
 import { Filesystem } from './files.ts';
+import { Pty } from './pty.ts';
+import { SandboxAgent } from './agent.ts';
+import { SessionApi } from './sessions.ts';
 import { HttpClient } from './http.ts';
 import { SandboxList } from './list.ts';
 import { sandboxPath } from './sandbox-info.ts';
@@ -20,7 +23,7 @@ import type { ForkManyOptions, ForkOptions, ForkSelfOptions } from './checkpoint
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ListOptions } from './list.ts';
 import type { SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
-import type { WireCreateSandbox, WireSandbox, WireSignedUrl } from './wire.ts';
+import type { WireCreateSandbox, WireSandbox, WireSignedUrl, WireToken } from './wire.ts';
 
 const defaultTimeoutSeconds = 300;
 /** A template or shape that the host has not used yet is prepared first. */
@@ -42,11 +45,18 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
   readonly exec: Exec;
   /** Reads and writes files. */
   readonly files: Filesystem;
+  /** Opens terminals. */
+  readonly pty: Pty;
+  /** Starts coding agents. */
+  readonly agent: SandboxAgent;
 
   private constructor(http: HttpClient, data: WireSandbox) {
     super(http, data);
-    this.exec = new Exec(http, this.path);
+    const sessions = new SessionApi(http, this.path, () => (this.data as WireToken).token);
+    this.exec = new Exec(http, this.path, sessions);
     this.files = new Filesystem(http, this.path);
+    this.pty = new Pty(sessions);
+    this.agent = new SandboxAgent(sessions);
   }
 
   /**

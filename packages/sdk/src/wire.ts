@@ -27,6 +27,11 @@ export interface WireSandbox {
   emulated: boolean;
 }
 
+/** Comes with the answers of create, get, wake and fork. */
+export interface WireToken {
+  token?: string | undefined;
+}
+
 export interface WireCreateSandbox {
   templateID: string;
   timeout: number;
@@ -93,4 +98,33 @@ export interface WireEvent {
   actor: 'client' | 'system';
   kind: string;
   reason?: string | undefined;
+}
+
+export interface WireStartExec {
+  cmd: string;
+  args: string[] | undefined;
+  envs: Record<string, string> | undefined;
+  cwd: string | undefined;
+  timeout: number | undefined;
+  maxRunAfterDisconnect: number | undefined;
+}
+
+export interface WireCreatePty {
+  cols: number;
+  rows: number;
+  shell: string | undefined;
+  envs: Record<string, string> | undefined;
+  cwd: string | undefined;
+}
+
+export interface WireStartAgent {
+  prompt: string | undefined;
+  model: string | undefined;
+  systemPrompt: string | undefined;
+  allowedTools: string[] | undefined;
+  permissionMode: string | undefined;
+  maxTurns: number | undefined;
+  cwd: string | undefined;
+  mcpServers: Record<string, object> | undefined;
+  resume: string | undefined;
 }

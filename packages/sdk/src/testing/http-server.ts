@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 export interface SeenRequest {
   method: string;
@@ -44,6 +45,11 @@ export class TestServer implements AsyncDisposable {
     const started = new TestServer(server);
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
     return started;
+  }
+
+  /** Gives connections that want another protocol to `handle`; without one they are refused as plain requests. */
+  onUpgrade(handle: (message: IncomingMessage, socket: Duplex, head: Buffer) => void): void {
+    this.#server.on('upgrade', handle);
   }
 
   get port(): number {

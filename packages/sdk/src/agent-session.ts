@@ -1,0 +1,141 @@
+import { ExecSession } from './exec-session.ts';
+import { JsonLines } from './json-lines.ts';
+import { notify } from './live/notify.ts';
+import type { RequestOptions } from './config.ts';
+import type { ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
+import type { SessionApi } from './sessions.ts';
+
+/** A program with tools for an agent, started in the sandbox. */
+export interface McpServerConfig {
+  command: string;
+  args?: string[] | undefined;
+  env?: Record<string, string> | undefined;
+}
+
+/** How an agent works. */
+export interface SandboxAgentConfig {
+  model?: string | undefined;
+  systemPrompt?: string | undefined;
+  allowedTools?: string[] | undefined;
+  /** Such as `bypassPermissions`, the default. */
+  permissionMode?: string | undefined;
+  /** Turns of the model within one prompt. Default 50. */
+  maxTurns?: number | undefined;
+  cwd?: string | undefined;
+  mcpServers?: Record<string, McpServerConfig> | undefined;
+  /** Conversation to go on with: `claude_session_id` of a `turn_complete`. */
+  resume?: string | undefined;
+}
+
+/** What an agent tells. Types and members beyond these may come with any agent. */
+export interface SandboxAgentEvent {
+  type:
+    | 'ready'
+    | 'configured'
+    | 'system'
+    | 'assistant'
+    | 'user'
+    | 'tool_use_summary'
+    | 'result'
+    | 'turn_complete'
+    | 'interrupted'
+    | 'error'
+    | (string & {});
+  [key: string]: unknown;
+}
+
+/** What is called as an agent goes on. */
+export interface AgentCallbacks extends Pick<
+  SessionCallbacks,
+  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect'
+> {
+  onEvent?: ((event: SandboxAgentEvent) => void) | undefined;
+  /** What it prints to stderr, and lines that are no events. */
+  onError?: ((text: string) => void) | undefined;
+}
+
+/** An agent that runs, and the connection to it. It goes on when the connection is closed or lost. */
+export class SandboxAgentSession {
+  readonly #api: SessionApi;
+  readonly #session: ExecSession;
+
+  private constructor(api: SessionApi, session: ExecSession) {
+    this.#api = api;
+    this.#session = session;
+  }
+
+  /** Internal: use `agent.start` or `agent.attach`. */
+  static async open(
+    api: SessionApi,
+    sessionId: string,
+    options: AgentCallbacks & ExecAttachOptions,
+  ): Promise<SandboxAgentSession> {
+    const { onEvent, onError, onExit, ...rest } = options;
+    const lines = new JsonLines({
+      object: (value) => notify(onEvent, { type: '', ...value }),
+      other: (line) => notify(onError, `non-JSON stdout: ${line}`),
+    });
+    const errors = new TextDecoder();
+    const session = await ExecSession.open(api, sessionId, {
+      ...rest,
+      onStdout: (data) => lines.push(data),
+      onStderr: (data) => notify(onError, errors.decode(data, { stream: true })),
+      onExit: (exitCode) => {
+        lines.end();
+        notify(onExit, exitCode);
+      },
+    });
+    return new SandboxAgentSession(api, session);
+  }
+
+  /** For `agent.attach`, also from another process. */
+  get sessionId(): string {
+    return this.#session.sessionId;
+  }
+
+  /**
+   * The exit code of the agent, which lives until it is killed; -1 when it was closed here. Rejects when the
+   * connection is lost for good.
+   */
+  get done(): Promise<number> {
+    return this.#session.done;
+  }
+
+  /** Position in the output: `agent.attach(sessionId, { from: offset })` goes on there. */
+  get offset(): number {
+    return this.#session.offset;
+  }
+
+  /** Gives it something to do. Resolves when it has the prompt; `turn_complete` says that it is done. */
+  sendPrompt(text: string): Promise<void> {
+    return this.#send({ type: 'prompt', text });
+  }
+
+  /** Stops what it does now; `interrupted` says that it has. */
+  interrupt(): Promise<void> {
+    return this.#send({ type: 'interrupt' });
+  }
+
+  /** Changes how it works from the next prompt on. */
+  configure(config: SandboxAgentConfig): Promise<void> {
+    return this.#send({ type: 'configure', ...config });
+  }
+
+  /**
+   * Ends it.
+   *
+   * @param signal - number; default 9 (KILL)
+   */
+  async kill(signal?: number, options: RequestOptions = {}): Promise<void> {
+    await this.#api.kill('agent', this.sessionId, signal, options);
+  }
+
+  /** Lets go of the agent, which goes on. */
+  close(): void {
+    this.#session.close();
+  }
+
+  #send(command: object): Promise<void> {
+    return this.#session.sendStdin(`${JSON.stringify(command)}\n`);
+  }
+}

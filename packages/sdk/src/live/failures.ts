@@ -1,0 +1,64 @@
+import { ConflictError, ConnectionError, InvalidRequestError, ServerError } from '../errors.ts';
+import type { OpenComputerError } from '../errors.ts';
+import type { SessionAddress } from './open.ts';
+
+/** Close codes with which a server refuses what this client sent: it would send the same again. */
+const refusals = new Set([1002, 1003, 1007, 1008, 1009]);
+
+/** What the end of a socket means that came before the end of the command. */
+export function closeError(address: SessionAddress, code: number, reason: string): OpenComputerError {
+  const text = reason === '' ? `close code ${code}` : `close code ${code}: ${reason}`;
+  const details = { sessionId: address.sessionId, closeCode: code };
+  if (refusals.has(code))
+    return new InvalidRequestError(
+      `the server ended the connection to session ${address.sessionId} (${text})`,
+      {
+        code: 'session_refused',
+        details,
+      },
+    );
+  return new ConnectionError(`the connection to session ${address.sessionId} broke (${text})`, {
+    code: 'connection_lost',
+    hint: 'The session goes on; attach to it again.',
+    details,
+    requestSent: true,
+  });
+}
+
+/** The error of a session whose connection did not come back. */
+export function lostForGood(
+  address: SessionAddress,
+  offset: number,
+  timeoutMs: number,
+  last: OpenComputerError,
+): ConnectionError {
+  const { sessionId } = address;
+  return new ConnectionError(`no connection to session ${sessionId} for ${timeoutMs} ms: ${last.message}`, {
+    code: 'connection_lost',
+    hint: `The session may go on; attach('${sessionId}', { from: ${offset} }) continues when the server is back`,
+    details: { sessionId, offset },
+    requestSent: true,
+    cause: last,
+  });
+}
+
+/** The error of a frame that no server of this protocol sends. */
+export function brokenFrame(address: SessionAddress, cause: RangeError): ServerError {
+  return new ServerError(
+    `the server sent a broken frame for session ${address.sessionId}: ${cause.message}`,
+    {
+      code: 'unexpected_answer',
+      hint: 'Check that server and client are of versions that fit together.',
+      cause,
+    },
+  );
+}
+
+/** The error of input for a session that takes none any more. */
+export function noInput(address: SessionAddress, why: string): ConflictError {
+  return new ConflictError(`session ${address.sessionId} ${why} and takes no input`, {
+    code: 'session_ended',
+    hint: 'Start another one.',
+    details: { sessionId: address.sessionId },
+  });
+}

@@ -1,0 +1,150 @@
+import { ExecSession } from './exec-session.ts';
+import { OpenComputerError } from './errors.ts';
+import type { RequestOptions } from './config.ts';
+import type { AttachLimits, SessionCallbacks } from './exec-session.ts';
+import type { SessionApi, TerminalSize } from './sessions.ts';
+import type { ExecSessionInfo } from './session-info.ts';
+import type { WireCreatePty } from './wire.ts';
+
+/** What is called as a terminal goes on. */
+export interface PtyCallbacks extends Pick<
+  SessionCallbacks,
+  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect'
+> {
+  /** Called with what the terminal is to show. */
+  onOutput?: ((data: Uint8Array) => void) | undefined;
+}
+
+/** Options of `pty.create`. */
+export interface PtyOptions extends Partial<TerminalSize>, PtyCallbacks, AttachLimits {
+  /** The program in it. Default `/bin/bash`, else `/bin/sh`. */
+  shell?: string | undefined;
+  /** Environment variables beside those of the sandbox. */
+  env?: Record<string, string> | undefined;
+  /** Working directory. Default `/home/sandbox`. */
+  cwd?: string | undefined;
+}
+
+/** Options of `pty.attach`. */
+export interface PtyAttachOptions extends Partial<TerminalSize>, PtyCallbacks, AttachLimits {
+  /** Offset in the output at which to begin: `session.offset` of an earlier attachment. Default 0: all that is kept. */
+  from?: number | undefined;
+}
+
+/**
+ * A terminal with a program in it. It does not depend on the connection, which comes back by itself when it is lost.
+ * Get one with `pty.create` or `pty.attach`.
+ */
+export class PtySession implements AsyncIterable<Uint8Array> {
+  readonly #api: SessionApi;
+  readonly #session: ExecSession;
+
+  private constructor(api: SessionApi, session: ExecSession) {
+    this.#api = api;
+    this.#session = session;
+  }
+
+  /** Internal: use `pty.create` or `pty.attach`. */
+  static async open(
+    api: SessionApi,
+    sessionId: string,
+    { onOutput, ...options }: PtyAttachOptions,
+  ): Promise<PtySession> {
+    return new PtySession(api, await ExecSession.open(api, sessionId, { ...options, onStdout: onOutput }));
+  }
+
+  /** For `pty.attach`, also from another process. */
+  get sessionId(): string {
+    return this.#session.sessionId;
+  }
+
+  /** The exit code of the program; -1 when it was closed here. Rejects when the connection is lost for good. */
+  get done(): Promise<number> {
+    return this.#session.done;
+  }
+
+  /** Position in the output: `pty.attach(sessionId, { from: offset })` goes on there. */
+  get offset(): number {
+    return this.#session.offset;
+  }
+
+  /** Types. Ctrl-C is `\x03`. Resolves when the terminal has it. @throws ConflictError when the program has ended */
+  send(data: string | Uint8Array): Promise<void> {
+    return this.#session.sendStdin(data);
+  }
+
+  /** Tells the program another size. @throws ConflictError when it has ended; InvalidRequestError */
+  async resize(size: TerminalSize, options: RequestOptions = {}): Promise<void> {
+    await this.#api.resize(this.sessionId, size, options);
+  }
+
+  /** Hangs up: what runs in it is told so, and killed two seconds later. */
+  async kill(options: RequestOptions = {}): Promise<void> {
+    await this.#api.hangUp(this.sessionId, options);
+  }
+
+  /** Lets go of the terminal, which goes on. */
+  close(): void {
+    this.#session.close();
+  }
+
+  /** The output, piece by piece, until the program ends; for terminals without `onOutput`. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, undefined> {
+    for await (const { data } of this.#session) yield data;
+  }
+}
+
+/** Terminals of a sandbox: `sandbox.pty`. */
+export class Pty {
+  readonly #api: SessionApi;
+
+  /** Internal: use `sandbox.pty`. */
+  constructor(api: SessionApi) {
+    this.#api = api;
+  }
+
+  /**
+   * Opens a terminal with a shell in it, of 80 by 24 characters unless told otherwise.
+   *
+   * @throws InvalidRequestError when size or shell cannot be; LimitError, SandboxStoppedError, ConnectionError
+   * @example
+   * const terminal = await sandbox.pty.create({ cols: 120, rows: 40, onOutput: (data) => process.stdout.write(data) });
+   * await terminal.send('top\n');
+   */
+  async create(options: PtyOptions = {}): Promise<PtySession> {
+    const request: WireCreatePty = {
+      cols: options.cols ?? 80,
+      rows: options.rows ?? 24,
+      shell: options.shell,
+      envs: options.env,
+      cwd: options.cwd,
+    };
+    const sessionId = await this.#api.create('pty', request, options);
+    try {
+      return await PtySession.open(this.#api, sessionId, options);
+    } catch (error) {
+      if (error instanceof OpenComputerError) error.details['sessionId'] = sessionId;
+      throw error;
+    }
+  }
+
+  /**
+   * Attaches to a terminal that runs, with what it has shown: the newest 1 MiB of it. With a size it is told that
+   * first, so that a full-screen program paints itself anew.
+   *
+   * @throws NotFoundError when no terminal has this id
+   * @example
+   * const again = await sandbox.pty.attach(sessionId, { cols: 100, rows: 30, onOutput: write });
+   */
+  async attach(sessionId: string, options: PtyAttachOptions = {}): Promise<PtySession> {
+    const { cols, rows, signal, requestTimeoutMs } = options;
+    if (cols !== undefined && rows !== undefined)
+      await this.#api.resize(sessionId, { cols, rows }, { signal, requestTimeoutMs });
+    return PtySession.open(this.#api, sessionId, options);
+  }
+
+  /** Lists the terminals. */
+  async list(options: RequestOptions = {}): Promise<ExecSessionInfo[]> {
+    return (await this.#api.list('pty', options)) as ExecSessionInfo[];
+  }
+}

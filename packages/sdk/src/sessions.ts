@@ -1,0 +1,71 @@
+import { invalidOption } from './config.ts';
+import type { RequestOptions } from './config.ts';
+import type { HttpClient } from './http.ts';
+import type { SessionAddress } from './live/open.ts';
+
+/** Size of a terminal in characters, 1 to 1000 each. */
+export interface TerminalSize {
+  cols: number;
+  rows: number;
+}
+
+/** The API of one sandbox as far as its sessions go: exec sessions, terminals and agents are of one kind there. */
+export class SessionApi {
+  readonly http: HttpClient;
+  readonly #path: string;
+  readonly #token: () => string | undefined;
+
+  /** @param token - that of the sandbox, for sockets that cannot send headers */
+  constructor(http: HttpClient, sandboxPath: string, token: () => string | undefined) {
+    this.http = http;
+    this.#path = sandboxPath;
+    this.#token = token;
+  }
+
+  /** Where the socket of a session is. @throws InvalidRequestError when the id cannot be one */
+  address(sessionId: string): SessionAddress {
+    const path = `${this.#path}/exec/${idSegment(sessionId)}`;
+    return { http: this.http, sessionId, path, probePath: `${path}/result`, token: this.#token };
+  }
+
+  /** Starts a session of a kind and answers its id. */
+  async create(kind: 'exec' | 'pty' | 'agent', body: object, options: RequestOptions): Promise<string> {
+    const { signal, requestTimeoutMs } = options;
+    const path = `${this.#path}/${kind}`;
+    const answer = await this.http.json({ method: 'POST', path, json: body, signal, requestTimeoutMs });
+    return (answer as { sessionID: string }).sessionID;
+  }
+
+  async list(kind: 'exec' | 'pty' | 'agent', options: RequestOptions): Promise<object> {
+    return this.http.json({ method: 'GET', path: `${this.#path}/${kind}`, ...options });
+  }
+
+  async kill(
+    kind: 'exec' | 'agent',
+    sessionId: string,
+    signal: number | undefined,
+    options: RequestOptions,
+  ): Promise<void> {
+    const path = `${this.#path}/${kind}/${idSegment(sessionId)}/kill`;
+    await this.http.done({ method: 'POST', path, json: signal === undefined ? {} : { signal }, ...options });
+  }
+
+  async resize(sessionId: string, { cols, rows }: TerminalSize, options: RequestOptions): Promise<void> {
+    const path = `${this.#path}/pty/${idSegment(sessionId)}/resize`;
+    await this.http.done({ method: 'POST', path, json: { cols, rows }, ...options });
+  }
+
+  /** Hangs up a terminal. */
+  async hangUp(sessionId: string, options: RequestOptions): Promise<void> {
+    const path = `${this.#path}/pty/${idSegment(sessionId)}`;
+    await this.http.done({ method: 'DELETE', path, ...options });
+  }
+}
+
+function idSegment(sessionId: string): string {
+  if (/^[\w-]+$/.test(sessionId)) return sessionId;
+  throw invalidOption(
+    `${JSON.stringify(sessionId)} is not the id of a session`,
+    'Take it from session.sessionId or from list().',
+  );
+}
