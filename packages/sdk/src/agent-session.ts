@@ -17,6 +17,7 @@ export interface SandboxAgentConfig {
   model?: string | undefined;
   systemPrompt?: string | undefined;
   allowedTools?: string[] | undefined;
+  disallowedTools?: string[] | undefined;
   /** Such as `bypassPermissions`, the default. */
   permissionMode?: string | undefined;
   /** Turns of the model within one prompt. Default 50. */

@@ -40,18 +40,17 @@ export class SandboxAgent {
    * });
    */
   async start(options: SandboxAgentStartOptions = {}): Promise<SandboxAgentSession> {
-    const { prompt, model, systemPrompt, allowedTools, permissionMode, maxTurns, cwd, mcpServers, resume } =
-      options;
     const request: WireStartAgent = {
-      prompt,
-      model,
-      systemPrompt,
-      allowedTools,
-      permissionMode,
-      maxTurns,
-      cwd,
-      mcpServers,
-      resume,
+      prompt: options.prompt,
+      model: options.model,
+      systemPrompt: options.systemPrompt,
+      allowedTools: options.allowedTools,
+      disallowedTools: options.disallowedTools,
+      permissionMode: options.permissionMode,
+      maxTurns: options.maxTurns,
+      cwd: options.cwd,
+      mcpServers: options.mcpServers,
+      resume: options.resume,
     };
     const sessionId = await this.#api.create('agent', request, options);
     try {

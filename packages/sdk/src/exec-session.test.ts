@@ -171,7 +171,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     server.session.exit(0);
     await session.done;
     const seen: string[] = [];
-    for await (const { stream, data } of session) seen.push(`${stream} ${Buffer.from(data)}`);
+    for await (const { stream, data } of session) seen.push(`${stream} ${Buffer.from(data).toString()}`);
     expect(seen).toEqual(['stdout a', 'stderr b', 'stdout c']);
   });
 

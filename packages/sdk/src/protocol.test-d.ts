@@ -1,10 +1,13 @@
 /** Checked by the compiler alone: the hand-written types are what the contract's schemas say. */
 import type {
+  AgentSession,
   Checkpoint,
   CheckpointNode as ProtocolNode,
   createCheckpointSchema,
   createPatchSchema,
   CreateSandbox,
+  createSessionSchema,
+  createTerminalSchema,
   ErrorCode,
   ExecPoll,
   ExecRequest,
@@ -18,8 +21,10 @@ import type {
   PublicState,
   Sandbox,
   SandboxEvent,
+  Session,
   signedUrlSchema,
   signUrlSchema,
+  startAgentSchema,
 } from '@opencomputer/protocol';
 import type {
   CheckpointInfo,
@@ -31,10 +36,12 @@ import type {
   PatchOptions,
 } from './checkpoints.ts';
 import type { ServerErrorCode } from './errors.ts';
+import type { AgentSessionInfo, ExecSessionInfo } from './session-info.ts';
 import type { ListOptions } from './list.ts';
 import type {
   FileType,
   SandboxStatus,
+  WireCreatePty,
   WireCreateSandbox,
   WireEvent,
   WireExecHandle,
@@ -43,6 +50,8 @@ import type {
   WireFileEntry,
   WireSandbox,
   WireSignedUrl,
+  WireStartAgent,
+  WireStartExec,
 } from './wire.ts';
 
 type Assert<Holds extends true> = Holds;
@@ -64,6 +73,8 @@ export type Answers = [
   Assert<Same<PatchInfo, Patch>>,
   Assert<Same<WireEvent, SandboxEvent>>,
   Assert<Same<WireFileEntry, FileEntry>>,
+  Assert<Same<ExecSessionInfo, Session>>,
+  Assert<Same<AgentSessionInfo, AgentSession>>,
   Assert<Same<WireSignedUrl, (typeof signedUrlSchema)['_output']>>,
 ];
 
@@ -96,6 +107,11 @@ export type Requests = [
   Assert<Extends<Sent<WireCreateSandbox>, Sent<CreateSandbox>>>,
   Assert<Same<keyof WireExecRequest, keyof ExecRequest>>,
   Assert<Extends<Sent<WireExecRequest>, Sent<ExecRequest>>>,
+  Assert<Same<keyof WireStartExec, keyof (typeof createSessionSchema)['_input']>>,
+  Assert<Extends<Sent<WireStartExec>, Sent<(typeof createSessionSchema)['_input']>>>,
+  Assert<Same<keyof WireCreatePty, keyof (typeof createTerminalSchema)['_input']>>,
+  Assert<Extends<Sent<WireCreatePty>, Sent<(typeof createTerminalSchema)['_input']>>>,
+  Assert<Same<keyof WireStartAgent, keyof (typeof startAgentSchema)['_input']>>,
   Assert<Same<Exclude<ListOptions['status'], undefined>, Exclude<ListSandboxesQuery['status'], undefined>>>,
   Assert<Extends<{ path: string; expiresIn?: number }, (typeof signUrlSchema)['_input']>>,
 ];

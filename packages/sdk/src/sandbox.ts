@@ -23,7 +23,7 @@ import type { ForkManyOptions, ForkOptions, ForkSelfOptions } from './checkpoint
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ListOptions } from './list.ts';
 import type { SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
-import type { WireCreateSandbox, WireSandbox, WireSignedUrl, WireToken } from './wire.ts';
+import type { WireCreateSandbox, WireSandbox, WireSignedUrl } from './wire.ts';
 
 const defaultTimeoutSeconds = 300;
 /** A template or shape that the host has not used yet is prepared first. */
@@ -52,7 +52,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
 
   private constructor(http: HttpClient, data: WireSandbox) {
     super(http, data);
-    const sessions = new SessionApi(http, this.path, () => (this.data as WireToken).token);
+    const sessions = new SessionApi(http, this.path, () => this.data.token);
     this.exec = new Exec(http, this.path, sessions);
     this.files = new Filesystem(http, this.path);
     this.pty = new Pty(sessions);

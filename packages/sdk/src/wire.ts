@@ -25,10 +25,7 @@ export interface WireSandbox {
   workerID: string;
   sandboxDomain: string;
   emulated: boolean;
-}
-
-/** Comes with the answers of create, get, wake and fork. */
-export interface WireToken {
+  /** From create, get, wake and fork. */
   token?: string | undefined;
 }
 
@@ -122,6 +119,7 @@ export interface WireStartAgent {
   model: string | undefined;
   systemPrompt: string | undefined;
   allowedTools: string[] | undefined;
+  disallowedTools: string[] | undefined;
   permissionMode: string | undefined;
   maxTurns: number | undefined;
   cwd: string | undefined;
