@@ -6,6 +6,7 @@ export default defineConfig({
     // Most of a file's time is waiting: for processes, sockets and limits.
     maxWorkers: 6,
     testTimeout: 30_000,
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
   },
 });
