@@ -18,10 +18,24 @@ type execRequest struct {
 	TimeoutMs   int64             `json:"timeoutMs"`
 	BufferBytes int               `json:"bufferBytes"`
 	WaitMs      *int64            `json:"waitMs"`
+
+	Kind                    string      `json:"kind"`
+	Stdin                   bool        `json:"stdin"`
+	TTY                     *windowSize `json:"tty"`
+	MaxRunAfterDisconnectMs int64       `json:"maxRunAfterDisconnectMs"`
+	HoldMs                  int64       `json:"holdMs"`
 }
+
+const (
+	defaultKind   = "run"
+	maxKindLength = 16
+)
 
 // maxMilliseconds bounds times in requests: ten years.
 const maxMilliseconds = 10 * 365 * 24 * 3600 * 1000
+
+// maxHoldMs bounds how long a command may be held back for a reader.
+const maxHoldMs = 60_000
 
 func errExec(format string, values ...any) error {
 	return refuse(http.StatusBadRequest, "invalid_request", format, values...)
@@ -65,6 +79,26 @@ func (r *execRequest) check() error {
 	}
 	if r.BufferBytes < 0 {
 		return errExec("bufferBytes must not be negative")
+	}
+	return r.checkLive()
+}
+
+// checkLive refuses what can't be an attachable session.
+func (r *execRequest) checkLive() error {
+	if r.Kind == "" {
+		r.Kind = defaultKind
+	}
+	if len(r.Kind) > maxKindLength || !isVisibleASCII(r.Kind) {
+		return errExec("kind must be 1 to %d visible ASCII characters", maxKindLength)
+	}
+	if r.MaxRunAfterDisconnectMs < 0 || r.MaxRunAfterDisconnectMs > maxMilliseconds {
+		return errExec("maxRunAfterDisconnectMs must be 0 (for ever) to %d", int64(maxMilliseconds))
+	}
+	if r.HoldMs < 0 || r.HoldMs > maxHoldMs {
+		return errExec("holdMs must be 0 to %d", int64(maxHoldMs))
+	}
+	if r.TTY != nil {
+		return r.TTY.check()
 	}
 	return nil
 }

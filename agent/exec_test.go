@@ -253,7 +253,7 @@ func TestExecList(t *testing.T) {
 func TestFinishedSessionsAreForgotten(t *testing.T) {
 	table := newSessionTable(&cgroups{})
 	retire := func(argv string) *session {
-		s, err := table.reserve("", []string{argv}, 0)
+		s, err := table.reserve(&execRequest{Argv: []string{argv}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,11 +279,11 @@ func TestFinishedSessionsAreForgotten(t *testing.T) {
 		t.Errorf("%d finished sessions left", left)
 	}
 	for range maxRunning {
-		if _, err := table.reserve("", []string{"x"}, 0); err != nil {
+		if _, err := table.reserve(&execRequest{Argv: []string{"x"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := table.reserve("", []string{"x"}, 0); err == nil || !strings.Contains(err.Error(), "1024") {
+	if _, err := table.reserve(&execRequest{Argv: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "1024") {
 		t.Errorf("one too many running: %v", err)
 	}
 }

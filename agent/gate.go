@@ -14,6 +14,7 @@ type gate struct {
 	quiesced bool
 	calls    map[*call]struct{}
 	emptied  chan struct{} // closed when calls becomes empty; nil when nobody waits
+	quiet    chan struct{} // closed when the next quiesce begins; nil when nobody waits
 }
 
 // call is one request in flight.
@@ -40,7 +41,23 @@ func (g *gate) open(epoch string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.epoch = epoch
+	if g.quiesced {
+		g.quiet = nil
+	}
 	g.quiesced = false
+}
+
+// quiescing returns a channel that is closed when a quiesce begins.
+func (g *gate) quiescing() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.quiet == nil {
+		g.quiet = make(chan struct{})
+		if g.quiesced {
+			close(g.quiet)
+		}
+	}
+	return g.quiet
 }
 
 // enter admits a call, or refuses it while the agent is quiesced.
@@ -77,6 +94,9 @@ func (c *call) leave() {
 // are gone.
 func (g *gate) close(patience time.Duration) bool {
 	g.mu.Lock()
+	if g.quiet != nil && !g.quiesced {
+		close(g.quiet)
+	}
 	g.quiesced = true
 	if len(g.calls) == 0 {
 		g.mu.Unlock()

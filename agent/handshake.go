@@ -7,7 +7,7 @@ import (
 
 const (
 	protocolVersion = 1
-	generation      = 1
+	generation      = 2
 	maxEpochLength  = 64
 )
 

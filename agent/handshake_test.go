@@ -20,7 +20,7 @@ func TestHandshakeComesFirst(t *testing.T) {
 		UptimeMs                     int64
 		MemoryBytes                  uint64
 	}](t, got.body)
-	if shake.Protocol != 1 || shake.Generation != 1 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
+	if shake.Protocol != 1 || shake.Generation != 2 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
 		len(shake.BootID) != 36 || shake.UptimeMs <= 0 || shake.MemoryBytes == 0 || shake.Version == "" {
 		t.Fatalf("handshake answered %s", got.body)
 	}

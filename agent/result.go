@@ -43,7 +43,15 @@ func appendInfo(out []byte, shot snapshot) []byte {
 		}
 		out = appendJSONString(out, argument)
 	}
-	return append(out, "]}"...)
+	out = append(out, `],"kind":`...)
+	out = appendJSONString(out, shot.kind)
+	out = append(out, `,"stdin":`...)
+	out = strconv.AppendBool(out, shot.input)
+	out = append(out, `,"tty":`...)
+	out = strconv.AppendBool(out, shot.terminal)
+	out = append(out, `,"attached":`...)
+	out = strconv.AppendInt(out, int64(shot.attached), 10)
+	return append(out, '}')
 }
 
 // resultPiece is how much output is encoded at a time, so that an answer of

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // A stream tells which output of a command bytes came from.
 type stream byte
 
@@ -8,17 +10,15 @@ const (
 	stderr stream = 2
 )
 
-const (
-	ringFirstSize    = 4 << 10
-	maxSegmentLength = 1<<30 - 1
-)
+const ringFirstSize = 4 << 10
 
-// segment is a run of bytes of one stream: two bits of stream, 30 of length.
-type segment uint32
+// segment is a run of bytes of one stream: where it ends in everything ever
+// written, and two bits of stream.
+type segment uint64
 
-func newSegment(kind stream, length int) segment { return segment(kind)<<30 | segment(length) }
-func (s segment) stream() stream                 { return stream(s >> 30) }
-func (s segment) length() int                    { return int(s & maxSegmentLength) }
+func newSegment(kind stream, end uint64) segment { return segment(end<<2) | segment(kind) }
+func (s segment) stream() stream                 { return stream(s & 3) }
+func (s segment) end() uint64                    { return uint64(s >> 2) }
 
 // ring keeps the last output of a command, both streams in arrival order, in
 // at most limit bytes. Memory is taken as output comes.
@@ -36,13 +36,15 @@ type ring struct {
 
 func newRing(limit int, budget *budget) *ring { return &ring{limit: limit, budget: budget} }
 
+// end is the position after the newest byte in everything ever written.
+func (r *ring) end() uint64 { return r.offset + uint64(r.used) }
+
 // append adds bytes of one stream; the oldest bytes make room.
 func (r *ring) append(kind stream, data []byte) {
 	if len(data) == 0 || r.limit == 0 {
 		return
 	}
-	r.grow(r.used + len(data))
-	size := len(r.data)
+	size := r.reserve(len(data))
 	if excess := len(data) - size; excess > 0 {
 		r.drop(r.used)
 		r.offset += uint64(excess)
@@ -54,25 +56,25 @@ func (r *ring) append(kind stream, data []byte) {
 	copied := copy(r.data[end:], data)
 	copy(r.data, data[copied:])
 	r.used += len(data)
-	r.record(kind, len(data))
+	r.record(kind)
 }
 
-func (r *ring) record(kind stream, length int) {
-	if last := len(r.segments) - 1; last >= r.oldest {
-		if tail := r.segments[last]; tail.stream() == kind && tail.length()+length <= maxSegmentLength {
-			r.segments[last] = newSegment(kind, tail.length()+length)
-			return
-		}
+// record notes that the newest bytes are of one stream.
+func (r *ring) record(kind stream) {
+	newest := newSegment(kind, r.end())
+	if last := len(r.segments) - 1; last >= r.oldest && r.segments[last].stream() == kind {
+		r.segments[last] = newest
+		return
 	}
 	// The list of segments may take as much memory as the bytes, not more.
-	if len(r.segments)-r.oldest >= max(r.limit/4, 16) {
-		r.drop(r.segments[r.oldest].length())
+	if len(r.segments)-r.oldest >= max(r.limit/8, 16) {
+		r.drop(int(r.segments[r.oldest].end() - r.offset))
 	}
 	if r.oldest > 64 && r.oldest > len(r.segments)/2 {
 		r.segments = r.segments[:copy(r.segments, r.segments[r.oldest:])]
 		r.oldest = 0
 	}
-	r.segments = append(r.segments, newSegment(kind, length))
+	r.segments = append(r.segments, newest)
 }
 
 // drop forgets the oldest count bytes.
@@ -84,26 +86,21 @@ func (r *ring) drop(count int) {
 	r.offset += uint64(count)
 	r.start = (r.start + count) % len(r.data)
 	r.used -= count
-	for count > 0 {
-		first := r.segments[r.oldest]
-		if first.length() > count {
-			r.segments[r.oldest] = newSegment(first.stream(), first.length()-count)
-			return
-		}
-		count -= first.length()
+	for r.oldest < len(r.segments) && r.segments[r.oldest].end() <= r.offset {
 		r.oldest++
 	}
 }
 
-// grow makes room for wanted bytes as far as limit and budget allow.
-func (r *ring) grow(wanted int) {
+// reserve makes room for more bytes as far as limit and budget allow, and
+// returns how many the ring can hold then.
+func (r *ring) reserve(more int) int {
 	if r.data == nil {
 		r.data = make([]byte, min(ringFirstSize, r.limit))
 		r.budget.take(len(r.data), true)
 	}
-	size := len(r.data)
+	size, wanted := len(r.data), r.used+more
 	if size >= wanted || size >= r.limit {
-		return
+		return size
 	}
 	next := size
 	for next < wanted && next < r.limit {
@@ -111,32 +108,56 @@ func (r *ring) grow(wanted int) {
 	}
 	next = min(next, r.limit)
 	if !r.budget.take(next-size, false) {
-		return
+		return size
 	}
 	larger := make([]byte, next)
 	copied := copy(larger, r.data[r.start:min(r.start+r.used, size)])
 	copy(larger[copied:r.used], r.data)
 	r.data, r.start = larger, 0
+	return next
+}
+
+// copyFrom copies bytes of one stream from a position that is kept. It returns
+// 0 at the end.
+func (r *ring) copyFrom(position uint64, into []byte) (kind stream, count int) {
+	if position >= r.end() {
+		return 0, 0
+	}
+	kept := r.segments[r.oldest:]
+	index, _ := slices.BinarySearchFunc(kept, position, func(s segment, at uint64) int {
+		if s.end() <= at {
+			return -1
+		}
+		return 1
+	})
+	into = into[:min(uint64(len(into)), kept[index].end()-position)]
+	from := (r.start + int(position-r.offset)) % len(r.data)
+	copied := copy(into, r.data[from:])
+	copy(into[copied:], r.data)
+	return kept[index].stream(), len(into)
 }
 
 // each visits what is kept, oldest first, in pieces of one stream.
 func (r *ring) each(visit func(kind stream, data []byte)) {
-	position := r.start
+	at, from := r.offset, r.start
 	for _, run := range r.segments[r.oldest:] {
-		for left := run.length(); left > 0; {
-			step := min(left, len(r.data)-position)
-			visit(run.stream(), r.data[position:position+step])
-			position = (position + step) % len(r.data)
+		for left := int(run.end() - at); left > 0; {
+			step := min(left, len(r.data)-from)
+			visit(run.stream(), r.data[from:from+step])
+			from = (from + step) % len(r.data)
 			left -= step
 		}
+		at = run.end()
 	}
 }
 
 // split returns copies of what is kept of each stream.
 func (r *ring) split() (out, err []byte) {
 	sizes := [4]int{}
+	at := r.offset
 	for _, run := range r.segments[r.oldest:] {
-		sizes[run.stream()] += run.length()
+		sizes[run.stream()] += int(run.end() - at)
+		at = run.end()
 	}
 	out = make([]byte, 0, sizes[stdout])
 	err = make([]byte, 0, sizes[stderr])
@@ -153,5 +174,5 @@ func (r *ring) split() (out, err []byte) {
 // discard frees the ring; later output is dropped.
 func (r *ring) discard() {
 	r.budget.give(len(r.data))
-	*r = ring{budget: r.budget}
+	*r = ring{budget: r.budget, offset: r.end(), truncated: r.truncated || r.used > 0}
 }

@@ -22,7 +22,11 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *call) error 
 			return a.execResult(w, r, call, id)
 		case action == "signal" && r.Method == http.MethodPost:
 			return a.execSignal(w, r, id)
-		case nested && action != "signal":
+		case action == "attach" && r.Method == http.MethodPost:
+			return a.execAttach(w, r, call, id)
+		case action == "resize" && r.Method == http.MethodPost:
+			return a.execResize(w, r, id)
+		case nested && action != "signal" && action != "attach" && action != "resize":
 			return errUnknownCall(r)
 		}
 	case path == "/v1/files":

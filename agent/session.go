@@ -17,13 +17,19 @@ const exitCodeTimeout = -1
 // session is one command: its processes, its output and its result. It
 // outlives the connection that began it.
 type session struct {
-	id      string
-	argv    []string
-	started time.Time
-	group   *commandGroup
-	pipes   [2]*outputPipe
-	timer   *time.Timer
-	done    chan struct{} // closed when the result is final
+	id       string
+	kind     string
+	argv     []string
+	started  time.Time
+	group    *commandGroup
+	pipes    []*outputPipe
+	input    *input   // nil where nobody can write
+	terminal *os.File // nil without one
+	timer    *time.Timer
+	done     chan struct{} // closed when the result is final
+
+	transcript *transcript
+	alone      time.Duration // how long it may run after its last reader has left; 0 is for ever
 
 	mu       sync.Mutex
 	pid      int
@@ -33,16 +39,9 @@ type session struct {
 	timedOut bool
 	duration time.Duration
 
-	outputMu sync.Mutex
-	output   *ring
+	lonely *time.Timer
 
 	retired time.Time // guarded by the table
-}
-
-func (s *session) collect(kind stream, data []byte) {
-	s.outputMu.Lock()
-	defer s.outputMu.Unlock()
-	s.output.append(kind, data)
 }
 
 // watch follows the started command to its end. pidfd may be -1.
@@ -115,33 +114,74 @@ wait:
 			break wait
 		}
 	}
+	if s.input != nil {
+		s.input.abandon()
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.finished = true
+	s.mu.Unlock()
+	s.transcript.finish()
 }
 
-// signal sends a signal to the command's process group.
+// signal sends a signal to the command's process group. The one that can't be
+// refused ends whatever the command has started.
 func (s *session) signal(number syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.exited {
 		return errSessionEnded(s.id)
 	}
+	if number == syscall.SIGKILL {
+		return s.group.kill(s.pid)
+	}
 	return os.NewSyscallError("kill", syscall.Kill(-s.pid, number))
 }
 
-// discardOutput frees the buffer. Processes left behind keep their pipe, so
-// that they can go on writing.
-func (s *session) discardOutput() {
-	s.outputMu.Lock()
-	defer s.outputMu.Unlock()
-	s.output.discard()
+// joined stops the clock that runs while a session has no reader.
+func (s *session) joined() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lonely != nil {
+		s.lonely.Stop()
+	}
+}
+
+// left lets a reader go. Without any, the command has only its time left.
+func (s *session) left(r *reader) {
+	if s.transcript.detach(r) > 0 || s.alone == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited {
+		return
+	}
+	if s.lonely != nil {
+		s.lonely.Stop()
+	}
+	s.lonely = time.AfterFunc(s.alone, s.endAlone)
+}
+
+// endAlone kills a command whose last reader has not come back.
+func (s *session) endAlone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited || s.transcript.attached() > 0 {
+		return
+	}
+	if err := s.group.kill(s.pid); err != nil {
+		log.Printf("exec %s: cannot kill although nobody reads it any more: %v", s.id, err)
+	}
 }
 
 // snapshot is the state of a session at one moment.
 type snapshot struct {
 	id        string
+	kind      string
 	argv      []string
+	input     bool
+	terminal  bool
+	attached  int
 	running   bool
 	exitCode  int
 	signal    int
@@ -156,7 +196,8 @@ type snapshot struct {
 func (s *session) snapshot(withOutput bool) snapshot {
 	s.mu.Lock()
 	shot := snapshot{
-		id: s.id, argv: s.argv, started: s.started,
+		id: s.id, kind: s.kind, argv: s.argv, started: s.started,
+		input: s.input != nil, terminal: s.terminal != nil, attached: s.transcript.attached(),
 		running: !s.finished, timedOut: s.timedOut && s.finished, duration: s.duration,
 	}
 	if s.finished {
@@ -175,11 +216,10 @@ func (s *session) snapshot(withOutput bool) snapshot {
 	}
 	s.mu.Unlock()
 
-	s.outputMu.Lock()
-	defer s.outputMu.Unlock()
-	shot.truncated = s.output.truncated
 	if withOutput {
-		shot.stdout, shot.stderr = s.output.split()
+		shot.stdout, shot.stderr, shot.truncated = s.transcript.kept()
+	} else {
+		shot.truncated = s.transcript.truncated()
 	}
 	return shot
 }

@@ -47,7 +47,8 @@ func newSessionTable(groups *cgroups) *sessionTable {
 }
 
 // reserve claims an id, the host's or a new one, and a place among the running.
-func (t *sessionTable) reserve(id string, argv []string, bufferBytes int) (*session, error) {
+func (t *sessionTable) reserve(request *execRequest) (*session, error) {
+	id, bufferBytes := request.ID, request.BufferBytes
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running >= maxRunning {
@@ -65,11 +66,13 @@ func (t *sessionTable) reserve(id string, argv []string, bufferBytes int) (*sess
 	}
 	limit := max(minBufferBytes, min(bufferBytes, t.maxBuffer))
 	created := &session{
-		id:     id,
-		argv:   shortened(argv),
-		group:  &commandGroup{},
-		done:   make(chan struct{}),
-		output: newRing(limit, &t.budget),
+		id:         id,
+		kind:       request.Kind,
+		argv:       shortened(request.Argv),
+		group:      &commandGroup{},
+		done:       make(chan struct{}),
+		transcript: newTranscript(newRing(limit, &t.budget), time.Duration(request.HoldMs)*time.Millisecond),
+		alone:      time.Duration(request.MaxRunAfterDisconnectMs) * time.Millisecond,
 	}
 	t.byID[id] = created
 	t.running++
@@ -131,7 +134,7 @@ func (t *sessionTable) expire() {
 		}
 		t.finished = slices.Delete(t.finished, 0, 1)
 		delete(t.byID, oldest.id)
-		oldest.discardOutput()
+		oldest.transcript.discard()
 	}
 }
 

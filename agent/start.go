@@ -24,17 +24,17 @@ func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string)
 	if command.directory == "" {
 		command.directory = account.defaultDirectory()
 	}
-	command.env = commandEnv(account, sandboxEnv, request.Env)
+	command.env = commandEnv(account, terminalEnv(request), sandboxEnv, request.Env)
 	// Looking things up first names what is wrong, and lets a hung file
 	// system hang this call instead of every fork.
 	if err := command.resolve(); err != nil {
 		return nil, err
 	}
-	created, err := t.reserve(request.ID, request.Argv, request.BufferBytes)
+	created, err := t.reserve(request)
 	if err != nil {
 		return nil, err
 	}
-	pidfd, err := created.launch(command, t.groups)
+	pidfd, err := created.launch(command, request, t.groups)
 	if err != nil {
 		t.abandon(created)
 		return nil, err
@@ -46,30 +46,18 @@ func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string)
 	return created, nil
 }
 
-// launch starts the process in its cgroup with its pipes.
-func (s *session) launch(command *command, groups *cgroups) (pidfd int, err error) {
-	null, err := os.Open(os.DevNull)
+// launch starts the process in its cgroup with its pipes or its terminal.
+func (s *session) launch(command *command, request *execRequest, groups *cgroups) (pidfd int, err error) {
+	ends, err := s.openStreams(command.account, request)
 	if err != nil {
-		return -1, errStart("no standard input: %v", err)
+		return -1, err
 	}
-	defer null.Close()
-	out, outWriter, err := newOutputPipe(stdout, s.collect)
-	if err != nil {
-		return -1, errStart("no pipe for the output: %v", err)
-	}
-	defer outWriter.Close()
-	errs, errsWriter, err := newOutputPipe(stderr, s.collect)
-	if err != nil {
-		out.file.Close()
-		return -1, errStart("no pipe for the output: %v", err)
-	}
-	defer errsWriter.Close()
-
+	defer ends.close()
 	s.started = time.Now() // nobody else reads it before begin
 	group, groupFD, err := groups.create(s.id)
 	if err == nil {
 		s.group = group
-		pidfd, err = command.fork(groupFD, null, outWriter, errsWriter, s.begin)
+		pidfd, err = command.fork(groupFD, ends, s.begin)
 		if groupFD >= 0 {
 			syscall.Close(groupFD)
 		}
@@ -80,11 +68,14 @@ func (s *session) launch(command *command, groups *cgroups) (pidfd int, err erro
 		err = errStart("no cgroup for the command: %v", err)
 	}
 	if err != nil {
-		out.file.Close()
-		errs.file.Close()
+		for _, pipe := range s.pipes {
+			pipe.file.Close()
+		}
+		if s.input != nil {
+			s.input.abandon()
+		}
 		return -1, err
 	}
-	s.pipes = [2]*outputPipe{out, errs}
 	return pidfd, nil
 }
 
@@ -101,14 +92,15 @@ type command struct {
 // inherits at the moment it is made.
 var forking sync.Mutex
 
-func (c *command) fork(groupFD int, in, out, errs *os.File, begin func(pid int)) (pidfd int, err error) {
+func (c *command) fork(groupFD int, ends *commandEnds, begin func(pid int)) (pidfd int, err error) {
 	pidfd = -1
 	attributes := &syscall.ProcAttr{
 		Dir:   c.directory,
 		Env:   c.env,
-		Files: []uintptr{in.Fd(), out.Fd(), errs.Fd()},
+		Files: []uintptr{ends.in.Fd(), ends.out.Fd(), ends.errs.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Setsid:      true,
+			Setctty:     ends.terminal, // its standard input, descriptor 0
 			Credential:  &syscall.Credential{Uid: c.account.uid, Gid: c.account.gid, Groups: c.account.groups},
 			UseCgroupFD: groupFD >= 0,
 			CgroupFD:    max(groupFD, 0),

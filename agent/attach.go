@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+const maxClientLength = 64
+
+// attachment is one host stream that reads and writes a session.
+type attachment struct {
+	session  *session
+	reader   *reader
+	writer   *writer
+	turn     uint64
+	accepted atomic.Uint64
+	gone     <-chan struct{} // closed when the stream has ended, or must
+	broken   chan struct{}   // closed when the host sends what is no frame
+	replayed uint64          // where the replay ends
+}
+
+func errOffset(format string, values ...any) error {
+	return refuse(http.StatusBadRequest, "invalid_offset", format, values...)
+}
+
+// attachQuery reads where to begin and on whose behalf.
+func attachQuery(r *http.Request) (from uint64, fromEnd bool, client string, err error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, false, "", errExec("bad query: %v", err)
+	}
+	switch text := query.Get("from"); text {
+	case "":
+	case "end":
+		fromEnd = true
+	default:
+		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return 0, false, "", errOffset("from must be a position or \"end\"")
+		}
+	}
+	client = query.Get("client")
+	if len(client) > maxClientLength {
+		return 0, false, "", errExec("client may have at most %d characters", maxClientLength)
+	}
+	for _, char := range []byte(client) {
+		if !isClientChar(char) {
+			return 0, false, "", errExec("client may have letters, digits, - and _ only")
+		}
+	}
+	return from, fromEnd, client, nil
+}
+
+func isClientChar(char byte) bool {
+	return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' || char == '-' || char == '_'
+}
+
+// execAttach streams a command's output, from a position on, and takes its
+// input. The command goes on when the stream ends.
+func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, id string) error {
+	from, fromEnd, client, err := attachQuery(r)
+	if err != nil {
+		return err
+	}
+	found, err := a.sessions.find(id)
+	if err != nil {
+		return err
+	}
+	reader, ok := found.transcript.attach(from, fromEnd)
+	if !ok {
+		return errOffset("from is %d, beyond the %d bytes that the command has printed", from, found.transcript.end())
+	}
+	found.joined()
+	defer found.left(reader)
+
+	gone := make(chan struct{})
+	over, broken := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	quiesced := a.gate.quiescing()
+	go func() {
+		defer close(gone)
+		select {
+		case <-r.Context().Done():
+		case <-quiesced:
+		case <-broken:
+		case <-over:
+		}
+	}()
+	// A quiesce does not wait for a stream that ends by itself.
+	call.leave()
+
+	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.end()}
+	if found.input != nil {
+		var accepted uint64
+		attached.writer, attached.turn, accepted = found.input.open(client)
+		attached.accepted.Store(accepted)
+	}
+	w.Header()["Content-Type"] = []string{"application/octet-stream"}
+	w.WriteHeader(http.StatusOK)
+	go attached.listen(r.Body)
+	attached.tell(w)
+	return nil
+}
+
+// listen takes the host's frames until the stream ends.
+func (a *attachment) listen(body io.Reader) {
+	for {
+		kind, payload, err := readFrame(body)
+		if err != nil {
+			if errors.Is(err, errFrameTooLarge) {
+				log.Printf("exec %s: from the host: %v", a.session.id, err)
+				close(a.broken)
+			}
+			return
+		}
+		switch kind {
+		case frameInput:
+			if len(payload) > 0 && !a.write(payload) {
+				return
+			}
+		case frameInputEnd:
+			if a.session.input != nil {
+				a.session.input.end()
+			}
+		case frameTaken:
+			if len(payload) == 8 {
+				a.session.transcript.acknowledge(a.reader, binary.BigEndian.Uint64(payload))
+			}
+		}
+	}
+}
+
+// write passes input on. It returns false when no more will be accepted.
+func (a *attachment) write(data []byte) bool {
+	if a.session.input == nil {
+		return true
+	}
+	accepted, ok := a.session.input.write(a.writer, a.turn, data, a.gone)
+	if ok {
+		a.accepted.Store(accepted)
+		a.reader.signal()
+	}
+	return ok
+}
+
+func (a *attachment) isGone() bool {
+	select {
+	case <-a.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+var frameBuffers = sync.Pool{New: func() any { return new([frameHeader + maxFrame]byte) }}
+
+// tell sends the output and what became of the input until one side ends.
+func (a *attachment) tell(w http.ResponseWriter) {
+	buffer := frameBuffers.Get().(*[frameHeader + maxFrame]byte)
+	defer frameBuffers.Put(buffer)
+	response := http.NewResponseController(w)
+	accepted := a.accepted.Load()
+	head := appendNumberFrame(nil, frameAccepted, accepted)
+	head = appendNumberFrame(head, framePosition, a.reader.next)
+	replaying := true
+	position := a.reader.next
+	for !a.isGone() {
+		if now := a.accepted.Load(); now != accepted {
+			accepted = now
+			head = appendNumberFrame(head, frameAccepted, accepted)
+		}
+		room := buffer[frameHeader:]
+		if replaying && a.replayed > position {
+			room = room[:min(uint64(len(room)), a.replayed-position)]
+		} else if replaying {
+			head = appendNumberFrame(head, frameReplayed, position)
+			replaying = false
+		}
+		next := a.session.transcript.read(a.reader, room)
+		if next.gap > 0 {
+			head = appendNumberFrame(head, frameGap, next.gap)
+		}
+		position += next.gap + uint64(next.count)
+		if next.count > 0 {
+			putHeader(buffer[:], byte(next.kind), next.count)
+		}
+		over := next.final && !replaying
+		if over {
+			head = appendExitFrame(head, a.session.snapshot(false).exitCode)
+		}
+		if len(head) > 0 {
+			if _, err := w.Write(head); err != nil {
+				return
+			}
+			head = head[:0]
+		}
+		if next.count > 0 {
+			if _, err := w.Write(buffer[:frameHeader+next.count]); err != nil {
+				return
+			}
+		}
+		if response.Flush() != nil || over {
+			return
+		}
+		if next.idle {
+			select {
+			case <-a.reader.wake:
+			case <-a.gone:
+			}
+		}
+	}
+}

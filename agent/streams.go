@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// commandEnds are a command's ends of its three streams.
+type commandEnds struct {
+	in, out, errs *os.File
+	terminal      bool
+}
+
+// close lets go of the command's ends: the command has its own by then.
+func (e *commandEnds) close() {
+	for _, file := range []*os.File{e.in, e.out, e.errs} {
+		if file != nil {
+			file.Close() // the ends of a terminal are one file: closed already
+		}
+	}
+}
+
+// terminalEnv is what a command with a terminal finds in its environment. Its
+// size is not there: programs would believe it after a resize.
+func terminalEnv(request *execRequest) map[string]string {
+	if request.TTY == nil {
+		return nil
+	}
+	return map[string]string{"TERM": "xterm-256color"}
+}
+
+// openStreams makes what connects the agent and a command: a terminal, or
+// pipes and an input if somebody may write.
+func (s *session) openStreams(account *account, request *execRequest) (ends *commandEnds, err error) {
+	if request.TTY != nil {
+		return s.openTerminal(account, *request.TTY)
+	}
+	ends = &commandEnds{}
+	defer func() {
+		if err != nil {
+			ends.close()
+			for _, pipe := range s.pipes {
+				pipe.file.Close()
+			}
+		}
+	}()
+	for _, output := range []struct {
+		kind stream
+		end  **os.File
+	}{{stdout, &ends.out}, {stderr, &ends.errs}} {
+		pipe, writer, err := newOutputPipe(output.kind, s.transcript.add)
+		if err != nil {
+			return nil, errStart("no pipe for the output: %v", err)
+		}
+		s.pipes = append(s.pipes, pipe)
+		*output.end = writer
+	}
+	if !request.Stdin {
+		if ends.in, err = os.Open(os.DevNull); err != nil {
+			return nil, errStart("no standard input: %v", err)
+		}
+		return ends, nil
+	}
+	reader, writer, err := inputPipe()
+	if err != nil {
+		return nil, errStart("no pipe for the input: %v", err)
+	}
+	ends.in = reader
+	s.input = newInput(writer, false)
+	return ends, nil
+}
+
+func (s *session) openTerminal(account *account, size windowSize) (*commandEnds, error) {
+	master, slave, err := openTerminal(size, account)
+	if err != nil {
+		return nil, errStart("no terminal: %v", err)
+	}
+	raw, err := master.SyscallConn()
+	if err != nil {
+		return nil, errStart("no terminal: %v", err)
+	}
+	pipe := &outputPipe{kind: stdout, file: master, sink: s.transcript.add, ended: make(chan struct{})}
+	if err := raw.Control(func(fd uintptr) { pipe.fd = int(fd) }); err != nil {
+		return nil, errStart("no terminal: %v", err)
+	}
+	s.pipes = []*outputPipe{pipe}
+	s.terminal = master
+	s.input = newInput(master, true)
+	return &commandEnds{in: slave, out: slave, errs: slave, terminal: true}, nil
+}
+
+// inputPipe makes a pipe whose writing end waits without holding a thread.
+func inputPipe() (reader, writer *os.File, err error) {
+	var ends [2]int
+	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	if err := syscall.SetNonblock(ends[1], true); err != nil {
+		syscall.Close(ends[0])
+		syscall.Close(ends[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(ends[0]), "input"), os.NewFile(uintptr(ends[1]), "input"), nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"syscall"
+	"unsafe"
+)
+
+// ioctls of terminals: see ioctl_tty(2).
+const (
+	ioctlSetWindowSize  = 0x5414     // TIOCSWINSZ
+	ioctlTerminalNumber = 0x80045430 // TIOCGPTN
+	ioctlLockTerminal   = 0x40045431 // TIOCSPTLCK
+)
+
+const maxWindow = 1000
+
+// windowSize is the size of a terminal in characters.
+type windowSize struct {
+	Cols int `json:"cols"`
+	Rows int `json:"rows"`
+}
+
+func (w windowSize) check() error {
+	if w.Cols < 1 || w.Cols > maxWindow || w.Rows < 1 || w.Rows > maxWindow {
+		return errExec("cols and rows must be 1 to %d", maxWindow)
+	}
+	return nil
+}
+
+// openTerminal makes a pseudo-terminal for an account: the end that the agent
+// holds and the end of the command.
+func openTerminal(size windowSize, account *account) (master, slave *os.File, err error) {
+	fd, err := syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
+	}
+	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+	defer func() {
+		if err != nil {
+			master.Close()
+		}
+	}()
+	var locked, number int32
+	if err := ioctl(uintptr(fd), ioctlLockTerminal, unsafe.Pointer(&locked)); err != nil {
+		return nil, nil, fmt.Errorf("unlock the terminal: %w", err)
+	}
+	if err := ioctl(uintptr(fd), ioctlTerminalNumber, unsafe.Pointer(&number)); err != nil {
+		return nil, nil, fmt.Errorf("number of the terminal: %w", err)
+	}
+	if err := setWindowSize(uintptr(fd), size); err != nil {
+		return nil, nil, err
+	}
+	path := "/dev/pts/" + strconv.Itoa(int(number))
+	slaveFD, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	slave = os.NewFile(uintptr(slaveFD), path)
+	if err := slave.Chown(int(account.uid), -1); err != nil {
+		slave.Close()
+		return nil, nil, err
+	}
+	return master, slave, nil
+}
+
+func setWindowSize(fd uintptr, size windowSize) error {
+	// struct winsize: rows, columns, and a size in pixels that nobody uses.
+	window := [4]uint16{uint16(size.Rows), uint16(size.Cols)}
+	if err := ioctl(fd, ioctlSetWindowSize, unsafe.Pointer(&window)); err != nil {
+		return fmt.Errorf("set the size of the terminal: %w", err)
+	}
+	return nil
+}
+
+// resize changes the size of a session's terminal; its processes get SIGWINCH.
+func (s *session) resize(size windowSize) error {
+	if s.terminal == nil {
+		return refuse(http.StatusConflict, "not_terminal", "the command %s has no terminal", s.id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.exited {
+		return errSessionEnded(s.id)
+	}
+	raw, err := s.terminal.SyscallConn()
+	if err != nil {
+		return errSessionEnded(s.id)
+	}
+	var failure error
+	if err := raw.Control(func(fd uintptr) { failure = setWindowSize(fd, size) }); err != nil {
+		return errSessionEnded(s.id)
+	}
+	return failure
+}
+
+func (a *agent) execResize(w http.ResponseWriter, r *http.Request, id string) error {
+	var size windowSize
+	if err := readJSON(w, r, &size); err != nil {
+		return err
+	}
+	if err := size.check(); err != nil {
+		return err
+	}
+	found, err := a.sessions.find(id)
+	if err != nil {
+		return err
+	}
+	if err := found.resize(size); err != nil {
+		return err
+	}
+	sendBody(w, http.StatusOK, []byte("{}"))
+	return nil
+}
