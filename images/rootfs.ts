@@ -1,20 +1,21 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { agentWrapperParts, buildAgentWrapper } from './agent-wrapper.ts';
 import { runCommand } from './command.ts';
 import { contentKey, folderParts } from './key.ts';
+import { fetchNpmPackages } from './npm-packages.ts';
 import { recipeDir } from './paths.ts';
 import { inPhase } from './progress.ts';
 import type { CommandContext } from './command.ts';
 import type { OnProgress } from './progress.ts';
 
-/** Size of the disk a guest sees, in bytes. The file is sparse and holds about 1 GB. */
+/** Size of the disk a guest sees, in bytes. The file is sparse and holds about 1.4 GB. */
 export const virtualBytes = 20 * 1024 ** 3;
 
 /** What a build needs at its peak: the tree and the image made from it. */
-const neededBytes = 4 * 1024 ** 3;
+const neededBytes = 5 * 1024 ** 3;
 
 const rootfsRecipe = path.join(recipeDir, 'rootfs');
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
@@ -51,7 +52,11 @@ export function parseRootfsManifest(value: unknown): RootfsManifest {
 export function rootfsKey(): string {
   return contentKey([
     ...folderParts(rootfsRecipe),
-    { name: 'rootfs.ts', content: readFileSync(import.meta.filename) },
+    ...agentWrapperParts(),
+    ...['rootfs.ts', 'agent-wrapper.ts', 'npm-packages.ts'].map((name) => ({
+      name,
+      content: readFileSync(path.join(recipeDir, name)),
+    })),
   ]);
 }
 
@@ -102,11 +107,17 @@ export async function buildRootfs(
   onProgress: OnProgress,
 ): Promise<RootfsManifest> {
   const tree = path.join(dir, 'tree');
-  const npmPackage = await inPhase(onProgress, 'npm package', () => fetchNpm(context, dir));
-  await inPhase(onProgress, 'Debian packages', (detail) =>
-    installPackages(context, tree, npmPackage, detail),
-  );
-  await rm(npmPackage);
+  const additions = path.join(dir, 'additions');
+  await inPhase(onProgress, 'npm packages', async () => {
+    await fetchNpmPackages(
+      context,
+      path.join(rootfsRecipe, 'npm.json'),
+      path.join(additions, 'node_modules'),
+    );
+    await buildAgentWrapper(context, path.join(additions, 'claude-agent-wrapper'));
+  });
+  await inPhase(onProgress, 'Debian packages', (detail) => installPackages(context, tree, additions, detail));
+  await rm(additions, { recursive: true });
   const release = await inPhase(onProgress, 'disk image', async () => {
     const packages = path.join(tree, packageListInside);
     await writeFile(path.join(dir, 'packages.txt'), await readFile(packages));
@@ -120,35 +131,10 @@ export async function buildRootfs(
   return { format: 1, key, virtualBytes, kernelRelease: release };
 }
 
-/** npm's own package, by way of the host's npm: its registry, proxy and certificates apply. */
-async function fetchNpm(context: CommandContext, dir: string): Promise<string> {
-  const pinned = JSON.parse(await readFile(path.join(rootfsRecipe, 'npm.json'), 'utf8')) as {
-    package: string;
-    integrity: string;
-  };
-  const printed = await runCommand(context, 'npm', [
-    'pack',
-    '--silent',
-    pinned.package,
-    '--pack-destination',
-    dir,
-  ]);
-  const file = path.join(dir, printed.trim());
-  const integrity = `sha512-${createHash('sha512')
-    .update(await readFile(file))
-    .digest('base64')}`;
-  if (integrity !== pinned.integrity) {
-    throw new Error(
-      `${pinned.package} from the registry is not the pinned one: its integrity is ${integrity}`,
-    );
-  }
-  return file;
-}
-
 async function installPackages(
   context: CommandContext,
   tree: string,
-  npmPackage: string,
+  additions: string,
   detail: (text: string) => void,
 ): Promise<void> {
   const packages = parsePackageList(await readFile(path.join(rootfsRecipe, 'packages.txt'), 'utf8'));
@@ -183,7 +169,7 @@ async function installPackages(
   // In namespaces of its own: however it ends, its mounts and its processes end with it.
   const isolated = ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'mmdebstrap'];
   await runCommand(context, 'unshare', [...isolated, ...args], {
-    env: { OPENCOMPUTER_NPM_PACKAGE: npmPackage, DEBIAN_FRONTEND: 'noninteractive' },
+    env: { OPENCOMPUTER_ADDITIONS: additions, DEBIAN_FRONTEND: 'noninteractive' },
     onLine,
   });
 }

@@ -5,8 +5,8 @@ set -eu
 root=$1
 recipe=$(dirname "$(readlink -f "$0")")
 
-# A checked package of npm, brought by the build.
-npm_package=$OPENCOMPUTER_NPM_PACKAGE
+# Made by the build: node_modules with checked packages, and the compiled claude-agent-wrapper.
+additions=$OPENCOMPUTER_ADDITIONS
 
 say() { echo "step: $*"; }
 
@@ -25,14 +25,20 @@ chroot "$root" dpkg-deb -f /tmp/"$(basename "$root"/tmp/linux-image-*.deb)" Vers
 rm -rf "$root"/tmp/kernel "$root"/tmp/linux-image-*.deb
 chroot "$root" depmod "$release"
 
-say "npm"
-mkdir -p "$root/usr/local/lib/node_modules/npm"
-tar -x --no-same-owner --strip-components=1 -C "$root/usr/local/lib/node_modules/npm" -f "$npm_package"
+say "npm packages"
+mkdir -p "$root/usr/local/lib"
+mv "$additions/node_modules" "$root/usr/local/lib/node_modules"
 rm -rf "$root/usr/local/lib/node_modules/npm/docs" "$root/usr/local/lib/node_modules/npm/man"
 # npm would otherwise derive its prefix from Debian's node binary and install into /usr.
 printf 'prefix=/usr/local\nupdate-notifier=false\n' > "$root/usr/local/lib/node_modules/npm/npmrc"
 ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
 ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
+# The agent SDK brings the program that claude-code would fetch a second time. As a package of its own it can be
+# replaced by a newer one with npm.
+ln -sf ../../claude-agent-sdk-linux-x64/claude "$root/usr/local/lib/node_modules/@anthropic-ai/claude-code/bin/claude.exe"
+ln -s ../lib/node_modules/@anthropic-ai/claude-code/bin/claude.exe "$root/usr/local/bin/claude"
+mv "$additions/claude-agent-wrapper" "$root/usr/local/lib/claude-agent-wrapper"
+ln -s ../lib/claude-agent-wrapper/claude-agent-wrapper "$root/usr/local/bin/claude-agent-wrapper"
 
 say "configuration"
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash sandbox

@@ -1,0 +1,104 @@
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import type { Configuration } from './configuration.ts';
+import type { Diagnose } from './diagnostics.ts';
+import type { AgentMessage } from './events.ts';
+
+/** What we use of the package `@anthropic-ai/claude-agent-sdk`. */
+export interface AgentSdk {
+  query(request: { prompt: AsyncIterable<unknown>; options: Record<string, unknown> }): AgentQuery;
+}
+
+/** A running query: its messages, and a way to stop it. */
+export interface AgentQuery extends AsyncIterable<AgentMessage> {
+  interrupt(): Promise<unknown>;
+}
+
+/** One attempt at a turn. */
+export interface Attempt {
+  text: string;
+  configuration: Configuration;
+  /** Session to continue. */
+  resume: string | undefined;
+  /** Aborted when the turn is to be interrupted. */
+  interrupt: AbortSignal;
+}
+
+/** A turn that cannot begin, with this session or another. */
+export class SetupError extends Error {}
+
+/** Runs one attempt; yields the agent's messages. @throws SetupError, and what the agent fails with */
+export type RunAgent = (attempt: Attempt) => AsyncIterable<AgentMessage>;
+
+const defaults = { model: 'claude-sonnet-4-20250514', permissionMode: 'bypassPermissions', maxTurns: 50 };
+
+/** How long an agent may take to stop of itself, which ends its commands too, before its process is ended. */
+const graceMs = 20_000;
+
+/** Options of a query. */
+export function queryOptions(
+  configuration: Configuration,
+  resume: string | undefined,
+): Record<string, unknown> {
+  const { resume: _once, ...given } = configuration;
+  const options = { ...defaults, cwd: process.env['HOME'] ?? homedir(), ...given };
+  return {
+    ...options,
+    ...(options.permissionMode === 'bypassPermissions' ? { allowDangerouslySkipPermissions: true } : {}),
+    ...(resume === undefined ? {} : { resume }),
+  };
+}
+
+/** A prompt as the agent's input, which stays open until `end`: only then can the query be interrupted. */
+async function* inputOf(text: string, end: AbortSignal): AsyncGenerator {
+  yield {
+    type: 'user',
+    message: { role: 'user', content: text },
+    parent_tool_use_id: null,
+    session_id: '',
+  };
+  if (!end.aborted) await once(end, 'abort');
+}
+
+async function checkDirectory(directory: string): Promise<void> {
+  const found = await stat(directory).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new SetupError(`cwd is not a directory: ${directory}. Make it first, or configure another`);
+}
+
+/** Runs turns with the Claude Agent SDK. */
+export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose): RunAgent {
+  return async function* run({ text, configuration, resume, interrupt }) {
+    const options = queryOptions(configuration, resume);
+    await checkDirectory(String(options['cwd']));
+    const loaded = await sdk.catch((error: unknown) => {
+      throw new SetupError(`the Claude Agent SDK cannot be loaded: ${(error as Error).message}`);
+    });
+    if (interrupt.aborted) return;
+    const end = new AbortController();
+    const kill = new AbortController();
+    const query = loaded.query({
+      prompt: inputOf(text, end.signal),
+      options: { ...options, abortController: kill, stderr: diagnose },
+    });
+    const stop = (): void => {
+      query.interrupt().catch((error: unknown) => {
+        diagnose(`the agent could not be interrupted, ending it: ${String(error)}`);
+        kill.abort();
+      });
+      const timer = setTimeout(() => kill.abort(), graceMs);
+      end.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    };
+    interrupt.addEventListener('abort', stop, { once: true });
+    try {
+      for await (const message of query) {
+        if (message.type === 'result') end.abort();
+        yield message;
+      }
+    } finally {
+      interrupt.removeEventListener('abort', stop);
+      end.abort();
+    }
+  };
+}
