@@ -1,0 +1,63 @@
+import { CommanderError } from 'commander';
+import { readConfigFile } from './config/file.ts';
+import { defaultApiUrl, resolveSettings } from './config/settings.ts';
+import { paintFor } from './output/colors.ts';
+import { exitCodes, reportOf } from './output/errors.ts';
+import { buildProgram } from './program.ts';
+import type { GlobalFlags } from './app.ts';
+import type { Report } from './output/errors.ts';
+
+/** Broken pipes end `oc` as they end other programs. */
+const exitByBrokenPipe = 141;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const end = argv.indexOf('--');
+  const json = (end < 0 ? argv : argv.slice(0, end)).includes('--json');
+  const program = buildProgram();
+  if (json) program.configureOutput({ outputError: () => undefined });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return Number(process.exitCode ?? exitCodes.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (json && error.exitCode !== 0) printJson({ error: error.message.replace(/^error: /, ''), code: 'usage' });
+      return error.exitCode === 0 ? exitCodes.ok : exitCodes.local;
+    }
+    const flags = program.opts<GlobalFlags>();
+    const report = reportOf(error, await apiUrl(flags));
+    if (json) printJson({ error: report.message, code: report.code, ...extra(report) });
+    else print(report, flags.color);
+    return report.exitCode;
+  }
+}
+
+function print({ message, hint, requestId }: Report, color: boolean): void {
+  const paint = paintFor({ isTerminal: process.stderr.isTTY, wanted: color, env: process.env });
+  const lines = [`${paint('red', 'oc:')} ${message}`];
+  if (hint !== '') lines.push(`    ${hint}`);
+  if (requestId !== undefined) lines.push(paint('dim', `    request ${requestId}`));
+  process.stderr.write(`${lines.join('\n')}\n`);
+}
+
+function printJson(value: object): void {
+  process.stderr.write(`${JSON.stringify(value)}\n`);
+}
+
+function extra({ hint, requestId }: Report): object {
+  return { ...(hint === '' ? {} : { hint }), ...(requestId === undefined ? {} : { requestId }) };
+}
+
+async function apiUrl(flags: GlobalFlags): Promise<string> {
+  try {
+    return resolveSettings(flags, process.env, await readConfigFile()).apiUrl.value;
+  } catch {
+    // The file is what the error is about.
+    return defaultApiUrl;
+  }
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitByBrokenPipe);
+  throw error;
+});
+process.exit(await main(process.argv.slice(2)));

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { LocalError } from '../output/errors.ts';
+
+/** Programs of the platform, by where they are in a checkout, seen from here. */
+const modules = {
+  up: '../../../standalone/src/up.ts',
+  stop: '../../../standalone/src/stop.ts',
+  doctor: '../../../standalone/src/doctor.ts',
+  keys: '../../../server/src/commands/keys.ts',
+} as const;
+
+/** What the programs print that is read here is short. */
+const maxOutput = 64 * 1024;
+
+/**
+ * Runs a program of the platform to its end. `collect` returns what it prints on standard output, `show` shows it.
+ *
+ * @throws LocalError where oc is installed without the platform
+ */
+export async function runPart(
+  part: keyof typeof modules,
+  args: readonly string[],
+  output: 'collect' | 'show',
+): Promise<{ exitCode: number; output: string }> {
+  const path = fileURLToPath(new URL(modules[part], import.meta.url));
+  if (!existsSync(path))
+    throw new LocalError('the platform is not installed with this oc', {
+      hint: 'Run this in a checkout of OpenComputer, as ./oc.',
+    });
+  const child = spawn(process.execPath, [path, ...args], {
+    stdio: ['ignore', output === 'collect' ? 'pipe' : 'inherit', 'inherit'],
+  });
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
+    text = (text + piece).slice(0, maxOutput);
+  });
+  const exitCode = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  return { exitCode, output: text };
+}
+
+/** The key in a file; undefined when this user may not read it. */
+export async function readKeyFile(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
+    throw error;
+  }
+}

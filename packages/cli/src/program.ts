@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { checkpointCommand } from './commands/checkpoint.ts';
+import { configCommand } from './commands/config.ts';
+import { eventsCommand } from './commands/events.ts';
+import { forkCommand } from './commands/fork.ts';
+import { keysCommand } from './commands/keys.ts';
+import { patchCommand } from './commands/patch.ts';
+import { platformCommands } from './commands/platform.ts';
+import { createCommand, killCommand, listCommand, sandboxCommand } from './commands/sandbox.ts';
+import { commandTree, withExamples } from './examples.ts';
+
+const groups: readonly (readonly [string, () => Command[]])[] = [
+  ['Sandboxes:', () => [createCommand(), listCommand('ls'), killCommand(), sandboxCommand()]],
+  ['State:', () => [forkCommand(), checkpointCommand(), patchCommand(), eventsCommand()]],
+  ['Settings:', () => [configCommand()]],
+  ['Platform on this host:', () => [...platformCommands(), keysCommand()]],
+];
+
+function version(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** The tree of commands. Wrong usage throws a CommanderError, after it was explained on standard error. */
+export function buildProgram(): Command {
+  const program = new Command('oc')
+    .description('Real computers for AI agents: make Linux machines, work in them, checkpoint and fork them.')
+    .version(version(), '--version', 'print the version')
+    .option('--json', 'print results, and errors, as JSON')
+    .option('--no-color', 'print without colours')
+    .addOption(new Option('--api-key <KEY>', 'API key; better set it with `oc config set api-key`'))
+    .addOption(new Option('--api-url <URL>', 'address of the platform; default http://127.0.0.1:8080'))
+    .helpCommand('help [command]', 'explain a command')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true });
+  for (const [title, commands] of groups) {
+    program.commandsGroup(title);
+    for (const command of commands()) program.addCommand(command);
+  }
+  for (const each of commandTree(program)) for (const child of each.commands) child.copyInheritedSettings(program);
+  return withExamples(program, 'oc up', 'oc create --metadata project=demo', 'oc help checkpoint');
+}
