@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // Packages of this repository are taken from their sources, built or not.
+  ssr: { resolve: { conditions: ['opencomputer-source', 'node'] } },
   test: {
     include: ['packages/**/*.test.ts', 'images/**/*.test.ts', 'bench/*.test.ts', 'scripts/*.test.ts'],
     // Most of a file's time is waiting: for processes, sockets and limits.

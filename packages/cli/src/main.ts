@@ -1,14 +1,12 @@
 import { CommanderError } from 'commander';
 import { readConfigFile } from './config/file.ts';
 import { defaultApiUrl, resolveSettings } from './config/settings.ts';
+import { endByBrokenPipe } from './output/broken-pipe.ts';
 import { paintFor } from './output/colors.ts';
 import { exitCodes, reportOf } from './output/errors.ts';
 import { buildProgram } from './program.ts';
 import type { GlobalFlags } from './app.ts';
 import type { Report } from './output/errors.ts';
-
-/** Broken pipes end `oc` as they end other programs. */
-const exitByBrokenPipe = 141;
 
 async function main(argv: readonly string[]): Promise<number> {
   const end = argv.indexOf('--');
@@ -20,7 +18,8 @@ async function main(argv: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? exitCodes.ok);
   } catch (error) {
     if (error instanceof CommanderError) {
-      if (json && error.exitCode !== 0) printJson({ error: error.message.replace(/^error: /, ''), code: 'usage' });
+      if (json && error.exitCode !== 0)
+        printJson({ error: error.message.replace(/^error: /, ''), code: 'usage' });
       return error.exitCode === 0 ? exitCodes.ok : exitCodes.local;
     }
     const flags = program.opts<GlobalFlags>();
@@ -56,8 +55,5 @@ async function apiUrl(flags: GlobalFlags): Promise<string> {
   }
 }
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(exitByBrokenPipe);
-  throw error;
-});
+endByBrokenPipe();
 process.exit(await main(process.argv.slice(2)));

@@ -2,16 +2,20 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { checkpointCommand } from './commands/checkpoint.ts';
 import { configCommand } from './commands/config.ts';
+import { execCommand } from './commands/exec.ts';
 import { eventsCommand } from './commands/events.ts';
 import { forkCommand } from './commands/fork.ts';
 import { keysCommand } from './commands/keys.ts';
+import { logsCommand } from './commands/logs.ts';
 import { patchCommand } from './commands/patch.ts';
 import { platformCommands } from './commands/platform.ts';
 import { createCommand, killCommand, listCommand, sandboxCommand } from './commands/sandbox.ts';
+import { shellCommand } from './commands/shell.ts';
 import { commandTree, withExamples } from './examples.ts';
 
 const groups: readonly (readonly [string, () => Command[]])[] = [
   ['Sandboxes:', () => [createCommand(), listCommand('ls'), killCommand(), sandboxCommand()]],
+  ['Work in them:', () => [execCommand(), shellCommand(), logsCommand()]],
   ['State:', () => [forkCommand(), checkpointCommand(), patchCommand(), eventsCommand()]],
   ['Settings:', () => [configCommand()]],
   ['Platform on this host:', () => [...platformCommands(), keysCommand()]],
@@ -38,6 +42,7 @@ export function buildProgram(): Command {
     program.commandsGroup(title);
     for (const command of commands()) program.addCommand(command);
   }
-  for (const each of commandTree(program)) for (const child of each.commands) child.copyInheritedSettings(program);
+  for (const each of commandTree(program))
+    for (const child of each.commands) child.copyInheritedSettings(program);
   return withExamples(program, 'oc up', 'oc create --metadata project=demo', 'oc help checkpoint');
 }

@@ -21,7 +21,9 @@ export function pair(text: string, before: Record<string, string> = {}): Record<
 /** Parser of a signal: its number, or its name with or without SIG. */
 export function signalNumber(text: string): number {
   const name = `SIG${text.toUpperCase().replace(/^SIG/, '')}`;
-  const number = /^\d+$/.test(text) ? Number(text) : Object.entries(constants.signals).find(([each]) => each === name)?.[1];
+  const number = /^\d+$/.test(text)
+    ? Number(text)
+    : Object.entries(constants.signals).find(([each]) => each === name)?.[1];
   if (number === undefined || number < 1 || number > 64)
     throw new InvalidArgumentError('Give a number from 1 to 64 or a name such as TERM.');
   return number;

@@ -9,7 +9,10 @@ import { readPidFile } from './pid-file.ts';
 /** The first start on a host probes the hardware, which takes some seconds; images are there by then. */
 const readyMs = 120_000;
 
-/** Starts the platform in the background, unless it runs, and waits until it takes requests. */
+/**
+ * Starts the platform in the background, unless it runs, and waits until it takes requests.
+ * With `--json` it says on standard output where the platform is and which file holds its first key.
+ */
 async function up(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
@@ -35,6 +38,8 @@ async function up(): Promise<void> {
     await delay(100);
   }
   process.stderr.write(`the platform runs at ${url}\n`);
+  if (process.argv.includes('--json'))
+    process.stdout.write(`${JSON.stringify({ url, apiKeyFile: files.apiKey })}\n`);
 }
 
 async function isReady(url: string): Promise<boolean> {

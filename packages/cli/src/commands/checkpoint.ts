@@ -143,7 +143,9 @@ function publicityCommand(name: 'publish' | 'unpublish', summary: string, descri
 export function checkpointCommand(): Command {
   const command = new Command('checkpoint')
     .summary('keep states of sandboxes, and go back to them')
-    .description('Checkpoints keep the state of a running sandbox: to go back to it, or to fork it into many.')
+    .description(
+      'Checkpoints keep the state of a running sandbox: to go back to it, or to fork it into many.',
+    )
     .addCommand(createCommand())
     .addCommand(listCommand())
     .addCommand(restoreCommand())
@@ -163,5 +165,9 @@ export function checkpointCommand(): Command {
         'Keeps a checkpoint to yourself again. Forks that others have made stay theirs.',
       ),
     );
-  return withExamples(command, 'oc checkpoint create sb-0a1b2c3d --name ready', 'oc checkpoint list sb-0a1b2c3d');
+  return withExamples(
+    command,
+    'oc checkpoint create sb-0a1b2c3d --name ready',
+    'oc checkpoint list sb-0a1b2c3d',
+  );
 }

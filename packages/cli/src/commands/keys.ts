@@ -5,7 +5,7 @@ import { runPart } from '../platform/parts.ts';
 
 async function keys(self: Command, args: readonly string[]): Promise<void> {
   const app = await App.of(self);
-  const { exitCode } = await runPart('keys', [...args, ...(app.json ? ['--json'] : [])], 'show');
+  const { exitCode } = await runPart('keys', [...(app.json ? ['--json'] : []), ...args], 'show');
   process.exitCode = exitCode;
 }
 

@@ -11,23 +11,23 @@ import { checkpointArgument } from './arguments.ts';
 function createCommand(): Command {
   const command = new Command('create')
     .summary('add a script that forks run once')
-    .description('Adds a script that sandboxes run once, in order, when they are forked from the checkpoint. Prints the id.')
+    .description(
+      'Adds a script that sandboxes run once, in order, when they are forked from the checkpoint. Prints the id.',
+    )
     .addArgument(checkpointArgument())
     .requiredOption('--script <FILE>', 'file of the script; - reads standard input')
     .option('--description <TEXT>', 'what it is for')
-    .action(
-      async (checkpointId: string, flags: { script: string; description?: string }, self: Command) => {
-        const app = await App.of(self);
-        const script = flags.script === '-' ? await readStdin() : await readFile(flags.script, 'utf8');
-        const { description } = flags;
-        const { patch } = await Sandbox.createCheckpointPatch(checkpointId, {
-          ...app.connection,
-          script,
-          description,
-        });
-        app.show(patch, () => patch.id);
-      },
-    );
+    .action(async (checkpointId: string, flags: { script: string; description?: string }, self: Command) => {
+      const app = await App.of(self);
+      const script = flags.script === '-' ? await readStdin() : await readFile(flags.script, 'utf8');
+      const { description } = flags;
+      const { patch } = await Sandbox.createCheckpointPatch(checkpointId, {
+        ...app.connection,
+        script,
+        description,
+      });
+      app.show(patch, () => patch.id);
+    });
   return withExamples(
     command,
     "echo 'touch /home/sandbox/patched' | oc patch create 6f1d2c3b-4a59-4e68-8b77-0c1d2e3f4a5b --script - --description note",
@@ -80,7 +80,9 @@ function deleteCommand(): Command {
 export function patchCommand(): Command {
   const command = new Command('patch')
     .summary('scripts that forks of a checkpoint run once')
-    .description('Patches are scripts that forks of a checkpoint run once, so that old checkpoints get new content.')
+    .description(
+      'Patches are scripts that forks of a checkpoint run once, so that old checkpoints get new content.',
+    )
     .addCommand(createCommand())
     .addCommand(listCommand())
     .addCommand(deleteCommand());

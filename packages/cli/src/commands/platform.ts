@@ -20,11 +20,16 @@ function upCommand(): Command {
     .action(async (_: object, self: Command) => {
       const app = await App.of(self);
       const { exitCode, output } = await runPart('up', ['--json'], 'collect');
-      if (exitCode !== 0) throw new LocalError('the platform did not start', { hint: '`oc doctor` says what this host lacks.' });
+      if (exitCode !== 0)
+        throw new LocalError('the platform did not start', {
+          hint: '`oc doctor` says what this host lacks.',
+        });
       const { url, apiKeyFile } = JSON.parse(output) as UpAnswer;
       const configured = await adopt(url, apiKeyFile);
       app.show({ url, configured }, () =>
-        configured ? '`oc create` makes a sandbox' : `to use it: oc config set api-url ${url}; oc config set api-key < ${apiKeyFile}`,
+        configured
+          ? '`oc create` makes a sandbox'
+          : `to use it: oc config set api-url ${url}; oc config set api-key < ${apiKeyFile}`,
       );
     });
   return withExamples(command, 'oc up');
@@ -59,7 +64,9 @@ function downCommand(): Command {
 function doctorCommand(): Command {
   const command = new Command('doctor')
     .summary('say what this host can do, and how to mend what is missing')
-    .description('Says what this host can do, and how to mend what is missing. Ends with 1 when something needed is missing.')
+    .description(
+      'Says what this host can do, and how to mend what is missing. Ends with 1 when something needed is missing.',
+    )
     .action(async (_: object, self: Command) => {
       const app = await App.of(self);
       const { exitCode } = await runPart('doctor', app.json ? ['--json'] : [], 'show');

@@ -77,7 +77,9 @@ function wakeCommand(): Command {
 function setTimeoutCommand(): Command {
   const command = new Command('set-timeout')
     .summary('set after how many idle seconds it hibernates')
-    .description('Sets after how many idle seconds the sandbox hibernates, 0 for never, and restarts that clock.')
+    .description(
+      'Sets after how many idle seconds the sandbox hibernates, 0 for never, and restarts that clock.',
+    )
     .addArgument(sandboxArgument())
     .argument('<seconds>', 'idle seconds; 0: never', integer(0))
     .action(async (id: string, seconds: number, _: object, self: Command) => {

@@ -65,7 +65,9 @@ interface ListFlags {
 export function listCommand(name: 'ls' | 'list'): Command {
   const command = new Command(name)
     .summary('list sandboxes, newest first')
-    .description('Lists the sandboxes of your key, newest first; those that have ended only with --status all.')
+    .description(
+      'Lists the sandboxes of your key, newest first; those that have ended only with --status all.',
+    )
     .addOption(
       new Option('--status <STATUS>', 'only those of this state').choices([
         'running',
@@ -81,7 +83,8 @@ export function listCommand(name: 'ls' | 'list'): Command {
       const app = await App.of(self);
       const { status, metadata, quiet } = flags;
       const sandboxes: Sandbox[] = [];
-      for await (const sandbox of Sandbox.list({ ...app.connection, status, metadata })) sandboxes.push(sandbox);
+      for await (const sandbox of Sandbox.list({ ...app.connection, status, metadata }))
+        sandboxes.push(sandbox);
       app.show(sandboxes.map(sandboxJson), () => {
         if (quiet === true) return sandboxes.map(({ sandboxId }) => sandboxId).join('\n');
         return sandboxes.length === 0 && process.stdout.isTTY

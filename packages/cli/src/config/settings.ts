@@ -48,7 +48,11 @@ export function resolveSettings(flags: SettingFlags, env: NodeJS.ProcessEnv, fil
   };
 }
 
+/** Of a shorter one the beginning would give too much away. */
+const shortestKey = 32;
+
 /** As much of a key as may be shown. */
 export function keyPrefix(key: string): string {
-  return key === '' ? '' : `${key.slice(0, 8)}…`;
+  if (key === '') return '';
+  return key.length < shortestKey ? '…' : `${key.slice(0, 8)}…`;
 }

@@ -15,7 +15,10 @@ export class LocalError extends Error {
   readonly hint: string;
   readonly code: string;
 
-  constructor(message: string, { hint = '', code = 'local', cause }: { hint?: string; code?: string; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    { hint = '', code = 'local', cause }: { hint?: string; code?: string; cause?: unknown } = {},
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'LocalError';
     this.hint = hint;
@@ -80,14 +83,20 @@ function explain(error: OpenComputerError, apiUrl: string): [string, string] {
   if (error instanceof SandboxStoppedError) return [message, 'It has ended; `oc create` makes another one.'];
   if (error instanceof NotFoundError) return [message, notFoundHint(error)];
   if (error.code === 'unexpected_answer')
-    return [message, `Is ${apiUrl} an OpenComputer server? \`oc config show\` says where the address comes from.`];
+    return [
+      message,
+      `Is ${apiUrl} an OpenComputer server? \`oc config show\` says where the address comes from.`,
+    ];
   return [message, error.hint];
 }
 
 function notFoundHint(error: NotFoundError): string {
   if (error.code === 'checkpoint_not_found') return '`oc checkpoint list` lists yours.';
-  if (error.code === 'exec_not_found') return '`oc exec list ID` and `oc shell list ID` list the sessions of a sandbox.';
-  return error.code === 'not_found' ? 'The server does not know this route; is it older than oc?' : error.hint;
+  if (error.code === 'exec_not_found')
+    return '`oc exec list ID` and `oc shell list ID` list the sessions of a sandbox.';
+  return error.code === 'not_found'
+    ? 'The server does not know this route; is it older than oc?'
+    : error.hint;
 }
 
 function isRefused(error: ConnectionError): boolean {

@@ -12,8 +12,14 @@ const usage = `usage: npm run keys -- COMMAND
   list                       show the keys, without their secret part
   revoke ID|PREFIX           end a key; it takes effect within a second, also while the server runs
 
-The data directory is OPENCOMPUTER_DATA_DIR, as for the server.
+With --json the answer is JSON. The data directory is OPENCOMPUTER_DATA_DIR, as for the server.
 `;
+
+/** A key for programs, without its secret part. */
+function keyJson({ id, name, owner, prefix, created_at, revoked_at }: ApiKeyRow): object {
+  const at = (ms: number | null): string | null => (ms === null ? null : time(ms));
+  return { id, name, owner, prefix, createdAt: at(created_at), revokedAt: at(revoked_at) };
+}
 
 /** A wrong command line. */
 export class UsageError extends Error {}
@@ -58,14 +64,18 @@ export async function runKeysCommand(store: Store, args: readonly string[]): Pro
     case 'add': {
       if (subject === undefined) throw new UsageError('add: give the key a name');
       const { key, row } = await addKey(store, subject, parsed.owner ?? defaultOwner);
+      if (parsed.json) return JSON.stringify({ ...keyJson(row), key }, undefined, 2);
       return `${key}\n\nKey ${row.id} of ${row.owner}. It is shown only now.`;
     }
-    case 'list':
+    case 'list': {
       if (subject !== undefined) throw new UsageError('list takes no argument');
-      return table(await listKeys(store));
+      const rows = await listKeys(store);
+      return parsed.json ? JSON.stringify(rows.map(keyJson), undefined, 2) : table(rows);
+    }
     case 'revoke': {
       if (subject === undefined) throw new UsageError('revoke: name the key by its id or prefix');
       const row = await revokeKey(store, subject);
+      if (parsed.json) return JSON.stringify(keyJson(row), undefined, 2);
       return `revoked key ${row.id} (${row.name})`;
     }
     case undefined:
@@ -75,16 +85,16 @@ export async function runKeysCommand(store: Store, args: readonly string[]): Pro
   }
 }
 
-function parse(args: readonly string[]): { positionals: string[]; owner: string | undefined } {
+function parse(args: readonly string[]): { positionals: string[]; owner: string | undefined; json: boolean } {
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
-      options: { owner: { type: 'string' } },
+      options: { owner: { type: 'string' }, json: { type: 'boolean', default: false } },
       allowPositionals: true,
     });
     if (values.owner !== undefined && positionals[0] !== 'add')
       throw new UsageError('--owner belongs to "add"');
-    return { positionals, owner: values.owner };
+    return { positionals, owner: values.owner, json: values.json };
   } catch (error) {
     throw error instanceof UsageError ? error : new UsageError((error as Error).message);
   }

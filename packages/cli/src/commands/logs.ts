@@ -1,0 +1,62 @@
+import { Command, Option } from 'commander';
+import { App } from '../app.ts';
+import { withExamples } from '../examples.ts';
+import { readLogs } from '../logs/stream.ts';
+import { oneLine } from '../output/table.ts';
+import { integer, time } from '../values.ts';
+import { sandboxArgument } from './arguments.ts';
+import type { LogEvent } from '../logs/stream.ts';
+
+interface LogFlags {
+  tail: boolean;
+  since?: string;
+  until?: string;
+  grep?: string;
+  source?: string;
+  limit?: number;
+}
+
+/** `oc logs`. */
+export function logsCommand(): Command {
+  const command = new Command('logs')
+    .summary('show the logs of a sandbox')
+    .description(
+      'Shows what the system and the commands of a sandbox log, and goes on with new lines until Ctrl-C. With --json every line is an object.',
+    )
+    .addArgument(sandboxArgument())
+    .option('--no-tail', 'end after the lines that are there')
+    .addOption(
+      new Option('--since <TIME>', 'only lines from then on, such as 10m or 2026-01-31T12:00:00Z').argParser(
+        time,
+      ),
+    )
+    .addOption(new Option('--until <TIME>', 'only lines before then').argParser(time))
+    .option('--grep <TEXT>', 'only lines that hold this text')
+    .option('--source <NAMES>', 'of var_log, exec_stdout, exec_stderr, agent; with commas between')
+    .option('--limit <N>', 'the newest so many of those that are there; default 1000', integer(1, 10_000))
+    .action(async (id: string, flags: LogFlags, self: Command) => {
+      const app = await App.of(self);
+      const { tail, since, until, grep, source, limit } = flags;
+      const query = { tail: String(tail), since, until, q: grep, source, limit: limit?.toString() };
+      const stop = new AbortController();
+      process.once('SIGINT', () => stop.abort());
+      try {
+        for await (const event of readLogs(app, id, query, stop.signal))
+          process.stdout.write(`${app.json ? JSON.stringify(event) : format(app, event)}\n`);
+      } catch (error) {
+        if (!stop.signal.aborted) throw error;
+      }
+    });
+  return withExamples(
+    command,
+    'oc logs sb-0a1b2c3d --no-tail',
+    'oc logs sb-0a1b2c3d --no-tail --since 10m --source exec_stdout,exec_stderr --grep error',
+  );
+}
+
+function format({ paint }: App, { _time, source, command, path, line }: LogEvent): string {
+  const origin = command ?? path;
+  const label = origin === undefined ? source : `${source} ${origin}`;
+  const text = process.stdout.isTTY ? oneLine(line) : line;
+  return `${paint('dim', _time)} ${paint(source === 'exec_stderr' ? 'yellow' : 'cyan', oneLine(label))} ${text}`;
+}

@@ -1,0 +1,59 @@
+import { LocalError } from '../output/errors.ts';
+import { TerminalModes } from './modes.ts';
+import type { TerminalSize } from './size.ts';
+import { sizeOf } from './size.ts';
+
+/** The terminal that `oc` runs in, while a program in a sandbox has it. */
+export class LocalTerminal {
+  readonly #modes = new TerminalModes();
+  #raw = false;
+
+  /** @throws LocalError where there is none */
+  constructor() {
+    if (!process.stdin.isTTY || !process.stdout.isTTY)
+      throw new LocalError('a shell needs a terminal, and this is none', {
+        hint: 'Use `oc exec ID -- COMMAND` in scripts and pipes.',
+      });
+  }
+
+  get size(): TerminalSize {
+    return sizeOf(process.stdout);
+  }
+
+  /** Gives every key to the program. Undone when this process ends, however it does. */
+  enter(): void {
+    this.#raw = true;
+    process.stdin.setRawMode(true);
+    process.on('exit', this.#leaveNow);
+    // Stopped and continued, e.g. by another shell: the mode is lost.
+    process.on('SIGCONT', this.#again);
+  }
+
+  async show(data: Uint8Array): Promise<void> {
+    this.#modes.follow(data);
+    if (!process.stdout.write(data)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+  }
+
+  /** A notice in between, which the program knows nothing of. */
+  notice(text: string): void {
+    process.stdout.write(`\r\n\u001b[7m oc: ${text} \u001b[0m\r\n`);
+  }
+
+  leave(): void {
+    process.off('exit', this.#leaveNow);
+    process.off('SIGCONT', this.#again);
+    this.#leaveNow();
+  }
+
+  #leaveNow = (): void => {
+    if (!this.#raw) return;
+    this.#raw = false;
+    process.stdout.write(this.#modes.undo);
+    process.stdin.setRawMode(false);
+  };
+
+  #again = (): void => {
+    process.stdin.setRawMode(false);
+    process.stdin.setRawMode(true);
+  };
+}
