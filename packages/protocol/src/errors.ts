@@ -167,6 +167,11 @@ export const errorKinds = {
     meaning: 'The state of the machine could not be saved; the sandbox goes on running.',
     hint: 'The message holds the cause; try again.',
   },
+  snapshot_damaged: {
+    status: 500,
+    meaning: 'A file of a checkpoint, or of the disk of a hibernated sandbox, is not what was saved.',
+    hint: 'Use another checkpoint. A hibernated sandbox can be restored to a checkpoint; powerCycle boots its disk as it is.',
+  },
   creation_failed: {
     status: 502,
     meaning: 'The machine of a new sandbox could not be started.',

@@ -16,7 +16,7 @@ import { sandboxIdPattern } from './ids.ts';
  *     POST   /v1/machines/:id/reboot              { hard } -> MachineInfo, from its disk; a failed one too
  *     POST   /v1/machines/:id/restore             { snapshot } -> MachineInfo, with the memory and disk of the snapshot
  *     PUT    /v1/snapshots/:snapshotId            { machine, kind } -> SnapshotInfo; the same call again is the same snapshot
- *     GET    /v1/snapshots                        { snapshots: SnapshotInfo[] }
+ *     GET    /v1/snapshots                        { snapshots: SnapshotInfo[], damaged: ids }
  *     DELETE /v1/snapshots/:snapshotId            204, also when there is none
  *     GET    /v1/events                           NDJSON stream of MachineEvent; first line { type: "hello" }
  *     POST   /v1/machines/:id/exec                GuestExecRequest -> GuestExecResult
@@ -100,7 +100,12 @@ export const snapshotInfoSchema = z.object({
 });
 export type SnapshotInfo = z.infer<typeof snapshotInfoSchema>;
 
-export const snapshotListSchema = z.object({ snapshots: z.array(snapshotInfoSchema) });
+export const snapshotListSchema = z.object({
+  snapshots: z.array(snapshotInfoSchema),
+  /** Ids of those that are there, but whose description is damaged. */
+  damaged: z.array(z.string()).default([]),
+});
+export type SnapshotList = z.infer<typeof snapshotListSchema>;
 export const hibernationSchema = z.object({ sizeBytes: z.number().int().min(0) });
 export const rebootRequestSchema = z.object({ hard: z.boolean() });
 export const restoreRequestSchema = z.object({ snapshot: z.uuid() });

@@ -50,6 +50,7 @@ export const classOfCode: Readonly<Record<ServerErrorCode, ErrorClass>> = {
   internal: ServerError,
   guest_failed: ServerError,
   snapshot_failed: ServerError,
+  snapshot_damaged: ServerError,
   creation_failed: ServerError,
   no_capacity: CapacityError,
   worker_unavailable: ServerError,

@@ -35,6 +35,7 @@ export type ServerErrorCode =
   | 'internal'
   | 'guest_failed'
   | 'snapshot_failed'
+  | 'snapshot_damaged'
   | 'creation_failed'
   | 'no_capacity'
   | 'worker_unavailable'

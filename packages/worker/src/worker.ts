@@ -22,6 +22,7 @@ import { OverlayStock } from './disk/overlay.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
 import { LogOutput } from './host/log-output.ts';
+import { Integrity } from './host/integrity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
@@ -107,6 +108,7 @@ async function makePlatform(
     hostCpu: await hostCpu(),
     images,
     overlays: new OverlayStock(join(config.cacheDir, 'overlays'), qemu.imagePath),
+    integrity: new Integrity(qemu.imagePath),
     network,
     trash: directories.trash,
     log,

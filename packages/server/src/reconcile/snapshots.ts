@@ -16,7 +16,10 @@ export interface SnapshotParts {
 export async function compareSnapshots({ store, worker, log, metrics }: SnapshotParts): Promise<void> {
   // In this order: one that becomes ready in between has files that the list may lack.
   const rows = await checkpointsWithFiles(store);
-  const there = new Set((await worker.listSnapshots()).map((snapshot) => snapshot.id));
+  const { snapshots, damaged } = await worker.listSnapshots();
+  const there = new Set([...snapshots.map((snapshot) => snapshot.id), ...damaged]);
+  if (damaged.length > 0)
+    log.error({ snapshots: damaged.slice(0, 50), count: damaged.length }, 'snapshots are damaged');
   const known = new Set(rows.map((row) => row.id));
   for (const row of rows)
     if (row.state === 'ready' && !there.has(row.id)) {

@@ -15,6 +15,7 @@ import {
   type MachineSpec,
   type SnapshotInfo,
   snapshotInfoSchema,
+  type SnapshotList,
   snapshotListSchema,
   type SnapshotRequest,
   type WorkerInfo,
@@ -101,9 +102,9 @@ export class WorkerClient {
     return parse(snapshotInfoSchema, await this.#json('putSnapshot', 'PUT', path, request, options));
   }
 
-  async listSnapshots(): Promise<SnapshotInfo[]> {
+  async listSnapshots(): Promise<SnapshotList> {
     const answer = await this.#json('listSnapshots', 'GET', workerPaths.snapshots);
-    return parse(snapshotListSchema, answer).snapshots;
+    return parse(snapshotListSchema, answer);
   }
 
   async deleteSnapshot(id: string, options?: CallOptions): Promise<void> {

@@ -7,8 +7,7 @@ import type { Routes } from './router.ts';
 /** Snapshots that clients asked for. */
 export function snapshotRoutes(snapshots: SnapshotStore, lifecycle: Lifecycle): Routes {
   return {
-    'GET /v1/snapshots': async ({ response }) =>
-      sendJson(response, 200, { snapshots: await snapshots.list() }),
+    'GET /v1/snapshots': async ({ response }) => sendJson(response, 200, await snapshots.list()),
     'PUT /v1/snapshots/:snapshotId': async ({ request, response, snapshotId }) =>
       sendJson(
         response,

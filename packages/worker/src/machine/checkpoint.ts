@@ -3,13 +3,16 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotKind } from '@opencomputer/protocol';
 import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import type { ByteRange } from '../host/checksums.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
 import { type DiskLayer, machineFiles } from './argv.ts';
 import { liveNode } from './block-nodes.ts';
+import { digestsOf } from './damage.ts';
 import { layersOf, makeOverlay } from './directory.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
+import { inheritSums, saveSums } from './memory-sums.ts';
 import { machineUid, type Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
 import { sealFile, sealSnapshot } from './snapshot.ts';
@@ -59,7 +62,9 @@ export async function checkpointMachine(
   stack.defer(() => discardDirectory(staging, platform.trash));
   stack.defer(() => rm(join(machine.runDirectory, snapshotFiles.devices), { force: true }));
   const ram = join(staging, snapshotFiles.ram);
-  if (memory) await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
+  const image = join(machine.runDirectory, machineFiles.ram);
+  if (memory) await copyRamImage(image, ram);
+  const sums = memory ? await inheritSums(platform, image, ram) : undefined;
   const top = nextOverlay(machine.record.layers, machine.record.top);
   const overlay = join(machine.runDirectory, top);
   await rm(overlay, { force: true });
@@ -71,9 +76,10 @@ export async function checkpointMachine(
 
   await quiet(machine, platform.log);
   const stopped = performance.now();
+  let changed: ByteRange[] = [];
   try {
     await stopMachine(machine);
-    if (memory) await takeMemory(machine, ram);
+    if (memory) changed = await takeMemory(machine, ram);
     unused = false;
     await addOverlay(machine, top);
   } finally {
@@ -81,8 +87,15 @@ export async function checkpointMachine(
   }
   const pauseMs = Math.round((performance.now() - stopped) * 10) / 10;
 
-  const sizeBytes = await gather(platform, machine, staging, memory);
+  await gather(platform, machine, staging, memory);
+  const digests = await sumFiles(platform, machine, staging);
+  if (sums !== undefined) {
+    digests[snapshotFiles.ram] = await saveSums(platform, ram, sums, changed);
+    Object.assign(digests, await digestsOf(platform.integrity, staging, [snapshotFiles.devices]));
+  }
   const { layers, spec } = machine.record;
+  const newest = join(staging, machineFiles.layer(layers.length - 1));
+  const sizeBytes = (await occupiedBytes(newest)) + (memory ? await occupiedBytes(ram) : 0);
   const description: Omit<Manifest, 'sizes'> = {
     format: 1,
     key: id,
@@ -92,6 +105,7 @@ export async function checkpointMachine(
     memory,
     sizeBytes,
     pauseMs,
+    digests,
     agentGeneration: machine.channel.agent?.generation ?? 1,
     createdAt: new Date().toISOString(),
   };
@@ -102,13 +116,8 @@ export async function checkpointMachine(
   return manifest;
 }
 
-/** Collects a snapshot's files. @returns bytes that it occupies by itself */
-async function gather(
-  platform: Platform,
-  machine: Machine,
-  staging: string,
-  memory: boolean,
-): Promise<number> {
+/** Collects a snapshot's files. */
+async function gather(platform: Platform, machine: Machine, staging: string, memory: boolean): Promise<void> {
   const { layers } = machine.record;
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())
@@ -116,12 +125,32 @@ async function gather(
   // The newest, and those of checkpoints that did not complete: forks run as other users.
   for (const [index, { file }] of layers.entries())
     if (file.startsWith('disk')) await sealFile(join(staging, names[index]?.file ?? file), 0o444);
-  const newest = join(staging, machineFiles.layer(layers.length - 1));
-  if (!memory) return occupiedBytes(newest);
+  if (!memory) return;
   const ram = join(staging, snapshotFiles.ram);
   const devices = join(staging, snapshotFiles.devices);
   await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
   await sealFile(ram, ramMode(platform.qemu.features));
   await sealFile(devices, 0o400);
-  return (await occupiedBytes(ram)) + (await occupiedBytes(newest));
+}
+
+/**
+ * Digests of a snapshot's disk. Those of layers that the machine has had for long are in its record; the others are
+ * put there. A layer of an older worker's snapshot has none.
+ */
+async function sumFiles(
+  platform: Platform,
+  machine: Machine,
+  staging: string,
+): Promise<Record<string, string>> {
+  const digests: Record<string, string> = {};
+  const layers = [];
+  for (const [index, layer] of machine.record.layers.entries()) {
+    const name = machineFiles.layer(index);
+    const own = layer.digest === undefined && layer.file.startsWith('disk');
+    const digest = own ? await platform.integrity.digest(join(staging, name)) : layer.digest;
+    if (digest !== undefined) digests[name] = digest;
+    layers.push(digest === undefined ? layer : { ...layer, digest });
+  }
+  await machine.save({ layers });
+  return digests;
 }

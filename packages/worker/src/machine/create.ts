@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MachineSpec } from '@opencomputer/protocol';
-import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/overlay.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
-import { linkLayers, makeOverlay, makeRunDirectory, runDirectory } from './directory.ts';
+import { linkLayers, linkMemory, makeOverlay, makeRunDirectory, runDirectory } from './directory.ts';
 import { Gate } from './gate.ts';
 import type { Machine } from './machine.ts';
 import { type Manifest, snapshotFiles } from './manifest.ts';
@@ -81,9 +81,7 @@ export async function layOutRun(
   const [layers] = await Promise.all([
     linkLayers(run, origin.directory, origin.manifest),
     makeOverlay(disk, platform.overlays, shape.diskMB, uid),
-    ...(origin.manifest.memory
-      ? [linkFile(join(origin.directory, snapshotFiles.ram), join(run, machineFiles.ram))]
-      : []),
+    ...(origin.manifest.memory ? [linkMemory(run, join(origin.directory, snapshotFiles.ram))] : []),
   ]);
   // Goes on while QEMU starts: what is acknowledged must survive a power cut.
   const durable = Promise.all([syncFile(disk), syncDirectory(run)]);

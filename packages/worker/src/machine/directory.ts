@@ -1,9 +1,12 @@
-import { chmod, chown, mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { OverlayStock } from '../disk/overlay.ts';
 import { linkFile } from '../disk/overlay.ts';
 import { machineFiles, type DiskLayer } from './argv.ts';
-import type { Manifest } from './manifest.ts';
+import { type Manifest, snapshotFiles } from './manifest.ts';
+import { sumsFile } from './memory-sums.ts';
+import type { MachineRecord } from './record.ts';
 
 /** QEMU's working directory for one run of a machine. The worker's own files stay outside of it. */
 export function runDirectory(directory: string, run: number): string {
@@ -36,8 +39,24 @@ export async function makeOverlay(
 }
 
 /** Gives a run the disk layers of a snapshot, as further names of the same files. */
-export async function linkLayers(run: string, snapshot: string, manifest: Manifest): Promise<DiskLayer[]> {
-  const layers = layersOf(manifest.layers);
+export async function linkLayers(
+  run: string,
+  snapshot: string,
+  manifest: Manifest,
+): Promise<MachineRecord['layers']> {
+  const layers = layersOf(manifest.layers).map((layer) => {
+    const digest = manifest.digests?.[layer.file];
+    return digest === undefined ? layer : { ...layer, digest };
+  });
   await Promise.all(layers.map(({ file }) => linkFile(join(snapshot, file), join(run, file))));
   return layers;
+}
+
+/** Gives a run a memory image to map, as a further name of the same file, with its checksums where it has them. */
+export async function linkMemory(run: string, image: string): Promise<void> {
+  const ram = join(run, snapshotFiles.ram);
+  await rm(ram, { force: true });
+  await rm(sumsFile(ram), { force: true });
+  await linkFile(image, ram);
+  if (existsSync(sumsFile(image))) await linkFile(sumsFile(image), sumsFile(ram));
 }

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
+import type { ByteRange } from '../host/checksums.ts';
 import type { Logger } from 'pino';
 import { machineFiles } from './argv.ts';
 import { runState } from './launch.ts';
@@ -62,10 +63,11 @@ export async function stopMachine(machine: Machine): Promise<void> {
 /**
  * Takes device state and memory of a stopped machine.
  * @param ram a copy of the image that the machine maps, made beforehand so that the machine stands still shorter
+ * @returns what was written over the copy
  */
-export async function takeMemory(machine: Machine, ram: string): Promise<void> {
+export async function takeMemory(machine: Machine, ram: string): Promise<ByteRange[]> {
   // One that was left by a run under another user could not be written over.
   await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
   await saveDevices(machine.qmp, snapshotFiles.devices);
-  await saveDirtyPages(machine.process.identity.pid, join(machine.runDirectory, machineFiles.ram), ram);
+  return saveDirtyPages(machine.process.identity.pid, join(machine.runDirectory, machineFiles.ram), ram);
 }

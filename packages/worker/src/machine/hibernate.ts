@@ -7,6 +7,7 @@ import { machineFiles } from './argv.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, snapshotFiles } from './manifest.ts';
+import { inheritSums, saveSums } from './memory-sums.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { copyRamImage, ramMode } from './ram.ts';
@@ -37,21 +38,39 @@ export async function hibernateMachine(
   const final = hibernationDirectory(machine.directory);
   await discardDirectory(staging, platform.trash);
   await mkdir(staging, { mode: 0o700 });
+  const image = join(machine.runDirectory, machineFiles.ram);
   const ram = join(staging, snapshotFiles.ram);
   try {
-    await copyRamImage(join(machine.runDirectory, machineFiles.ram), ram);
+    await copyRamImage(image, ram);
+    const sums = await inheritSums(platform, image, ram);
     await quiet(machine, platform.log);
     await stopMachine(machine);
-    await takeMemory(machine, ram);
-    await rename(join(machine.runDirectory, snapshotFiles.devices), join(staging, snapshotFiles.devices));
-    await sealFile(ram, ramMode(platform.qemu.features));
-    await sealFile(join(staging, snapshotFiles.devices), 0o400);
-    await syncFile(join(machine.runDirectory, machine.record.top));
+    const changed = await takeMemory(machine, ram);
+    const devices = join(staging, snapshotFiles.devices);
+    await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
+    const top = join(machine.runDirectory, machine.record.top);
+    // Files are summed while they go to the disk.
+    const sealed = Promise.all([
+      sealFile(ram, ramMode(platform.qemu.features)),
+      sealFile(devices, 0o400),
+      syncFile(top),
+    ]);
+    sealed.catch(() => undefined);
+    const digests = {
+      ram: await saveSums(platform, ram, sums, changed),
+      devices: await platform.integrity.digest(devices),
+      top: await platform.integrity.digest(top),
+    };
+    await sealed;
     await syncDirectory(staging);
     await discardDirectory(final, platform.trash);
     await rename(staging, final);
     const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
-    await machine.save({ hibernated: true, hibernationBytes: bytes, saved: { compatibility: here } });
+    await machine.save({
+      hibernated: true,
+      hibernationBytes: bytes,
+      saved: { compatibility: here, digests },
+    });
   } catch (error) {
     if (machine.qmp.open) await machine.qmp.run('cont');
     await discardDirectory(staging, platform.trash);

@@ -29,7 +29,7 @@ import { endProcess, endProcessesOf } from './process.ts';
 import type { MachineRecord } from './record.ts';
 import type { MachineRegistry, RestingMachine } from './registry.ts';
 import { restoreMachine } from './restore.ts';
-import { bootMachine, MemoryLost, wakeMachine } from './wake.ts';
+import { bootMachine, checkDisk, MemoryLost, wakeMachine } from './wake.ts';
 
 /** What a machine writes to its disk while it starts, in MiB. */
 const startingDiskMB = 32;
@@ -61,7 +61,7 @@ export class Lifecycle {
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
-    this.#origins = new Origins(options.templates, options.snapshots);
+    this.#origins = new Origins(options.platform, options.templates, options.snapshots);
   }
 
   /** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
@@ -150,6 +150,7 @@ export class Lifecycle {
       const resting = registry.findResting(id);
       if (resting === undefined) return registry.running(id).info();
       const sleeper = { directory: this.#path(id), record: resting.record };
+      await checkDisk(platform, sleeper);
       if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
       return this.#start(id, resting.record.spec.memoryMB, 'creation_failed', async () => {
         try {

@@ -1,31 +1,15 @@
-import { rm, truncate, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import type { MachineSetup } from './argv.ts';
-import {
-  argvHash,
-  assertWhole,
-  compatibilityKey,
-  type Compatibility,
-  type Manifest,
-  manifestFile,
-  readManifest,
-} from './manifest.ts';
+import { argvHash, compatibilityKey, type Compatibility, manifestFile, readManifest } from './manifest.ts';
 import { sealSnapshot } from './snapshot.ts';
+import {
+  sampleCompatibility as compatibility,
+  sampleManifest as manifest,
+} from './testing/sample-manifest.ts';
 
-const compatibility: Compatibility = {
-  qemu: '7.2.22 (Debian)',
-  accelerator: 'kvm',
-  cpuModel: 'host',
-  hostCpu: 'A processor',
-  cpuCount: 1,
-  memoryMB: 1024,
-  diskMB: 20_480,
-  boot: 'boot-key',
-  rootfs: 'rootfs-key',
-  argv: '0123456789abcdef',
-};
 const others: { [Field in keyof Compatibility]: Compatibility[Field] } = {
   qemu: '7.2.22',
   accelerator: 'tcg',
@@ -52,20 +36,6 @@ const setup: MachineSetup = {
   guestMac: '52:54:00:6f:63:01',
   start: { kind: 'restore' },
 };
-const manifest: Manifest = {
-  format: 1,
-  key: compatibilityKey('base', compatibility),
-  name: 'base',
-  compatibility,
-  layers: ['raw', 'qcow2'],
-  memory: true,
-  sizeBytes: 4096,
-  pauseMs: 12.5,
-  agentGeneration: 1,
-  sizes: {},
-  createdAt: '2026-01-01T00:00:00.000Z',
-};
-
 describe('the key of a snapshot', () => {
   const key = compatibilityKey('base', compatibility);
 
@@ -123,13 +93,6 @@ describe('reading a manifest', () => {
     const sealed = await sealSnapshot(directory, manifest);
     expect(sealed).toEqual({ ...manifest, sizes: { ram: 3, devices: 7 } });
     expect(await readManifest(directory)).toEqual(sealed);
-    await assertWhole(directory, sealed);
-    await truncate(join(directory, 'ram'), 2);
-    await expect(assertWhole(directory, sealed)).rejects.toThrow(
-      /ram is damaged: it has 2 bytes instead of 3/,
-    );
-    await rm(join(directory, 'ram'));
-    await expect(assertWhole(directory, sealed)).rejects.toThrow(/ram is missing/);
   });
 
   test('a directory without one is no snapshot', async () => {

@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { digestPattern } from '../host/integrity.ts';
+import { openSealed } from '../host/sealed-json.ts';
 import { type MachineSetup, machineArgv } from './argv.ts';
+import { sumsFile } from './memory-sums.ts';
 
 export const manifestFile = 'manifest.json';
 
-/** Raised when snapshots of before are no longer to be used. 2: their manifests hold sizes. */
-const keyVersion = 2;
+/** Raised when templates of before are no longer to be used. 3: their manifests hold checksums. */
+const keyVersion = 3;
 
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
 export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
@@ -45,6 +48,8 @@ const manifestSchema = z.object({
   agentGeneration: z.number().int(),
   /** Bytes of each file, by name: one that was cut short must not be restored from. */
   sizes: z.record(z.string(), z.number().int().min(0)),
+  /** Digests of the files' checksums, by name; absent in those of older workers. */
+  digests: z.record(z.string(), z.string().regex(digestPattern)).optional(),
   createdAt: z.string(),
 });
 
@@ -108,7 +113,7 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
     throw error;
   }
   try {
-    return manifestSchema.parse(JSON.parse(text));
+    return manifestSchema.parse(openSealed(text));
   } catch (error) {
     throw new Error(`the manifest of the snapshot in ${directory} is damaged`, { cause: error });
   }
@@ -116,20 +121,10 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
 
 /** Sizes in bytes of the files that a snapshot consists of. */
 export async function sizesOf(directory: string): Promise<Record<string, number>> {
-  const names = (await readdir(directory)).filter((name) => name !== manifestFile);
+  const own = new Set([manifestFile, sumsFile(snapshotFiles.ram)]);
+  const names = (await readdir(directory)).filter((name) => !own.has(name));
   const sizes = await Promise.all(
     names.map(async (name) => [name, (await stat(join(directory, name))).size]),
   );
   return Object.fromEntries(sizes) as Record<string, number>;
-}
-
-/** Checks that the files of a snapshot are there and have not been cut short. @throws Error that names one that is not */
-export async function assertWhole(directory: string, manifest: Manifest): Promise<void> {
-  const actual = await sizesOf(directory);
-  for (const [name, size] of Object.entries(manifest.sizes)) {
-    const path = join(directory, name);
-    if (actual[name] === undefined) throw new Error(`${path} is missing`);
-    if (actual[name] !== size)
-      throw new Error(`${path} is damaged: it has ${actual[name]} bytes instead of ${size}`);
-  }
 }

@@ -1,15 +1,21 @@
+import { dirname } from 'node:path';
 import { ApiError, type MachineSpec } from '@opencomputer/protocol';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import type { Origin } from './create.ts';
-import { assertWhole, incompatibility, type Manifest } from './manifest.ts';
+import { machineFiles } from './argv.ts';
+import { diskFiles, findDamage, memoryFiles } from './damage.ts';
+import { incompatibility, type Manifest } from './manifest.ts';
+import type { Platform } from './platform.ts';
 
 /** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */
 export class Origins {
   readonly #templates: TemplateStore;
   readonly #snapshots: SnapshotStore;
+  readonly #platform: Platform;
 
-  constructor(templates: TemplateStore, snapshots: SnapshotStore) {
+  constructor(platform: Platform, templates: TemplateStore, snapshots: SnapshotStore) {
+    this.#platform = platform;
     this.#templates = templates;
     this.#snapshots = snapshots;
   }
@@ -18,28 +24,33 @@ export class Origins {
   async find(spec: MachineSpec): Promise<Origin> {
     if (spec.snapshot !== undefined) return this.snapshot(spec.snapshot, spec);
     const template = await this.#templates.get(spec.template, spec);
+    // Its other files were verified before it was first used.
+    const damage = await findDamage(this.#platform, template, [machineFiles.layer(0)]);
+    if (damage !== undefined) throw imageDamaged(this.#platform.images.rootfs, damage);
     return { ...template, coldBootReason: undefined };
   }
 
-  /** A snapshot as the origin of a machine of this specification. */
+  /** A snapshot as the origin of a machine of this specification. @throws ApiError `snapshot_damaged` when its disk is */
   async snapshot(snapshotId: string, spec: MachineSpec): Promise<Origin> {
-    const { directory, manifest } = await this.#snapshots.get(snapshotId);
+    const snapshot = await this.#snapshots.get(snapshotId);
+    const { directory, manifest } = snapshot;
     checkShape(manifest, spec);
     const here = this.#templates.compatibility(manifest.name, spec);
+    const damage = await findDamage(this.#platform, snapshot, diskFiles(manifest));
+    if (damage !== undefined)
+      throw new ApiError('snapshot_damaged', `the disk of checkpoint ${snapshotId} is damaged: ${damage}`);
     if (!manifest.memory) return { directory, manifest, coldBootReason: undefined };
-    const reason = incompatibility(manifest.compatibility, here) ?? (await damage(directory, manifest));
+    const reason =
+      incompatibility(manifest.compatibility, here) ??
+      (await findDamage(this.#platform, snapshot, memoryFiles));
     return { directory, manifest, coldBootReason: reason };
   }
 }
 
-/** What is wrong with the files of a snapshot. Its disk may be whole all the same. */
-async function damage(directory: string, manifest: Manifest): Promise<string | undefined> {
-  try {
-    await assertWhole(directory, manifest);
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
+function imageDamaged(path: string, damage: string): ApiError {
+  return new ApiError('creation_failed', `the root file system of machines is damaged: ${damage}`, {
+    hint: `Stop the platform, remove ${dirname(path)} and start it: the image is built again.`,
+  });
 }
 
 function checkShape({ compatibility }: Manifest, spec: MachineSpec): void {

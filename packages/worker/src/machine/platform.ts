@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { OverlayStock } from '../disk/overlay.ts';
 import type { Acceleration } from '../host/acceleration.ts';
+import type { Integrity } from '../host/integrity.ts';
 import type { Qemu } from '../host/qemu.ts';
 import type { Network, NetworkSlot } from '../network/types.ts';
 import { networkArgs } from '../network/args.ts';
@@ -28,6 +29,7 @@ export interface Platform {
   hostCpu: string;
   images: Images;
   overlays: OverlayStock;
+  integrity: Integrity;
   network: Network;
   /** Where deleted directories go until they are gone. */
   trash: string;

@@ -11,7 +11,8 @@ import { copyRamImage, dirtyRuns, findMapping, saveDirtyPages } from './ram.ts';
 
 async function saveRam(pid: number, image: string, target: string): Promise<number> {
   await copyRamImage(image, target);
-  return saveDirtyPages(pid, image, target);
+  const changed = await saveDirtyPages(pid, image, target);
+  return changed.reduce((sum, [start, end]) => sum + end - start, 0);
 }
 
 const page = 4096;

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import type { ByteRange } from '../host/checksums.ts';
 import type { QemuFeatures } from '../host/qemu.ts';
 
 const execute = promisify(execFile);
@@ -119,9 +120,9 @@ async function readPagemap(pid: number, mapping: Mapping): Promise<Buffer> {
  * @param pid the QEMU process
  * @param image the file that it maps
  * @param target the copy; it is not yet durable when this returns
- * @returns bytes that the machine had changed
+ * @returns what the machine had changed, in order
  */
-export async function saveDirtyPages(pid: number, image: string, target: string): Promise<number> {
+export async function saveDirtyPages(pid: number, image: string, target: string): Promise<ByteRange[]> {
   const { ino: inode, size } = await stat(image);
   const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), { inode, size });
   if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
@@ -129,17 +130,17 @@ export async function saveDirtyPages(pid: number, image: string, target: string)
   const memory = await open(`/proc/${pid}/mem`, 'r');
   const output = await open(target, 'r+');
   const buffer = Buffer.alloc(runBytes);
-  let bytes = 0;
+  const changed: ByteRange[] = [];
   try {
     for (const [page, count] of dirtyRuns(pagemap)) {
       const part = buffer.subarray(0, count * pageBytes);
       await readFully(memory, part, mapping.start + page * pageBytes);
       await output.write(part, 0, part.length, page * pageBytes);
-      bytes += part.length;
+      changed.push([page * pageBytes, (page + count) * pageBytes]);
     }
   } finally {
     await memory.close();
     await output.close();
   }
-  return bytes;
+  return changed;
 }

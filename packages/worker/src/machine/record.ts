@@ -3,13 +3,21 @@ import { join } from 'node:path';
 import { machineSpecSchema, sandboxIdPattern } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
+import { digestPattern } from '../host/integrity.ts';
+import { openSealed, sealJson } from '../host/sealed-json.ts';
 import { compatibilitySchema } from './manifest.ts';
 
 const recordFile = 'machine.json';
 
 /** A name, never a path: it is joined to a directory. */
 const fileName = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/);
-const layerSchema = z.object({ file: fileName, format: z.enum(['raw', 'qcow2']) });
+const digest = z.string().regex(digestPattern);
+const layerSchema = z.object({
+  file: fileName,
+  format: z.enum(['raw', 'qcow2']),
+  /** Absent until it is known: of older workers, and of a checkpoint that did not complete. */
+  digest: digest.optional(),
+});
 
 const recordSchema = z.object({
   format: z.literal(1),
@@ -26,7 +34,13 @@ const recordSchema = z.object({
   hibernated: z.boolean(),
   hibernationBytes: z.number().int().min(0),
   /** What must be equal for its saved memory to be restored; absent where an older worker saved it. */
-  saved: z.object({ compatibility: compatibilitySchema }).optional(),
+  saved: z
+    .object({
+      compatibility: compatibilitySchema,
+      /** Digests of the files of its memory, and of its writable overlay. */
+      digests: z.object({ ram: digest, devices: digest, top: digest }).optional(),
+    })
+    .optional(),
   startedFrom: z.enum(['memory', 'disk']),
   coldBootReason: z.string().optional(),
   machineId: z.string().regex(/^[0-9a-f]{32}$/),
@@ -52,7 +66,7 @@ export function freshRecord(record: MachineRecord): MachineRecord {
 
 /** Writes a record so that it survives a power cut. */
 export async function writeRecord(directory: string, record: MachineRecord): Promise<void> {
-  await writeFileAtomic(join(directory, recordFile), `${JSON.stringify(record, null, 2)}\n`);
+  await writeFileAtomic(join(directory, recordFile), sealJson(record));
 }
 
 /** @returns undefined when there is none @throws Error when it is damaged */
@@ -65,7 +79,7 @@ export async function readRecord(directory: string): Promise<MachineRecord | und
     throw error;
   }
   try {
-    return recordSchema.parse(JSON.parse(text));
+    return recordSchema.parse(openSealed(text));
   } catch (error) {
     throw new Error(`the record of the machine in ${directory} is damaged`, { cause: error });
   }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { constants, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
+import { sealJson } from '../host/sealed-json.ts';
 import { machineFiles } from './argv.ts';
 import { type Manifest, manifestFile, sizesOf } from './manifest.ts';
 import type { Qmp } from './qmp.ts';
@@ -75,7 +76,7 @@ export async function sealSnapshot(
   description: Omit<Manifest, 'sizes'>,
 ): Promise<Manifest> {
   const manifest: Manifest = { ...description, sizes: await sizesOf(directory) };
-  await writeFileAtomic(join(directory, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeFileAtomic(join(directory, manifestFile), sealJson(manifest));
   await syncDirectory(directory);
   return manifest;
 }

@@ -10,6 +10,7 @@ import { launch, waitUntilLoaded } from './launch.ts';
 import { Machine, machineLogFile } from './machine.ts';
 import { confinementOf, machineSetup, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
+import { sumsFile } from './memory-sums.ts';
 import { makeEmptyRam } from './ram.ts';
 import type { MachineRecord } from './record.ts';
 
@@ -55,7 +56,8 @@ export async function startRestored(
 export async function startBooting(platform: Platform, run: Run, onEnd: OnEnd): Promise<Machine> {
   const directory = runDirectory(run.directory, run.record.run);
   const { ram, kernel, initramfs } = machineFiles;
-  for (const file of [ram, kernel, initramfs]) await rm(join(directory, file), { force: true });
+  for (const file of [ram, sumsFile(ram), kernel, initramfs])
+    await rm(join(directory, file), { force: true });
   await linkFile(platform.images.kernel, join(directory, kernel));
   await linkFile(platform.images.initramfs, join(directory, initramfs));
   await makeEmptyRam(join(directory, ram), run.record.spec.memoryMB, platform.qemu.features);

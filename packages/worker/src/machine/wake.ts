@@ -1,10 +1,12 @@
-import { lchown, rm, stat } from 'node:fs/promises';
+import { lchown, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { ApiError } from '@opencomputer/protocol';
+import { discardDirectory } from '../disk/overlay.ts';
 import { systemErrorCode } from '../host/errors.ts';
+import { FileDamaged } from '../host/integrity.ts';
 import type { NetworkSlot } from '../network/types.ts';
-import { machineFiles } from './argv.ts';
-import { makeRunDirectory, runDirectory } from './directory.ts';
+import { verifyLayers } from './damage.ts';
+import { linkMemory, makeRunDirectory, runDirectory } from './directory.ts';
 import { Gate } from './gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from './machine.ts';
@@ -36,12 +38,17 @@ export class MemoryLost extends Error {
   override readonly name = 'MemoryLost';
 }
 
-/** @throws MemoryLost when a saved memory is not of this host, or files of it are missing or cut off */
-async function checkMemory(directory: string, record: MachineRecord, here: Compatibility): Promise<void> {
+/** @throws MemoryLost when a saved memory is not of this host, or files of it are missing, cut off or changed */
+async function checkMemory(
+  platform: Platform,
+  directory: string,
+  record: MachineRecord,
+  here: Compatibility,
+): Promise<void> {
   const { memoryMB } = record.spec;
   const reason = record.saved === undefined ? undefined : incompatibility(record.saved.compatibility, here);
   if (reason !== undefined) throw new MemoryLost(reason);
-  for (const file of [snapshotFiles.ram, snapshotFiles.devices]) {
+  for (const file of [snapshotFiles.ram, snapshotFiles.devices] as const) {
     let size: number;
     try {
       ({ size } = await stat(join(directory, file)));
@@ -53,6 +60,32 @@ async function checkMemory(directory: string, record: MachineRecord, here: Compa
     const due = file === snapshotFiles.ram ? memoryMB * 1024 * 1024 : undefined;
     if (size === 0 || (due !== undefined && size !== due))
       throw new MemoryLost(`the file ${file} has ${size} bytes${due === undefined ? '' : `, not ${due}`}`);
+    const digest = record.saved?.digests?.[file];
+    if (digest !== undefined) await verifyMemory(platform, join(directory, file), digest);
+  }
+}
+
+async function verifyMemory({ integrity }: Platform, path: string, digest: string): Promise<void> {
+  try {
+    await integrity.verify(path, digest);
+  } catch (error) {
+    if (error instanceof FileDamaged) throw new MemoryLost(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Checks the disk of a machine at rest. @throws ApiError `snapshot_damaged` */
+export async function checkDisk(platform: Platform, { directory, record }: Sleeper): Promise<void> {
+  const run = runDirectory(directory, record.run);
+  const top = record.hibernated ? record.saved?.digests?.top : undefined;
+  try {
+    await verifyLayers(platform, run, record.layers);
+    if (top !== undefined) await platform.integrity.verify(join(run, record.top), top);
+  } catch (error) {
+    if (!(error instanceof FileDamaged)) throw error;
+    throw new ApiError('snapshot_damaged', `the disk of sandbox ${record.id} is damaged: ${error.message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -82,13 +115,11 @@ export async function wakeMachine(
 ): Promise<{ machine: Machine; answered: Promise<void> }> {
   await using stack = new AsyncDisposableStack();
   const memory = hibernationDirectory(directory);
-  await checkMemory(memory, record, here);
+  await checkMemory(platform, memory, record, here);
   const slot = await platform.network.claim();
   stack.defer(() => platform.network.release(slot));
   await prepareRun(directory, record, slot);
-  const ram = join(runDirectory(directory, record.run), machineFiles.ram);
-  await rm(ram, { force: true });
-  await linkFile(join(memory, snapshotFiles.ram), ram);
+  await linkMemory(runDirectory(directory, record.run), join(memory, snapshotFiles.ram));
 
   const woken: MachineRecord = {
     ...freshRecord(record),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ApiError, type SnapshotInfo } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/overlay.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
+import { systemErrorCode } from '../host/errors.ts';
 import { type Manifest, readManifest } from '../machine/manifest.ts';
 
 const stagingPrefix = '.making-';
@@ -48,9 +49,15 @@ export class SnapshotStore {
     await syncDirectory(this.#directory);
   }
 
-  /** @returns undefined when there is none @throws Error when it is damaged */
+  /** @returns undefined when there is none @throws ApiError `snapshot_damaged` when its manifest is */
   async find(id: string): Promise<Snapshot | undefined> {
-    const manifest = await readManifest(this.path(id));
+    let manifest;
+    try {
+      manifest = await readManifest(this.path(id));
+    } catch (error) {
+      if (systemErrorCode(error) !== undefined) throw error;
+      throw new ApiError('snapshot_damaged', (error as Error).message, { cause: error });
+    }
     return manifest === undefined ? undefined : { directory: this.path(id), manifest };
   }
 
@@ -61,10 +68,20 @@ export class SnapshotStore {
     return found;
   }
 
-  async list(): Promise<SnapshotInfo[]> {
-    const entries = (await readdir(this.#directory)).filter((entry) => !entry.startsWith('.'));
-    const found = await Promise.all(entries.map((id) => this.find(id)));
-    return found.filter((snapshot) => snapshot !== undefined).map(({ manifest }) => snapshotInfo(manifest));
+  /** All snapshots; of those whose manifest is damaged, the ids. */
+  async list(): Promise<{ snapshots: SnapshotInfo[]; damaged: string[] }> {
+    const snapshots: SnapshotInfo[] = [];
+    const damaged: string[] = [];
+    for (const id of (await readdir(this.#directory)).filter((entry) => !entry.startsWith('.'))) {
+      try {
+        const found = await this.find(id);
+        if (found !== undefined) snapshots.push(snapshotInfo(found.manifest));
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        damaged.push(id);
+      }
+    }
+    return { snapshots, damaged };
   }
 
   /** Deletes a snapshot. Files that machines or other snapshots share with it stay theirs. */

@@ -26,6 +26,8 @@ import {
 import { endProcess } from '../machine/process.ts';
 import { hangUpAndWait, saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
 import { waitForExit } from '../host/processes.ts';
+import { digestsOf } from '../machine/damage.ts';
+import { inheritSums, saveSums } from '../machine/memory-sums.ts';
 import { ramMode } from '../machine/ram.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { settle } from './settle.ts';
@@ -96,7 +98,8 @@ export async function buildTemplate(
   await collect(run, finished);
   await sealFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features));
   await sealFile(join(finished, snapshotFiles.devices), 0o400);
-  const manifest = await sealSnapshot(finished, description);
+  const digests = await sumTemplate(platform, finished);
+  const manifest = await sealSnapshot(finished, { ...description, digests });
   await publish(finished, target);
   await syncDirectory(join(target, '..'));
   return manifest;
@@ -141,17 +144,28 @@ async function freeze({ launched, channel }: Builder): Promise<void> {
   if (!(await waitForExit(process.identity, 30_000))) throw new Error('QEMU did not end after the snapshot');
 }
 
+/** The files of a template, less its memory image. */
+const templateFiles = [
+  snapshotFiles.devices,
+  machineFiles.layer(0),
+  machineFiles.layer(1),
+  machineFiles.kernel,
+  machineFiles.initramfs,
+];
+
 async function collect(run: string, finished: string): Promise<void> {
   await sealFile(join(run, machineFiles.disk), 0o444);
   await rename(join(run, machineFiles.disk), join(finished, machineFiles.layer(1)));
-  for (const file of [
-    snapshotFiles.ram,
-    snapshotFiles.devices,
-    machineFiles.layer(0),
-    machineFiles.kernel,
-    machineFiles.initramfs,
-  ])
-    await rename(join(run, file), join(finished, file));
+  for (const file of [snapshotFiles.ram, ...templateFiles])
+    if (file !== machineFiles.layer(1)) await rename(join(run, file), join(finished, file));
+}
+
+/** Sums everything that machines are restored from. @returns the digests, by file */
+async function sumTemplate(platform: Platform, finished: string): Promise<Record<string, string>> {
+  const ram = join(finished, snapshotFiles.ram);
+  const sums = await inheritSums(platform, ram, ram);
+  const digests = await digestsOf(platform.integrity, finished, templateFiles);
+  return { ...digests, [snapshotFiles.ram]: await saveSums(platform, ram, sums, []) };
 }
 
 /** Gives the finished snapshot its name. Another worker with the same cache may have been faster: then its one stands. */

@@ -5,12 +5,14 @@ import { ApiError } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/overlay.ts';
 import {
   argvHash,
-  assertWhole,
   compatibilityKey,
   type Compatibility,
   type Manifest,
   readManifest,
 } from '../machine/manifest.ts';
+import { diskFiles, findDamage, memoryFiles } from '../machine/damage.ts';
+import { machineFiles } from '../machine/argv.ts';
+import { systemErrorCode } from '../host/errors.ts';
 import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
 import { buildTemplate } from './build.ts';
@@ -73,14 +75,32 @@ export class TemplateStore {
 
   async #find(name: string, key: string, shape: Shape, compatibility: Compatibility): Promise<Template> {
     const directory = join(this.#directory, key);
-    const there = await readManifest(directory);
-    if (there?.key === key) {
-      await assertWhole(directory, there);
-      return { directory, manifest: there };
-    }
+    const there = await this.#whole(directory, key);
+    if (there !== undefined) return { directory, manifest: there };
     const turn = this.#queue.then(() => this.#build(name, directory, shape, compatibility));
     this.#queue = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** The template in a directory. A damaged one is thrown away: it is made of the images, and can be made again. */
+  async #whole(directory: string, key: string): Promise<Manifest | undefined> {
+    const { log, trash } = this.#platform;
+    let reason: string | undefined;
+    try {
+      const manifest = await readManifest(directory);
+      if (manifest === undefined) return undefined;
+      if (manifest.key === key) {
+        const files = [...memoryFiles, ...diskFiles(manifest), machineFiles.kernel, machineFiles.initramfs];
+        reason = await findDamage(this.#platform, { directory, manifest }, files);
+        if (reason === undefined) return manifest;
+      } else reason = 'it is not what its name says';
+    } catch (error) {
+      if (systemErrorCode(error) !== undefined) throw error;
+      reason = (error as Error).message;
+    }
+    log.error({ directory, reason }, 'a template is damaged; it is built again');
+    await discardDirectory(directory, trash);
+    return undefined;
   }
 
   async #build(

@@ -162,7 +162,8 @@ export class CounterMachine {
     const ram = join(this.directory, 'saved-ram');
     await saveDevices(this.launched.qmp, 'devices');
     await copyRamImage(this.ram, ram);
-    const changed = await saveDirtyPages(this.launched.process.identity.pid, this.ram, ram);
+    const ranges = await saveDirtyPages(this.launched.process.identity.pid, this.ram, ram);
+    const changed = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
     return { ram, devices, changed };
   }
 
