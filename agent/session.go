@@ -114,6 +114,10 @@ wait:
 			break wait
 		}
 	}
+	if s.terminal != nil {
+		// Hangs up on processes that the command has left behind.
+		s.terminal.Close()
+	}
 	if s.input != nil {
 		s.input.abandon()
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -55,8 +56,10 @@ func (i *input) open(client string) (w *writer, turn, accepted uint64) {
 		}
 		w = &writer{}
 		i.writers[client] = w
-		i.order = append(i.order, client)
+	} else {
+		i.order = slices.DeleteFunc(i.order, func(name string) bool { return name == client })
 	}
+	i.order = append(i.order, client)
 	w.turn++
 	return w, w.turn, w.accepted
 }
