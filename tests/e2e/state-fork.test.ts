@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestMachine } from '../support/test-machine.ts';
+import { openSealed, sealJson } from '../../packages/worker/src/host/sealed-json.ts';
 import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
@@ -78,9 +79,9 @@ describe('forks of a checkpoint', () => {
     await origin.output('echo kept > /root/note; sync');
     const { id: snapshot } = await origin.snapshot();
     const file = join(worker.dataDir, 'worker/snapshots', snapshot, 'manifest.json');
-    const manifest = JSON.parse(readFileSync(file, 'utf8')) as { compatibility: { qemu: string } };
+    const manifest = openSealed(readFileSync(file, 'utf8')) as { compatibility: { qemu: string } };
     manifest.compatibility.qemu = '1.0.0';
-    writeFileSync(file, JSON.stringify(manifest));
+    writeFileSync(file, sealJson(manifest));
     const fork = await worker.create({ snapshot });
     const info = await fork.info();
     expect(info).toMatchObject({ startedFrom: 'disk' });

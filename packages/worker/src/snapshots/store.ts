@@ -56,7 +56,9 @@ export class SnapshotStore {
       manifest = await readManifest(this.path(id));
     } catch (error) {
       if (systemErrorCode(error) !== undefined) throw error;
-      throw new ApiError('snapshot_damaged', (error as Error).message, { cause: error });
+      throw new ApiError('snapshot_damaged', `the description of checkpoint ${id} is damaged`, {
+        cause: error,
+      });
     }
     return manifest === undefined ? undefined : { directory: this.path(id), manifest };
   }
