@@ -30,31 +30,40 @@ func errOffset(format string, values ...any) error {
 	return refuse(http.StatusBadRequest, "invalid_offset", format, values...)
 }
 
-// attachQuery reads where to begin and on whose behalf.
-func attachQuery(r *http.Request) (from uint64, fromEnd bool, client string, err error) {
+// attachOptions is where a stream begins, on whose behalf, and whether the
+// host tells what it has taken.
+type attachOptions struct {
+	from    uint64
+	fromEnd bool
+	client  string
+	acks    bool
+}
+
+func attachQuery(r *http.Request) (options attachOptions, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return 0, false, "", errExec("bad query: %v", err)
+		return options, errExec("bad query: %v", err)
 	}
+	options.acks = query.Get("acks") == "true"
 	switch text := query.Get("from"); text {
 	case "":
 	case "end":
-		fromEnd = true
+		options.fromEnd = true
 	default:
-		if from, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return 0, false, "", errOffset("from must be a position or \"end\"")
+		if options.from, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return options, errOffset("from must be a position or \"end\"")
 		}
 	}
-	client = query.Get("client")
-	if len(client) > maxClientLength {
-		return 0, false, "", errExec("client may have at most %d characters", maxClientLength)
+	options.client = query.Get("client")
+	if len(options.client) > maxClientLength {
+		return options, errExec("client may have at most %d characters", maxClientLength)
 	}
-	for _, char := range []byte(client) {
+	for _, char := range []byte(options.client) {
 		if !isClientChar(char) {
-			return 0, false, "", errExec("client may have letters, digits, - and _ only")
+			return options, errExec("client may have letters, digits, - and _ only")
 		}
 	}
-	return from, fromEnd, client, nil
+	return options, nil
 }
 
 func isClientChar(char byte) bool {
@@ -64,7 +73,7 @@ func isClientChar(char byte) bool {
 // execAttach streams a command's output, from a position on, and takes its
 // input. The command goes on when the stream ends.
 func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, id string) error {
-	from, fromEnd, client, err := attachQuery(r)
+	options, err := attachQuery(r)
 	if err != nil {
 		return err
 	}
@@ -72,9 +81,9 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	if err != nil {
 		return err
 	}
-	reader, ok := found.transcript.attach(from, fromEnd)
+	reader, ok := found.transcript.attach(options.from, options.fromEnd, options.acks)
 	if !ok {
-		return errOffset("from is %d, beyond the %d bytes that the command has printed", from, found.transcript.end())
+		return errOffset("from is %d, beyond the %d bytes that the command has printed", options.from, found.transcript.end())
 	}
 	found.joined()
 	defer found.left(reader)
@@ -98,7 +107,7 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.end()}
 	if found.input != nil {
 		var accepted uint64
-		attached.writer, attached.turn, accepted = found.input.open(client)
+		attached.writer, attached.turn, accepted = found.input.open(options.client)
 		attached.accepted.Store(accepted)
 	}
 	w.Header()["Content-Type"] = []string{"application/octet-stream"}

@@ -5,13 +5,19 @@ import (
 	"time"
 )
 
-// stallPatience is how long a command whose output has filled its ring waits
-// for its fastest reader to take something.
-const stallPatience = 5 * time.Second
+const (
+	// stallPatience is how long a command whose output has filled its ring
+	// waits for its fastest reader to take something.
+	stallPatience = 5 * time.Second
+	// slowPatience is how long it waits in all for one that is slower than
+	// others, until that one has caught up.
+	slowPatience = 500 * time.Millisecond
+)
 
 // transcript is what a command has printed, as far as it is kept, with those
-// who read it. The command is held back only for the fastest of them: one
-// reader loses nothing, and a slow one among several slows nobody.
+// who read it. The command is held back for the fastest of them, and for a
+// moment for others: one reader loses nothing, and a slow one among several
+// does not slow them.
 type transcript struct {
 	mu      sync.Mutex
 	ring    *ring
@@ -32,11 +38,12 @@ type heldPlace struct {
 
 // reader is one walk over the output. Its fields belong to the transcript's lock.
 type reader struct {
-	next     uint64 // position of the next byte to send
-	taken    uint64 // up to where the host says it has it
-	acks     bool   // whether the host says so at all
-	waitedAt time.Time
-	lagging  bool // not waited for until it has caught up
+	next     uint64        // position of the next byte to send
+	taken    uint64        // up to where the host says it has it
+	acks     bool          // whether the host says so at all
+	waitedAt time.Time     // since when the command waits for it as the fastest
+	waited   time.Duration // how long it was waited for since it caught up
+	lagging  bool          // not waited for until it has caught up
 	idle     bool
 	wake     chan struct{}
 }
@@ -78,9 +85,11 @@ func (t *transcript) makeRoom(wanted int) int {
 			t.room = make(chan struct{})
 		}
 		room := t.room
+		began := time.Now()
 		t.mu.Unlock()
 		waitFor(room, patience)
 		t.mu.Lock()
+		t.charge(time.Since(began))
 	}
 }
 
@@ -92,27 +101,56 @@ func (t *transcript) awaited() (position uint64, patience time.Duration, waiting
 		patience = t.held.until.Sub(now)
 		return t.held.position, patience, patience > 0
 	}
-	var fastest *reader
+	fastest := t.fastest()
+	if fastest == nil {
+		return 0, 0, false
+	}
+	patience = t.stall
+	if fastest.place() < t.ring.end() {
+		if fastest.waitedAt.IsZero() {
+			fastest.waitedAt = now
+		}
+		patience = fastest.waitedAt.Add(t.stall).Sub(now)
+	}
+	if patience <= 0 {
+		fastest.lagging = true
+		return t.awaited()
+	}
+	position = fastest.place()
+	for r := range t.readers {
+		if r.lagging || r.place() >= fastest.place() {
+			continue
+		}
+		left := slowPatience - r.waited
+		if left <= 0 {
+			r.lagging = true
+			continue
+		}
+		position, patience = min(position, r.place()), min(patience, left)
+	}
+	return position, patience, true
+}
+
+// fastest is the reader that is ahead of the others that are waited for.
+func (t *transcript) fastest() (fastest *reader) {
 	for r := range t.readers {
 		if !r.lagging && (fastest == nil || r.place() > fastest.place()) {
 			fastest = r
 		}
 	}
-	if fastest == nil {
-		return 0, 0, false
+	return fastest
+}
+
+// charge accounts a wait to the readers that are behind.
+func (t *transcript) charge(waited time.Duration) {
+	fastest := t.fastest()
+	for r := range t.readers {
+		if fastest != nil && r.place() < fastest.place() {
+			r.waited += waited
+		} else {
+			r.waited = 0
+		}
 	}
-	if fastest.place() == t.ring.end() {
-		return fastest.place(), t.stall, true
-	}
-	if fastest.waitedAt.IsZero() {
-		fastest.waitedAt = now
-	}
-	patience = fastest.waitedAt.Add(t.stall).Sub(now)
-	if patience <= 0 {
-		fastest.lagging = true
-		return t.awaited()
-	}
-	return fastest.place(), patience, true
 }
 
 // place is the position up to which the reader needs nothing any more.
@@ -127,7 +165,7 @@ func (r *reader) place() uint64 {
 func (t *transcript) moved(r *reader) {
 	r.waitedAt = time.Time{}
 	if r.place() >= t.ring.end() {
-		r.lagging = false
+		r.lagging, r.waited = false, 0
 	}
 	t.roomMade()
 }
@@ -157,8 +195,9 @@ func (r *reader) signal() {
 }
 
 // attach adds a reader that begins at a position, or at the end of what there
-// is. ok is false when the position is beyond the end.
-func (t *transcript) attach(from uint64, fromEnd bool) (r *reader, ok bool) {
+// is. With acks, only what the host says it has counts as taken. ok is false
+// when the position is beyond the end.
+func (t *transcript) attach(from uint64, fromEnd, acks bool) (r *reader, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if fromEnd {
@@ -167,7 +206,7 @@ func (t *transcript) attach(from uint64, fromEnd bool) (r *reader, ok bool) {
 	if from > t.ring.end() {
 		return nil, false
 	}
-	r = &reader{next: from, taken: from, wake: make(chan struct{}, 1)}
+	r = &reader{next: from, taken: from, acks: acks, wake: make(chan struct{}, 1)}
 	t.readers[r] = struct{}{}
 	t.held = heldPlace{}
 	t.roomMade()
@@ -191,7 +230,6 @@ func (t *transcript) detach(r *reader) int {
 func (t *transcript) acknowledge(r *reader, position uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.acks = true
 	if position > r.taken && position <= r.next {
 		r.taken = position
 		t.moved(r)
