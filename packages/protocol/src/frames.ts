@@ -18,8 +18,10 @@ export const frameTypes = {
   gap: 5,
   /** u64: bytes of this writer's input that the session has taken so far. */
   accepted: 6,
-  /** u64: the offset of the next byte of output. */
+  /** u64: the offset of the next byte of output, before a gap that follows. */
   offset: 7,
+  /** Towards the session, u64: the offset up to which whoever reads really has the output. */
+  taken: 8,
 } as const;
 
 /** Thrown for bytes that are no frame. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { execPollSchema, execRequestSchema, execResultSchema, execStartedSchema } from './exec.ts';
 import { fileEntrySchema, pathQuerySchema, signedUrlSchema, signUrlSchema } from './files.ts';
 import { limits } from './limits.ts';
+import { liveOperations } from './operations-live.ts';
 import { checkpointOperations, lifecycleOperations } from './operations-state.ts';
 import {
   createSandboxSchema,
@@ -145,6 +146,7 @@ export const operations = {
     errors: [...inGuest, 'exec_not_found'],
     auth: 'data',
   },
+  ...liveOperations,
   readFile: {
     method: 'GET',
     path: '/api/sandboxes/:id/files',

@@ -16,6 +16,18 @@ const listenSchema = z.string().transform((text, context) => {
   return { host: match[1] ?? match[2] ?? '', port };
 });
 
+/** Scheme and host, without anything after them. */
+const publicUrlSchema = z.string().transform((text, context) => {
+  const url = URL.parse(text);
+  const plain = url !== null && url.pathname === '/' && url.search === '' && url.hash === '' && !url.username;
+  if (plain && (url.protocol === 'http:' || url.protocol === 'https:')) return url.origin;
+  context.addIssue({
+    code: 'custom',
+    message: 'expected scheme and host, such as https://computers.example',
+  });
+  return z.NEVER;
+});
+
 const runAsSchema = z.string().transform((text, context) => {
   const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
   if (match === null || Number(match[1]) === 0) {
@@ -50,6 +62,11 @@ const environmentSchema = z.object({
     .string()
     .regex(/^([a-z0-9-]+\.)*[a-z0-9-]+(:\d{1,5})?$/i, 'expected a domain name')
     .optional(),
+  OPENCOMPUTER_PUBLIC_URL: publicUrlSchema.optional(),
+  OPENCOMPUTER_AGENT_COMMAND: z
+    .string()
+    .regex(/^[\w./+-]{1,256}$/, 'expected the name or the absolute path of a program in the sandbox')
+    .default('claude-agent-wrapper'),
   OPENCOMPUTER_REGION: z
     .string()
     .regex(/^[\w.-]{1,64}$/, 'expected up to 64 letters, digits, dots and dashes')
@@ -72,6 +89,10 @@ export interface ServerConfig {
   readonly maxCheckpoints: Readonly<Record<SnapshotKind, number>>;
   readonly maxCpu: number;
   readonly maxMemoryMB: number;
+  /** Scheme and host that clients reach the server under; absent: what they say in their requests. */
+  readonly publicUrl?: string | undefined;
+  /** Program of agent sessions. */
+  readonly agentCommand: string;
   readonly sandboxDomain: string;
   readonly region: string;
   readonly logLevel: (typeof logLevels)[number];
@@ -109,6 +130,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     },
     maxCpu: env.OPENCOMPUTER_MAX_CPU,
     maxMemoryMB: env.OPENCOMPUTER_MAX_MEMORY_MB,
+    publicUrl: env.OPENCOMPUTER_PUBLIC_URL,
+    agentCommand: env.OPENCOMPUTER_AGENT_COMMAND,
     sandboxDomain: env.OPENCOMPUTER_SANDBOX_DOMAIN ?? '',
     region: env.OPENCOMPUTER_REGION,
     logLevel: env.OPENCOMPUTER_LOG_LEVEL,

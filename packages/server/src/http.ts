@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { Readable } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
@@ -24,8 +24,15 @@ export interface HttpServer {
   close(graceMs: number): Promise<void>;
 }
 
+/** Takes over a connection that asks to become a WebSocket. */
+export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 /** Starts to listen. @throws Error when the address is taken or not allowed. */
-export async function listen(fetch: Fetch, address: ServerConfig['listen']): Promise<HttpServer> {
+export async function listen(
+  fetch: Fetch,
+  address: ServerConfig['listen'],
+  onUpgrade: OnUpgrade,
+): Promise<HttpServer> {
   const listener = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
     errorHandler: malformed,
   });
@@ -38,11 +45,14 @@ export async function listen(fetch: Fetch, address: ServerConfig['listen']): Pro
       maxHeaderSize: headerBytes,
       connectionsCheckingInterval: 5000,
       noDelay: true,
+      // Other protocols that a client offers, such as h2c, are its offer only: the request is answered as it is.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
     (incoming, outgoing) => void listener(incoming, outgoing),
   );
   server.timeout = silenceMs;
   server.on('clientError', answerClientError);
+  server.on('upgrade', onUpgrade);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(address.port, address.host, resolve);

@@ -7,6 +7,8 @@ import {
 import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';
+import { AgentSessions } from './live/agents.ts';
+import { LiveSessions } from './live/sessions.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { OperationEngine } from './operations/engine.ts';
@@ -65,7 +67,15 @@ export function operationDefinitions(parts: PowerParts, workerId: () => Promise<
 export interface Platform {
   readonly services: Pick<
     Services,
-    'sandboxes' | 'checkpoints' | 'forks' | 'commands' | 'machines' | 'idle' | 'workerConnected'
+    | 'sandboxes'
+    | 'checkpoints'
+    | 'forks'
+    | 'commands'
+    | 'live'
+    | 'agents'
+    | 'machines'
+    | 'idle'
+    | 'workerConnected'
   >;
   close(): Promise<void>;
 }
@@ -147,11 +157,15 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   link.start();
   reconciler.start();
   expiry.start();
+  const commands = new Commands(machines, running);
+  const live = new LiveSessions(machines, commands);
   const services = {
     sandboxes,
     checkpoints,
     forks,
-    commands: new Commands(machines, running),
+    commands,
+    live,
+    agents: new AgentSessions(live, { sandboxes, machines, idle }, config.agentCommand),
     machines,
     idle,
     workerConnected: () => link.connected,

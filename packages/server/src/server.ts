@@ -3,10 +3,15 @@ import { join } from 'node:path';
 import { createApp } from './api/app.ts';
 import { defaultExecTiming, type ExecTiming } from './api/context.ts';
 import { ensureFirstKey, type NewKey } from './auth/bootstrap.ts';
+import { Authenticator } from './auth/authenticator.ts';
 import { KeyVerifier } from './auth/keys.ts';
+import { SandboxTokens, tokenSecret } from './auth/sandbox-tokens.ts';
 import { signingSecret } from './auth/signatures.ts';
 import { dataFiles, type ServerConfig } from './config.ts';
 import { listen } from './http.ts';
+import { type ClientTiming, defaultClientTiming } from './live/client.ts';
+import { ClientHub } from './live/hub.ts';
+import { Upgrades } from './live/upgrade.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { startPlatform } from './platform.ts';
@@ -27,6 +32,7 @@ export interface RunningServer {
 export interface StartOptions {
   readonly log?: Log;
   readonly timing?: ExecTiming;
+  readonly clientTiming?: ClientTiming;
 }
 
 /**
@@ -48,21 +54,40 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const platform = await startPlatform({ config, store, log, metrics });
   stack.defer(() => platform.close());
   let stopping = false;
+  const tokens = new SandboxTokens(await tokenSecret(store));
+  const authenticator = new Authenticator(new KeyVerifier(store), tokens);
   const app = createApp({
     ...platform.services,
     store,
     log,
     metrics,
-    keys: new KeyVerifier(store),
+    authenticator,
+    tokens,
     installation: { region: config.region, sandboxDomain: config.sandboxDomain },
     shape: { cpuCountMax: config.maxCpu, memoryMBMax: config.maxMemoryMB },
+    publicUrl: config.publicUrl,
     signingSecret: await signingSecret(store),
     version: packageVersion(),
     stopping: () => stopping,
     timing: options.timing ?? defaultExecTiming,
   });
-  const http = await listen(app.fetch, config.listen);
+  const hub = new ClientHub();
+  const upgrades = new Upgrades({
+    ...platform.services,
+    authenticator,
+    hub,
+    log,
+    metrics,
+    timing: options.clientTiming ?? defaultClientTiming,
+    stopping: () => stopping,
+  });
+  const http = await listen(
+    app.fetch,
+    config.listen,
+    (request, socket, head) => void upgrades.handle(request, socket, head),
+  );
   stack.defer(() => http.close(graceMs));
+  stack.defer(() => hub.close());
   if (config.runAs !== undefined) dropPrivileges(config.runAs, files);
   log.info({ url: http.url, dataDirectory: config.dataDirectory }, 'listening');
   const owned = stack.move();

@@ -1,18 +1,23 @@
 import { Hono } from 'hono';
 import { ApiError, type Operation, type OperationId, operations } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
+import * as agents from './agents.ts';
 import * as checkpoints from './checkpoints.ts';
-import { type ApiEnv, type Handler, type Services } from './context.ts';
+import { type ApiContext, type ApiEnv, type Handler, type Services } from './context.ts';
 import { docsPage, openApiText } from './docs.ts';
 import { toApiError } from './errors.ts';
 import * as exec from './exec.ts';
 import * as files from './files.ts';
 import * as forks from './forks.ts';
 import * as lifecycle from './lifecycle.ts';
+import { readLogs } from './logs.ts';
 import { observe } from './observe.ts';
 import * as sandboxes from './sandboxes.ts';
+import * as sessions from './sessions.ts';
 import * as signedFiles from './signed-files.ts';
 import * as system from './system.ts';
+import * as terminals from './terminals.ts';
+import { refreshToken } from './tokens.ts';
 
 /** Every operation of the contract has a handler here: the type sees to it. */
 const handlers: Record<OperationId, Handler> = {
@@ -41,6 +46,21 @@ const handlers: Record<OperationId, Handler> = {
   runCommand: exec.runCommand,
   runCommandAsync: exec.runCommandAsync,
   getCommandResult: exec.getCommandResult,
+  createSession: sessions.createSession,
+  listSessions: sessions.listSessions,
+  killSession: sessions.killSession,
+  resizeSession: sessions.resizeSession,
+  createTerminal: terminals.createTerminal,
+  listTerminals: terminals.listTerminals,
+  resizeTerminal: sessions.resizeSession,
+  killTerminal: terminals.killTerminal,
+  startAgent: agents.startAgent,
+  listAgents: agents.listAgents,
+  promptAgent: agents.promptAgent,
+  interruptAgent: agents.interruptAgent,
+  killAgent: agents.killAgent,
+  readLogs,
+  refreshToken,
   readFile: files.readFile,
   writeFile: files.writeFile,
   deleteFile: files.deleteFile,
@@ -56,6 +76,11 @@ const handlers: Record<OperationId, Handler> = {
   metrics: system.metrics,
 };
 
+/** What a request shows to say who makes it. */
+function presented({ req }: ApiContext): string | undefined {
+  return presentedKey({ header: (name) => req.header(name), query: (name) => req.query(name) });
+}
+
 /** The HTTP API, routed by the operations table. */
 export function createApp(services: Services): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
@@ -67,8 +92,9 @@ export function createApp(services: Services): Hono<ApiEnv> {
     methods.set(operation.path, [...(methods.get(operation.path) ?? []), operation.method]);
     app.on(operation.method, operation.path, async (c) => {
       c.set('route', operation.path);
+      const reach = operation.auth === 'data' ? { sandboxId: c.req.param('id') ?? '' } : ('account' as const);
       if (operation.auth === 'key' || operation.auth === 'data')
-        c.set('caller', await services.keys.verify(presentedKey(c.req)));
+        c.set('caller', await services.authenticator.verify(presented(c), reach));
       return handle(c, services);
     });
   }

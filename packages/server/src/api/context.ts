@@ -1,7 +1,11 @@
 import type { Context } from 'hono';
 import type { Forks } from '../checkpoints/forks.ts';
 import type { CheckpointService } from '../checkpoints/service.ts';
-import type { Caller, KeyVerifier } from '../auth/keys.ts';
+import type { Authenticator } from '../auth/authenticator.ts';
+import type { Caller } from '../auth/keys.ts';
+import type { SandboxTokens } from '../auth/sandbox-tokens.ts';
+import type { AgentSessions } from '../live/agents.ts';
+import type { LiveSessions } from '../live/sessions.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Log } from '../observe/log.ts';
 import type { Commands } from '../sandboxes/commands.ts';
@@ -15,7 +19,8 @@ import type { ShapeLimits } from '@opencomputer/protocol';
 /** What handlers work with. */
 export interface Services {
   readonly store: Store;
-  readonly keys: KeyVerifier;
+  readonly authenticator: Authenticator;
+  readonly tokens: SandboxTokens;
   readonly sandboxes: SandboxService;
   readonly commands: Commands;
   readonly idle: IdleClock;
@@ -27,6 +32,10 @@ export interface Services {
   readonly installation: Installation;
   readonly shape: ShapeLimits;
   readonly signingSecret: string;
+  /** Scheme and host that clients reach us under, where it is configured. */
+  readonly publicUrl: string | undefined;
+  readonly agents: AgentSessions;
+  readonly live: LiveSessions;
   readonly version: string;
   readonly workerConnected: () => boolean;
   readonly stopping: () => boolean;

@@ -4,7 +4,7 @@ import type { SandboxRow } from '../store/tables.ts';
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { checkpointId, readJson, sandboxId } from './input.ts';
 import { paddedJson, slowMs } from './padding.ts';
-import { present } from './sandboxes.ts';
+import { presentWithToken } from './present.ts';
 
 /** One sandbox, or a list when a number of them was asked for. */
 function answerForks(
@@ -13,8 +13,8 @@ function answerForks(
   count: number | undefined,
   forks: Promise<SandboxRow[]>,
 ): Promise<Response> {
-  const answer = forks.then((rows) => {
-    const sandboxes = rows.map((row) => present(row, services));
+  const answer = forks.then(async (rows) => {
+    const sandboxes = await Promise.all(rows.map((row) => presentWithToken(c, row, services)));
     return count === undefined ? sandboxes[0] : { sandboxes };
   });
   return paddedJson(c, answer, slowMs, services.log, 201);

@@ -9,7 +9,7 @@ import { listEvents } from '../store/events.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
 import { paddedJson, slowMs } from './padding.ts';
-import { present } from './sandboxes.ts';
+import { presentWithToken } from './present.ts';
 
 const byClient = { actor: 'client' } as const;
 
@@ -37,7 +37,7 @@ export const wakeSandbox: Handler = async (c, services) => {
   const wake = async () => {
     await sandboxes.lifecycle.wake(id, byClient);
     if (timeout !== undefined) await sandboxes.setTimeout(owner, id, timeout);
-    return present(await sandboxes.get(owner, id), services);
+    return presentWithToken(c, await sandboxes.get(owner, id), services);
   };
   return paddedJson(c, wake(), slowMs, log);
 };

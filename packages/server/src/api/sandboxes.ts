@@ -1,20 +1,9 @@
-import {
-  createSandboxSchema,
-  listSandboxesQuerySchema,
-  type Sandbox,
-  setTimeoutSchema,
-} from '@opencomputer/protocol';
+import { createSandboxSchema, listSandboxesQuerySchema, setTimeoutSchema } from '@opencomputer/protocol';
 import { clientGone } from '../http.ts';
 import { pageOfSandboxes } from '../sandboxes/listing.ts';
-import { presentSandbox } from '../sandboxes/present.ts';
-import type { SandboxRow } from '../store/tables.ts';
-import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
+import { type ApiContext, callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
-
-/** A sandbox as clients see it. */
-export function present(row: SandboxRow, { idle, installation }: Services): Sandbox {
-  return presentSandbox(row, idle.remainingMs(row.id), installation);
-}
+import { present, presentWithToken } from './present.ts';
 
 /** The filters `metadata[key]=value` of a query. */
 function metadataFilters(c: ApiContext): [key: string, value: string][] {
@@ -27,7 +16,7 @@ function metadataFilters(c: ApiContext): [key: string, value: string][] {
 export const createSandbox: Handler = async (c, services) => {
   const request = await readJson(c, createSandboxSchema(services.shape));
   const row = await services.sandboxes.create(callerOf(c).owner, request, clientGone(c));
-  return c.json(present(row, services), 201);
+  return c.json(await presentWithToken(c, row, services), 201);
 };
 
 export const listSandboxes: Handler = async (c, services) => {
@@ -40,7 +29,7 @@ export const listSandboxes: Handler = async (c, services) => {
 
 export const getSandbox: Handler = async (c, services) => {
   const row = await services.sandboxes.get(callerOf(c).owner, sandboxId(c));
-  return c.json(present(row, services));
+  return c.json(await presentWithToken(c, row, services));
 };
 
 export const deleteSandbox: Handler = async (c, { sandboxes }) => {

@@ -3,28 +3,21 @@ import { signatureLifetime, type SignedAction, signFile, verifySignature } from 
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { receiveFile, sendFile } from './files.ts';
 import { readJson, sandboxId } from './input.ts';
+import { publicBase } from './public-url.ts';
 
 function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-/** Scheme and host under which the client reached us. */
-function publicBase(c: ApiContext): string {
-  const forwarded = c.req.header('x-forwarded-proto')?.split(',')[0]?.trim();
-  const url = new URL(c.req.url);
-  const scheme = forwarded === 'https' || forwarded === 'http' ? forwarded : url.protocol.slice(0, -1);
-  return `${scheme}://${url.host}`;
-}
-
 function sign(action: SignedAction): Handler {
-  return async (c, { sandboxes, signingSecret }) => {
+  return async (c, { sandboxes, signingSecret, publicUrl }) => {
     const { path, expiresIn } = await readJson(c, signUrlSchema);
     resolveGuestPath(path);
     const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
     const expires = nowSeconds() + signatureLifetime(expiresIn);
     const signature = signFile(signingSecret, { sandboxId: id, path, action, expires });
     const query = new URLSearchParams({ path, expires: String(expires), signature });
-    const url = `${publicBase(c)}/api/sandboxes/${id}/files/${action}?${query.toString()}`;
+    const url = `${publicBase(c, publicUrl)}/api/sandboxes/${id}/files/${action}?${query.toString()}`;
     return c.json({ url, expiresAt: new Date(expires * 1000).toISOString() });
   };
 }

@@ -20,7 +20,7 @@ describe('routes', () => {
   test.each(all)('%s is routed and asks for what authorizes it', async (_id, operation) => {
     const response = await fetch(server.url + concrete(operation.path), { method: operation.method });
     const text = await response.text();
-    if (operation.auth === 'key') expect(response.status).toBe(401);
+    if (operation.auth === 'key' || operation.auth === 'data') expect(response.status).toBe(401);
     else if (operation.auth === 'signature') expect(response.status).toBe(400);
     else expect(response.status).toBe(200);
     expect(text).not.toContain('there is no such route');

@@ -7,6 +7,8 @@ import type { ApiKeyRow, Store } from '../store/tables.ts';
 export interface Caller {
   readonly owner: string;
   readonly keyId: string;
+  /** The only sandbox that it may use, for one who shows the token of a sandbox. */
+  readonly sandboxId?: string;
 }
 
 /** How long a key that was found valid is trusted without looking again: a revocation takes this long at most. */

@@ -60,6 +60,11 @@ export class Commands {
       : { running: false, result: toResult(result) };
   }
 
+  /** Starts a command that clients attach to. @throws ApiError like `run` */
+  startSession(sandboxId: string, request: GuestExecRequest & { id: string; waitMs: number }) {
+    return this.#send(sandboxId, request);
+  }
+
   /** The state of a command after `waitMs` at most. @throws ApiError `exec_not_found`. */
   async poll(sandboxId: string, execId: string, waitMs: number): Promise<ExecPoll> {
     const result = await this.#machines.commandResult(sandboxId, execId, waitMs);

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { DeadlineHeap } from './deadline-heap.ts';
 
 interface Watched {
@@ -16,6 +17,8 @@ interface Watched {
  * they are in memory: after a restart every sandbox has its whole timeout before it.
  */
 export class IdleClock {
+  /** Says, by its id, that a sandbox has begun to run, or has ended to. */
+  readonly changes = new EventEmitter().setMaxListeners(0);
   readonly #now: () => number;
   readonly #watched = new Map<string, Watched>();
   readonly #heap = new DeadlineHeap();
@@ -35,6 +38,7 @@ export class IdleClock {
     else watched.timeoutMs = timeoutMs;
     this.touch(id);
     this.#queue(id);
+    this.changes.emit(id);
   }
 
   /** Makes sure that a sandbox which was named as expired, but is not, comes up in time. */
@@ -45,6 +49,7 @@ export class IdleClock {
   forget(id: string): void {
     this.#watched.delete(id);
     this.#unsaved.delete(id);
+    this.changes.emit(id);
   }
 
   /** Restarts the clock. */

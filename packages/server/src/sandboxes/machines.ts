@@ -1,6 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
-import { ApiError, type GuestExecRequest, type GuestFileList } from '@opencomputer/protocol';
+import type { Duplex, Readable } from 'node:stream';
+import {
+  ApiError,
+  type GuestExecRequest,
+  type GuestFileEntry,
+  type GuestFileList,
+  type GuestSession,
+  type TerminalSize,
+} from '@opencomputer/protocol';
 import { isHibernated } from '../store/sandboxes.ts';
 import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
 
@@ -25,6 +32,32 @@ export class Machines {
 
   commandResult(id: string, execId: string, waitMs: number, signal?: AbortSignal): Promise<WorkerExecResult> {
     return this.#awake(id, () => this.#worker.commandResult(id, execId, waitMs, signal));
+  }
+
+  signalCommand(id: string, execId: string, signal: number): Promise<void> {
+    return this.#awake(id, () => this.#worker.signalCommand(id, execId, signal));
+  }
+
+  listSessions(id: string): Promise<GuestSession[]> {
+    return this.#awake(id, () => this.#worker.listSessions(id));
+  }
+
+  resizeTerminal(id: string, execId: string, size: TerminalSize): Promise<void> {
+    return this.#awake(id, () => this.#worker.resizeTerminal(id, execId, size));
+  }
+
+  /** Attaches to a session. @param wake false: one that is found hibernated stays so, and is an error */
+  attach(id: string, execId: string, query: URLSearchParams, wake: boolean): Promise<Duplex> {
+    const attach = (): Promise<Duplex> => this.#worker.attach(id, execId, query);
+    return wake ? this.#awake(id, attach) : attach();
+  }
+
+  openLogs(id: string, query: URLSearchParams, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.#awake(id, () => this.#worker.openLogs(id, query, signal));
+  }
+
+  statFile(id: string, path: string): Promise<GuestFileEntry> {
+    return this.#awake(id, () => this.#worker.statFile(id, path));
   }
 
   readFile(id: string, path: string, signal?: AbortSignal): Promise<IncomingMessage> {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { ExecTiming } from '../api/context.ts';
+import type { ClientTiming } from '../live/client.ts';
 import { addKey } from '../auth/keys.ts';
 import { dataFiles, loadConfig } from '../config.ts';
 import type { Log } from '../observe/log.ts';
@@ -39,11 +40,14 @@ export interface Answer {
 /** A server over a simulated worker, on a free port and a directory of its own. */
 export class TestServer implements AsyncDisposable {
   readonly worker: SimulatedWorker;
+  log: Log = quietLog;
   readonly directory: string;
   readonly key = `osb_${'0'.repeat(64)}`;
   readonly #temporary = temporaryDirectory();
   readonly #environment: Record<string, string>;
   readonly #timing: ExecTiming | undefined;
+  /** Set before the server starts, or starts again. */
+  clientTiming: ClientTiming | undefined;
   #server: RunningServer | undefined;
 
   private constructor(environment: Record<string, string>, timing?: ExecTiming) {
@@ -84,7 +88,12 @@ export class TestServer implements AsyncDisposable {
   /** Starts the server and waits until it knows the worker, if there is one. */
   async startServer(awaitWorker = true): Promise<void> {
     const timing = this.#timing === undefined ? {} : { timing: this.#timing };
-    this.#server = await startServer(loadConfig(this.#environment), { log: quietLog, ...timing });
+    const clientTiming = this.clientTiming === undefined ? {} : { clientTiming: this.clientTiming };
+    this.#server = await startServer(loadConfig(this.#environment), {
+      log: this.log,
+      ...timing,
+      ...clientTiming,
+    });
     if (awaitWorker)
       await eventually('ready', async () => (await this.call('GET', '/readyz')).status === 200);
   }

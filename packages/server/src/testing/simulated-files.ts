@@ -15,6 +15,7 @@ export class SimulatedFiles {
 
   async serve(request: IncomingMessage, response: ServerResponse, part: string, path: string): Promise<void> {
     if (part === 'list') return answerJson(response, { entries: this.#list(path), truncated: false });
+    if (part === 'stat') return answerJson(response, this.#stat(path));
     if (part === 'mkdir') this.#makeDirectory(path);
     else if (request.method === 'GET') return this.#read(response, path);
     else if (request.method === 'PUT') await this.#write(request, path);
@@ -58,6 +59,13 @@ export class SimulatedFiles {
   #makeDirectory(path: string): void {
     if (this.content.has(path)) throw new ApiError('not_directory', `${path} is a file`);
     this.directories.add(path);
+  }
+
+  #stat(path: string): GuestFileEntry {
+    const parent = path.slice(0, path.lastIndexOf('/')) || '/';
+    const entry = this.#list(parent).find((one) => one.path === path);
+    if (entry === undefined) throw new ApiError('file_not_found', `${path} does not exist`);
+    return entry;
   }
 
   #list(path: string): GuestFileEntry[] {

@@ -7,10 +7,12 @@ import {
 } from '@opencomputer/protocol';
 import { SimulatedCommands } from './simulated-commands.ts';
 import { SimulatedFiles } from './simulated-files.ts';
+import { SimulatedSessions } from './simulated-sessions.ts';
 
 export interface SimulatedMachine {
   info: MachineInfo;
   commands: SimulatedCommands;
+  sessions: SimulatedSessions;
   files: SimulatedFiles;
   /** Stands for what is in memory: the command `count` adds one. */
   memory: { count: number };
@@ -64,6 +66,7 @@ export class SimulatedMachines {
         timings: {},
       },
       commands: new SimulatedCommands(spec.env, memory),
+      sessions: new SimulatedSessions(),
       files: new SimulatedFiles(snapshot?.files),
       memory,
     };
@@ -76,6 +79,7 @@ export class SimulatedMachines {
     if (machine.info.state !== 'hibernated') {
       this.running(id);
       machine.info = { ...machine.info, state: 'hibernated', hibernationBytes: imageBytes };
+      machine.sessions.detachAll();
     }
     return { sizeBytes: imageBytes };
   }
@@ -138,6 +142,8 @@ export class SimulatedMachines {
   #boot(machine: SimulatedMachine, reason: string | undefined): MachineInfo {
     machine.memory.count = 0;
     machine.commands.forgetAll();
+    machine.sessions.detachAll();
+    machine.sessions = new SimulatedSessions();
     return this.#started(machine, 'disk', reason);
   }
 

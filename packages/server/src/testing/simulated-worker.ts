@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import {
   ApiError,
   type GuestExecRequest,
@@ -29,6 +30,9 @@ export class SimulatedWorker {
   /** Every call: `PUT machine`, `POST exec`... */
   readonly calls: string[] = [];
   templates = ['base'];
+  /** Lines of JSON that every machine has in its logs. */
+  logs: string[] = [];
+  readonly logQueries: string[] = [];
   /** Milliseconds that a start takes. */
   startMs = 0;
   /** Milliseconds that a change of power or a snapshot takes. */
@@ -36,6 +40,8 @@ export class SimulatedWorker {
   readonly #socketPath: string;
   readonly #faults = new Map<string, Fault[]>();
   readonly #streams = new Set<ServerResponse>();
+  readonly #attached = new Set<Duplex>();
+  readonly #logStreams = new Set<ServerResponse>();
   #server: Server | undefined;
 
   constructor(socketPath: string) {
@@ -50,6 +56,10 @@ export class SimulatedWorker {
     const server = createServer((request, response) => {
       this.#serve(request, response).catch((error: unknown) => answerError(response, error));
     });
+    server.on('upgrade', (request, socket) => {
+      socket.on('error', () => socket.destroy());
+      this.#upgrade(request, socket);
+    });
     this.#server = server;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once('error', reject);
@@ -62,6 +72,7 @@ export class SimulatedWorker {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server?.close(() => resolve());
     this.#server?.closeAllConnections();
+    this.cutAttached();
     await promise;
     this.#server = undefined;
     this.#streams.clear();
@@ -89,7 +100,7 @@ export class SimulatedWorker {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://worker');
-    const [, , kind = '', id = '', part = '', rest = ''] = url.pathname.split('/');
+    const [, , kind = '', id = '', part = '', rest = '', verb = ''] = url.pathname.split('/');
     const noun = nounOf(kind, id, part);
     const call = `${request.method} ${noun}`;
     this.calls.push(call);
@@ -112,7 +123,8 @@ export class SimulatedWorker {
     if (['hibernate', 'wake', 'reboot', 'restore'].includes(part))
       return answerJson(response, await this.#change(request, id, part));
     const machine = this.simulated.running(id);
-    if (part === 'exec') return this.#serveExec(request, response, machine, rest, url);
+    if (part === 'exec') return this.#serveExec(request, response, machine, { execId: rest, verb, url });
+    if (part === 'logs') return this.#serveLogs(response, url);
     return machine.files.serve(request, response, rest, url.searchParams.get('path') ?? '');
   }
 
@@ -168,13 +180,76 @@ export class SimulatedWorker {
   async #serveExec(
     request: IncomingMessage,
     response: ServerResponse,
-    { commands }: SimulatedMachine,
-    execId: string,
-    url: URL,
+    { commands, sessions }: SimulatedMachine,
+    { execId, verb, url }: { execId: string; verb: string; url: URL },
   ): Promise<void> {
-    if (request.method === 'POST')
-      return answerJson(response, await commands.start((await readJson(request)) as GuestExecRequest));
+    if (request.method === 'POST') {
+      const body = await readJson(request);
+      if (verb === 'signal')
+        return answerJson(response, sessions.signal(execId, (body as { signal: number }).signal));
+      if (verb === 'resize')
+        return answerJson(response, sessions.resize(execId, body as { cols: number; rows: number }));
+      const command = body as GuestExecRequest;
+      return answerJson(
+        response,
+        command.stdin === true || command.tty !== undefined
+          ? sessions.start(command)
+          : await commands.start(command),
+      );
+    }
+    if (execId === '')
+      return answerJson(response, { sessions: [...sessions.all.values()].map((one) => one.describe()) });
+    if (sessions.all.has(execId)) return answerJson(response, sessions.get(execId).result());
     answerJson(response, await commands.result(execId, Number(url.searchParams.get('waitMs'))));
+  }
+
+  /** Sends the lines of `logs`, and further ones as they are pushed. */
+  #serveLogs(response: ServerResponse, url: URL): void {
+    this.logQueries.push(url.search);
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    response.write(this.logs.join(''));
+    if (url.searchParams.get('tail') !== 'true') return void response.end();
+    this.#logStreams.add(response);
+    response.once('close', () => this.#logStreams.delete(response));
+  }
+
+  /** How many follow the logs. */
+  get logReaders(): number {
+    return this.#logStreams.size;
+  }
+
+  log(line: string): void {
+    for (const stream of this.#logStreams) stream.write(line);
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex): void {
+    const url = new URL(request.url ?? '/', 'http://worker');
+    const [, , , id = '', , execId = ''] = url.pathname.split('/');
+    this.calls.push('POST attach');
+    try {
+      const fault = this.#faults.get('POST attach')?.shift();
+      if (fault === 'refuse') return void socket.destroy();
+      if (fault instanceof ApiError) throw fault;
+      const session = this.simulated.running(id).sessions.get(execId);
+      const join = session.attach(url.searchParams.get('from') ?? '0', url.searchParams.get('client') ?? '');
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: opencomputer-exec\r\n\r\n',
+      );
+      this.#attached.add(socket);
+      socket.once('close', () => this.#attached.delete(socket));
+      join(socket);
+    } catch (error) {
+      const told = error instanceof ApiError ? error : new ApiError('internal', String(error));
+      const body = JSON.stringify(told.toBody());
+      socket.end(
+        `HTTP/1.1 ${told.status} Refused\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+    }
+  }
+
+  /** Breaks off every connection to a session. */
+  cutAttached(): void {
+    for (const socket of this.#attached) socket.destroy();
   }
 
   #info(): WorkerInfo {

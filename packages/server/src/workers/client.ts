@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { z } from 'zod';
 import {
   ApiError,
@@ -7,7 +7,11 @@ import {
   guestExecResultBytes,
   guestExecResultSchema,
   type GuestFileList,
+  type GuestFileEntry,
+  guestFileEntrySchema,
   guestFileListSchema,
+  type GuestSession,
+  guestSessionListSchema,
   hibernationSchema,
   type MachineInfo,
   machineInfoSchema,
@@ -18,6 +22,7 @@ import {
   type SnapshotList,
   snapshotListSchema,
   type SnapshotRequest,
+  type TerminalSize,
   type WorkerInfo,
   workerInfoSchema,
   workerPaths,
@@ -27,6 +32,8 @@ import { WorkerTransport } from './transport.ts';
 
 const mebibyte = 1024 * 1024;
 const defaultTimeoutMs = 30_000;
+/** A change of the machine's life may be waited for before. */
+const attachTimeoutMs = 150_000;
 /** How much longer than the wait that was asked for an answer may take. */
 const waitMarginMs = 15_000;
 
@@ -130,6 +137,42 @@ export class WorkerClient {
     return parse(execResultSchema, await this.#json('commandResult', 'GET', path, undefined, options));
   }
 
+  async signalCommand(id: string, execId: string, signal: number): Promise<void> {
+    await this.#json('signalCommand', 'POST', workerPaths.execSignal(id, execId), { signal });
+  }
+
+  /** The commands that the agent of a machine knows of. */
+  async listSessions(id: string): Promise<GuestSession[]> {
+    const answer = await this.#json('listSessions', 'GET', workerPaths.exec(id));
+    return parse(guestSessionListSchema, answer).sessions;
+  }
+
+  async resizeTerminal(id: string, execId: string, size: TerminalSize): Promise<void> {
+    await this.#json('resizeTerminal', 'POST', workerPaths.execResize(id, execId), size);
+  }
+
+  /** Attaches to a session: the connection carries the agent's frames. The caller closes it. */
+  attach(id: string, execId: string, query: URLSearchParams): Promise<Duplex> {
+    const path = `${workerPaths.execAttach(id, execId)}?${query.toString()}`;
+    return this.#transport.upgrade({ name: 'attach', method: 'POST', path, timeoutMs: attachTimeoutMs });
+  }
+
+  /** Opens the logs of a machine, one JSON object per line; the caller reads or destroys the answer. */
+  openLogs(id: string, query: URLSearchParams, signal: AbortSignal): Promise<IncomingMessage> {
+    const path = `${workerPaths.logs(id)}?${query.toString()}`;
+    return this.#transport.open({
+      name: 'openLogs',
+      method: 'GET',
+      path,
+      timeoutMs: attachTimeoutMs,
+      signal,
+    });
+  }
+
+  async statFile(id: string, path: string): Promise<GuestFileEntry> {
+    return parse(guestFileEntrySchema, await this.#json('statFile', 'GET', filesPath(id, '/stat', path)));
+  }
+
   /** Opens a file; the caller reads or destroys the answer. */
   readFile(id: string, path: string, signal?: AbortSignal): Promise<IncomingMessage> {
     return this.#transport.open({
@@ -193,7 +236,7 @@ export class WorkerClient {
   }
 }
 
-function filesPath(id: string, part: '' | '/list' | '/mkdir', path: string): string {
+function filesPath(id: string, part: '' | '/list' | '/mkdir' | '/stat', path: string): string {
   return `${workerPaths.files(id)}${part}?path=${encodeURIComponent(path)}`;
 }
 

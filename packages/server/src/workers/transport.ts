@@ -1,7 +1,7 @@
 import { Agent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ApiError } from '@opencomputer/protocol';
+import { ApiError, attachProtocol } from '@opencomputer/protocol';
 import type { Metrics } from '../observe/metrics.ts';
 
 /** The worker could not be reached, or the connection broke before it answered. */
@@ -52,8 +52,7 @@ export class WorkerTransport {
     end?.();
     const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) return response;
-    const body = await readBody(response, errorBodyBytes);
-    throw ApiError.fromBody(parseJson(body), status === 503 ? 'worker_unavailable' : 'internal');
+    return refusalOf(response);
   }
 
   /** Sends a request and reads the JSON of the answer, at most `maxBytes`; undefined for an empty answer. */
@@ -64,6 +63,33 @@ export class WorkerTransport {
     const value = parseJson(body);
     if (value === undefined) throw new ApiError('internal', 'the worker answered something that is not JSON');
     return value;
+  }
+
+  /** Sends a request to leave HTTP. @returns the connection afterwards, which the caller closes; throws as `open` does */
+  async upgrade(call: WorkerCall): Promise<Duplex> {
+    const end = this.#metrics?.workerSeconds.startTimer({ call: call.name });
+    const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+    const request = httpRequest({
+      agent: false,
+      socketPath: this.#socketPath,
+      method: call.method,
+      path: call.path,
+      headers: { connection: 'Upgrade', upgrade: attachProtocol, 'content-length': 0 },
+    });
+    const timer = setTimeout(() => {
+      request.destroy(new ApiError('guest_timeout', `no answer within ${call.timeoutMs / 1000} s`));
+    }, call.timeoutMs);
+    request.once('upgrade', (_response, socket, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket);
+    });
+    request.once('response', (response) => resolve(refusalOf(response)));
+    request.on('error', (error) => reject(toUnreachable(error, false)));
+    request.end();
+    return promise.finally(() => {
+      clearTimeout(timer);
+      end?.();
+    });
   }
 
   close(): void {
@@ -121,6 +147,12 @@ export class WorkerTransport {
     }
     return promise;
   }
+}
+
+/** @throws ApiError as the worker answered it */
+async function refusalOf(response: IncomingMessage): Promise<never> {
+  const body = await readBody(response, errorBodyBytes);
+  throw ApiError.fromBody(parseJson(body), response.statusCode === 503 ? 'worker_unavailable' : 'internal');
 }
 
 const staleConnection = new Error('the worker closed a kept connection');

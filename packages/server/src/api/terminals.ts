@@ -1,0 +1,25 @@
+import { createTerminalSchema, type Terminal } from '@opencomputer/protocol';
+import { callerOf, type Handler } from './context.ts';
+import { readJson, sandboxId } from './input.ts';
+import { presentSession, sessionId } from './sessions.ts';
+
+export const createTerminal: Handler = async (c, { sandboxes, live }) => {
+  const sandboxID = sandboxId(c);
+  const request = await readJson(c, createTerminalSchema);
+  const started = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
+    live.createTerminal(sandboxID, request),
+  );
+  return c.json({ sessionID: started.id, sandboxID } satisfies Terminal, 201);
+};
+
+export const listTerminals: Handler = async (c, { sandboxes, live }) => {
+  const id = sandboxId(c);
+  const sessions = await sandboxes.withMachine(callerOf(c).owner, id, () => live.list(id, ['pty']));
+  return c.json(sessions.map((session) => presentSession(id, session)));
+};
+
+export const killTerminal: Handler = async (c, { sandboxes, live }) => {
+  const id = sandboxId(c);
+  await sandboxes.withMachine(callerOf(c).owner, id, () => live.closeTerminal(id, sessionId(c)));
+  return c.body(null, 204);
+};

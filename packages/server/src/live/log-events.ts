@@ -1,0 +1,66 @@
+import { pipeline, type Readable, Transform } from 'node:stream';
+import {
+  ApiError,
+  guestLogLineBytes,
+  type GuestLogLine,
+  guestLogLineSchema,
+  type LogEvent,
+} from '@opencomputer/protocol';
+
+const newline = 0x0a;
+
+function toEvent({ time, execId, exitCode, ...rest }: GuestLogLine): LogEvent {
+  return {
+    _time: time,
+    ...rest,
+    ...(execId === undefined ? {} : { exec_id: execId }),
+    ...(exitCode === undefined ? {} : { exit_code: exitCode }),
+  };
+}
+
+/** One line of the guest as a server-sent event; an empty one keeps the connection alive. */
+function present(line: string): string {
+  if (line.trim() === '') return ': keepalive\n\n';
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return ': a line of the guest was not JSON\n\n';
+  }
+  const parsed = guestLogLineSchema.safeParse(value);
+  if (!parsed.success) return ': a line of the guest had the wrong form\n\n';
+  return `data: ${JSON.stringify(toEvent(parsed.data))}\n\n`;
+}
+
+/** Turns the lines of a guest's logs into server-sent events; what a guest sends that is no such line is left out. */
+export function logEvents(lines: Readable): Readable {
+  let rest: Buffer[] = [];
+  let held = 0;
+  const events = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      let from = 0;
+      const ready: string[] = [];
+      for (let at = chunk.indexOf(newline); at !== -1; at = chunk.indexOf(newline, from)) {
+        rest.push(chunk.subarray(from, at));
+        ready.push(present(Buffer.concat(rest).toString()));
+        rest = [];
+        held = 0;
+        from = at + 1;
+      }
+      rest.push(chunk.subarray(from));
+      held += chunk.length - from;
+      if (held > guestLogLineBytes) {
+        done(
+          new ApiError('guest_failed', `a line of the guest's log is longer than ${guestLogLineBytes} bytes`),
+        );
+        return;
+      }
+      done(null, ready.join(''));
+    },
+  });
+  // The comment lets clients see that the stream stands.
+  events.push(': open\n\n');
+  return pipeline(lines, events, () => {
+    // How it ended is told by the stream that is read.
+  });
+}
