@@ -48,7 +48,10 @@ describe('examples', () => {
     for (const command of commands)
       for (const example of examplesFor(command)) {
         await rm(join(folder, 'calls'), { force: true });
-        await run('sh', ['-c', example], { cwd: root, env: { PATH: `${folder}:${process.env['PATH']}` } });
+        await run('sh', ['-c', example], {
+          cwd: root,
+          env: { PATH: `${folder}:${process.env['PATH']}`, HOME: folder },
+        });
         const calls = (await readFile(join(folder, 'calls'), 'utf8')).split('\n').slice(0, -1);
         expect(calls, example).not.toHaveLength(0);
         for (const call of calls) {

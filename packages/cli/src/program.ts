@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { checkpointCommand } from './commands/checkpoint.ts';
+import { completeCommand, completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { copyCommand } from './commands/copy.ts';
 import { execCommand } from './commands/exec.ts';
 import { eventsCommand } from './commands/events.ts';
 import { forkCommand } from './commands/fork.ts';
@@ -15,9 +17,9 @@ import { commandTree, withExamples } from './examples.ts';
 
 const groups: readonly (readonly [string, () => Command[]])[] = [
   ['Sandboxes:', () => [createCommand(), listCommand('ls'), killCommand(), sandboxCommand()]],
-  ['Work in them:', () => [execCommand(), shellCommand(), logsCommand()]],
+  ['Work in them:', () => [execCommand(), shellCommand(), copyCommand(), logsCommand()]],
   ['State:', () => [forkCommand(), checkpointCommand(), patchCommand(), eventsCommand()]],
-  ['Settings:', () => [configCommand()]],
+  ['Settings:', () => [configCommand(), completionCommand()]],
   ['Platform on this host:', () => [...platformCommands(), keysCommand()]],
 ];
 
@@ -42,6 +44,7 @@ export function buildProgram(): Command {
     program.commandsGroup(title);
     for (const command of commands()) program.addCommand(command);
   }
+  program.addCommand(completeCommand(), { hidden: true });
   for (const each of commandTree(program))
     for (const child of each.commands) child.copyInheritedSettings(program);
   return withExamples(program, 'oc up', 'oc create --metadata project=demo', 'oc help checkpoint');

@@ -19,7 +19,9 @@ function upCommand(): Command {
     )
     .action(async (_: object, self: Command) => {
       const app = await App.of(self);
-      const { exitCode, output } = await runPart('up', ['--json'], 'collect');
+      const { exitCode, output } = await app.during('starting the platform', () =>
+        runPart('up', ['--json'], 'collect'),
+      );
       if (exitCode !== 0)
         throw new LocalError('the platform did not start', {
           hint: '`oc doctor` says what this host lacks.',

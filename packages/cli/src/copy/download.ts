@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { chmod, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { LocalError } from '../output/errors.ts';
+import { downloadFolder } from './folder.ts';
+import { absolute, namesContent, namesFolder } from './location.ts';
+import { remoteEntry } from './remote.ts';
+import { counted } from './tally.ts';
+import type { Sandbox } from '@opencomputer/sdk';
+import type { Tally } from './tally.ts';
+
+/** Copies a file or folder of a sandbox to a local path, as `cp -r` would. */
+export async function download(
+  sandbox: Sandbox,
+  source: string,
+  target: string,
+  tally: Tally,
+): Promise<void> {
+  const from = absolute(source);
+  const entry = await remoteEntry(sandbox, source);
+  if (entry === undefined)
+    throw new LocalError(`there is no ${from} in ${sandbox.sandboxId}`, { code: 'file_not_found' });
+  const intoFolder = (await isFolder(target)) || namesFolder(target);
+  const to = intoFolder && !namesContent(source) ? join(target, basename(from)) : target;
+  if (entry.isDir) await downloadFolder(sandbox, from, to, tally);
+  else await downloadFile(sandbox, from, to, entry.mode, tally);
+}
+
+async function downloadFile(
+  sandbox: Sandbox,
+  from: string,
+  to: string,
+  mode: string,
+  tally: Tally,
+): Promise<void> {
+  const draft = `${to}.${randomBytes(4).toString('hex')}.part`;
+  const content = await sandbox.files.readStream(from);
+  try {
+    await pipeline(counted(content, tally), createWriteStream(draft, { flags: 'wx', mode: 0o600 }));
+    // The owner's rights of a program in the sandbox are nothing to this machine.
+    await chmod(draft, Number.parseInt(mode, 8) & 0o777);
+    await rename(draft, to);
+  } finally {
+    await rm(draft, { force: true });
+  }
+  tally.file();
+}
+
+/** Writes a file of a sandbox to standard output. */
+export async function downloadStream(sandbox: Sandbox, source: string): Promise<void> {
+  for await (const piece of await sandbox.files.readStream(absolute(source)))
+    if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+import { LocalError } from '../output/errors.ts';
+import { packFolder } from './pack.ts';
+import { unpack } from './unpack.ts';
+import type { ExecSession, Sandbox } from '@opencomputer/sdk';
+import type { Tally } from './tally.ts';
+
+/** Runs as root where that is allowed, as file operations do; the folder is the first argument. */
+const asRoot = 'if sudo -n true 2>/dev/null; then set -- sudo -n "$@"; fi; exec "$@"';
+/** What a failed archiver said is told, but not all of it. */
+const mostSaid = 4096;
+
+/** Tar in a sandbox, and what of its output was lost. */
+interface Tar {
+  session: ExecSession;
+  lost: () => number;
+}
+
+async function startTar(sandbox: Sandbox, args: readonly string[]): Promise<Tar> {
+  let lost = 0;
+  const session = await sandbox.exec.start('sh', {
+    args: ['-c', asRoot, 'sh', 'tar', ...args],
+    env: { LC_ALL: 'C' },
+    onGap: (bytes) => {
+      lost += bytes;
+    },
+  });
+  return { session, lost: () => lost };
+}
+
+/** Copies what is in a local folder into a folder of a sandbox, which is there. */
+export async function uploadFolder(sandbox: Sandbox, from: string, to: string, tally: Tally): Promise<void> {
+  const { session } = await startTar(sandbox, [
+    '-xpf',
+    '-',
+    '--numeric-owner',
+    '--no-overwrite-dir',
+    '-C',
+    to,
+  ]);
+  const said = collectErrors(session);
+  try {
+    for await (const chunk of packFolder(from, tally)) await session.sendStdin(chunk);
+    await session.closeStdin();
+  } catch (error) {
+    // When tar has ended, what it said is the reason.
+    if ((error as { code?: string }).code !== 'session_ended') {
+      await session.kill();
+      throw error;
+    }
+  }
+  const { exitCode, text } = await said;
+  if (exitCode !== 0) throw new LocalError(`the sandbox could not unpack into ${to}: ${text}`);
+}
+
+async function collectErrors(session: ExecSession): Promise<{ exitCode: number; text: string }> {
+  let text = '';
+  for await (const { data } of session) text = (text + Buffer.from(data).toString('utf8')).slice(-mostSaid);
+  return { exitCode: await session.done, text: text.trim() };
+}
+
+/** Copies what is in a folder of a sandbox into a local folder. */
+export async function downloadFolder(
+  sandbox: Sandbox,
+  from: string,
+  to: string,
+  tally: Tally,
+): Promise<void> {
+  const { session, lost } = await startTar(sandbox, ['-cf', '-', '-C', from, '.']);
+  await session.closeStdin();
+  let said = '';
+  async function* archive(): AsyncGenerator<Uint8Array> {
+    for await (const { stream, data } of session)
+      if (lost() > 0) throw new RangeError(`${lost()} bytes were lost on the way`);
+      else if (stream === 'stdout') yield data;
+      else said = (said + Buffer.from(data).toString('utf8')).slice(-mostSaid);
+  }
+  try {
+    await unpack(archive(), to, tally);
+  } catch (error) {
+    await session.kill();
+    if (error instanceof RangeError)
+      throw new LocalError(`the sandbox did not send all of ${from}: ${said.trim() || error.message}`, {
+        cause: error,
+      });
+    throw error;
+  }
+  const exitCode = await session.done;
+  if (exitCode !== 0) throw new LocalError(`the sandbox could not read all of ${from}: ${said.trim()}`);
+}
