@@ -251,7 +251,7 @@ func TestExecList(t *testing.T) {
 }
 
 func TestFinishedSessionsAreForgotten(t *testing.T) {
-	table := newSessionTable(&cgroups{})
+	table := newSessionTable(&cgroups{}, &logbook{})
 	retire := func(argv string) *session {
 		s, err := table.reserve(&execRequest{Argv: []string{argv}})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"os"
@@ -50,6 +51,7 @@ func run(opts options) error {
 	syscall.Umask(0o022)
 
 	agent := newAgent(opts.initKind)
+	log.SetOutput(io.MultiWriter(os.Stderr, agent.logs))
 	if opts.listen == "" {
 		agent.identity = newIdentity(ownMachine{}, "/")
 		protectFromOOM()

@@ -50,6 +50,10 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *call) error 
 		if r.Method == http.MethodPost {
 			return makeDirectory(w, r)
 		}
+	case path == "/v1/logs":
+		if r.Method == http.MethodGet {
+			return a.sendLogs(w, r, call)
+		}
 	case path == "/v1/stats":
 		if r.Method == http.MethodGet {
 			return sendStats(w)

@@ -22,14 +22,17 @@ type agent struct {
 	gate     gate
 	identity *identity
 	sessions *sessionTable
+	logs     *logbook
 }
 
 func newAgent(initKind string) *agent {
+	logs := &logbook{}
 	return &agent{
 		initKind: initKind,
 		bootID:   readBootID(),
 		identity: newIdentity(nil, ""),
-		sessions: newSessionTable(openCgroups()),
+		sessions: newSessionTable(openCgroups(), logs),
+		logs:     logs,
 	}
 }
 

@@ -29,6 +29,8 @@ type session struct {
 	done     chan struct{} // closed when the result is final
 
 	transcript *transcript
+	book       *logbook
+	logs       [2]*lineLog   // of its streams; nil with a terminal, whose bytes are no lines
 	alone      time.Duration // how long it may run after its last reader has left; 0 is for ever
 
 	mu       sync.Mutex
@@ -42,6 +44,14 @@ type session struct {
 	lonely *time.Timer
 
 	retired time.Time // guarded by the table
+}
+
+// collect takes output of the command. Each stream calls it in order.
+func (s *session) collect(kind stream, data []byte) {
+	if log := s.logs[kind-1]; log != nil {
+		log.write(data)
+	}
+	s.transcript.add(kind, data)
 }
 
 // watch follows the started command to its end. pidfd may be -1.
@@ -125,6 +135,18 @@ wait:
 	s.finished = true
 	s.mu.Unlock()
 	s.transcript.finish()
+	s.logEnd()
+}
+
+// logEnd writes down how the command ended.
+func (s *session) logEnd() {
+	for _, log := range s.logs {
+		if log != nil {
+			log.end()
+		}
+	}
+	code := s.snapshot(false).exitCode
+	s.book.add(logEntry{time: time.Now(), source: sourceAgent, line: "the command has ended", session: s, exitCode: &code})
 }
 
 // signal sends a signal to the command's process group. The one that can't be

@@ -23,6 +23,7 @@ const (
 // sessionTable holds the commands that run and the results of those that did.
 type sessionTable struct {
 	groups    *cgroups
+	logs      *logbook
 	budget    budget
 	maxBuffer int
 
@@ -33,13 +34,14 @@ type sessionTable struct {
 	expiry   *time.Timer
 }
 
-func newSessionTable(groups *cgroups) *sessionTable {
+func newSessionTable(groups *cgroups, logs *logbook) *sessionTable {
 	memory := int64(memoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
 	}
 	return &sessionTable{
 		groups:    groups,
+		logs:      logs,
 		budget:    budget{limit: memory / 8},
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
 		byID:      make(map[string]*session),
@@ -71,8 +73,15 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 		argv:       shortened(request.Argv),
 		group:      &commandGroup{},
 		done:       make(chan struct{}),
+		book:       t.logs,
 		transcript: newTranscript(newRing(limit, &t.budget), time.Duration(request.HoldMs)*time.Millisecond),
 		alone:      time.Duration(request.MaxRunAfterDisconnectMs) * time.Millisecond,
+	}
+	if request.TTY == nil {
+		created.logs = [2]*lineLog{
+			{book: t.logs, session: created, source: sourceStdout},
+			{book: t.logs, session: created, source: sourceStderr},
+		}
 	}
 	t.byID[id] = created
 	t.running++

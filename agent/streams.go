@@ -48,7 +48,7 @@ func (s *session) openStreams(account *account, request *execRequest) (ends *com
 		kind stream
 		end  **os.File
 	}{{stdout, &ends.out}, {stderr, &ends.errs}} {
-		pipe, writer, err := newOutputPipe(output.kind, s.transcript.add)
+		pipe, writer, err := newOutputPipe(output.kind, s.collect)
 		if err != nil {
 			return nil, errStart("no pipe for the output: %v", err)
 		}
@@ -79,7 +79,7 @@ func (s *session) openTerminal(account *account, size windowSize) (*commandEnds,
 	if err != nil {
 		return nil, errStart("no terminal: %v", err)
 	}
-	pipe := &outputPipe{kind: stdout, file: master, sink: s.transcript.add, ended: make(chan struct{})}
+	pipe := &outputPipe{kind: stdout, file: master, sink: s.collect, ended: make(chan struct{})}
 	if err := raw.Control(func(fd uintptr) { pipe.fd = int(fd) }); err != nil {
 		return nil, errStart("no terminal: %v", err)
 	}

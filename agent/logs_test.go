@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+type logLine struct {
+	Time, Source, Line, Path, ExecID, Command string
+	ExitCode                                  *int
+}
+
+func (h *host) logs(query string) (lines []logLine) {
+	h.t.Helper()
+	for text := range strings.Lines(string(h.want(200, "GET", "/v1/logs?tail=false&"+query, nil).body)) {
+		if strings.TrimSpace(text) != "" {
+			lines = append(lines, decode[logLine](h.t, []byte(text)))
+		}
+	}
+	return lines
+}
+
+func TestLogsOfCommands(t *testing.T) {
+	h := newReadyHost(t)
+	ran := h.shell("echo one; echo two >&2; printf 'no line feed'; exit 3")
+	h.shell("echo other")
+	lines := h.logs("source=exec_stdout,exec_stderr,agent")
+	texts := make(map[string]logLine)
+	for _, line := range lines {
+		texts[line.Line] = line
+		if _, err := time.Parse(time.RFC3339Nano, line.Time); err != nil {
+			t.Error(err)
+		}
+	}
+	if line := texts["one"]; line.Source != "exec_stdout" || line.ExecID != ran.ID || line.Command != "sh" {
+		t.Errorf("%+v", line)
+	}
+	if texts["two"].Source != "exec_stderr" || texts["no line feed"].ExecID != ran.ID {
+		t.Errorf("%+v", lines)
+	}
+	if only := h.logs("source=exec_stderr"); len(only) != 1 || only[0].Line != "two" {
+		t.Errorf("%+v", only)
+	}
+	if found := h.logs("q=othe&source=exec_stdout"); len(found) != 1 || found[0].Line != "other" {
+		t.Errorf("%+v", found)
+	}
+	if last := h.logs("limit=1&source=exec_stdout"); len(last) != 1 || last[0].Line != "other" {
+		t.Errorf("%+v", last)
+	}
+	ended := false
+	for _, line := range h.logs("source=agent") {
+		ended = ended || line.ExecID == ran.ID && line.ExitCode != nil && *line.ExitCode == 3
+	}
+	if !ended {
+		t.Error("the end of the command is not in the logs")
+	}
+	if later := h.logs("source=exec_stdout&since=" + time.Now().Add(time.Hour).UTC().Format(time.RFC3339)); len(later) != 0 {
+		t.Errorf("%+v", later)
+	}
+	for _, query := range []string{"limit=0", "limit=10001", "source=x", "since=yesterday", "tail=maybe", "q=" + strings.Repeat("x", 2000)} {
+		h.refused(400, "invalid_request", "GET", "/v1/logs?"+query, nil)
+	}
+}
+
+func TestLogsAreFollowed(t *testing.T) {
+	h := newReadyHost(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "GET", "http://agent/v1/logs?source=exec_stdout", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := h.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	h.shell("echo followed")
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		var line logLine
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Line == "followed" {
+			h.want(200, "POST", "/v1/quiesce", "{}")
+			for lines.Scan() {
+			}
+			return // the quiesce has ended it
+		}
+	}
+	t.Fatal("the line did not come")
+}
+
+func TestLogsOfALoudCommandAreBounded(t *testing.T) {
+	h := newReadyHost(t)
+	h.shell("seq 1 1000000")
+	h.agent.logs.mu.Lock()
+	size, count := h.agent.logs.size, len(h.agent.logs.entries)
+	h.agent.logs.mu.Unlock()
+	if size > maxLogBytes || count == 0 {
+		t.Errorf("%d bytes in %d lines", size, count)
+	}
+	if marked := h.logs("q=left+out"); len(marked) == 0 {
+		t.Error("nothing says that output was left out")
+	}
+	book := &logbook{}
+	for i := range 50_000 {
+		book.add(logEntry{line: fmt.Sprint(i), source: sourceAgent})
+	}
+	entries, next, _ := book.since(0)
+	if next != 50_000 || entries[len(entries)-1].line != "49999" || len(entries)*logEntryCost > maxLogBytes {
+		t.Errorf("%d entries up to %d", len(entries), next)
+	}
+}
+
+func TestLogFiles(t *testing.T) {
+	directory := t.TempDir()
+	file := filepath.Join(directory, "app", "app.log")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, file, "2026-01-02T03:04:05Z first\nsecond\nnot yet wh")
+	writeTestFile(t, filepath.Join(directory, "wtmp"), "\x00\x01binary\n")
+	writeTestFile(t, filepath.Join(directory, "old.log.gz"), "packed\n")
+	files := newLogFiles(directory)
+	got := files.read()
+	if len(got) != 2 || got[0].line != "2026-01-02T03:04:05Z first" || got[0].time.Year() != 2026 || got[0].time.Month() != 1 || got[1].path != file {
+		t.Fatalf("%+v", got)
+	}
+	appended, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(appended, "ole\nfourth\n")
+	appended.Close()
+	if got = files.read(); len(got) != 2 || got[0].line != "not yet whole" || got[1].line != "fourth" {
+		t.Fatalf("%+v", got)
+	}
+	writeTestFile(t, file, "rotated\n")
+	if got = files.read(); len(got) != 1 || got[0].line != "rotated" {
+		t.Fatalf("%+v", got)
+	}
+	if err := os.Symlink("/etc/shadow", filepath.Join(directory, "shadow.log")); err != nil {
+		t.Fatal(err)
+	}
+	if got = files.read(); len(got) != 0 {
+		t.Fatalf("followed a link: %+v", got)
+	}
+}
+
+func TestJournalLines(t *testing.T) {
+	entry, ok := parseJournal([]byte(`{"__REALTIME_TIMESTAMP":"1767323045000000","MESSAGE":"hello","SYSLOG_IDENTIFIER":"app"}`))
+	if !ok || entry.line != "app: hello" || entry.time.Unix() != 1767323045 {
+		t.Errorf("%+v", entry)
+	}
+	for _, line := range []string{`{`, `{"MESSAGE":[1,2]}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"y"}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1","_SYSTEMD_UNIT":"opencomputer-agent.service"}`} {
+		if _, ok := parseJournal([]byte(line)); ok {
+			t.Errorf("%s was taken", line)
+		}
+	}
+}
