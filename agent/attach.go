@@ -117,8 +117,16 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	return nil
 }
 
+// maxFramesAhead is how many frames of input may wait for the command while
+// the host's other frames are read: a command that reads nothing until its
+// output has been taken must not keep the host from saying that it was.
+const maxFramesAhead = 4
+
 // listen takes the host's frames until the stream ends.
 func (a *attachment) listen(body io.Reader) {
+	inputs := make(chan []byte, maxFramesAhead)
+	defer close(inputs)
+	go a.writeAll(inputs)
 	for {
 		kind, payload, err := readFrame(body)
 		if err != nil {
@@ -129,18 +137,36 @@ func (a *attachment) listen(body io.Reader) {
 			return
 		}
 		switch kind {
-		case frameInput:
-			if len(payload) > 0 && !a.write(payload) {
-				return
+		case frameInput, frameInputEnd:
+			if kind == frameInputEnd {
+				payload = nil
+			} else if len(payload) == 0 {
+				continue
 			}
-		case frameInputEnd:
-			if a.session.input != nil {
-				a.session.input.end()
+			select {
+			case inputs <- payload:
+			case <-a.gone:
+				return
 			}
 		case frameTaken:
 			if len(payload) == 8 {
 				a.session.transcript.acknowledge(a.reader, binary.BigEndian.Uint64(payload))
 			}
+		}
+	}
+}
+
+// writeAll passes input on in order; nil is its end. What comes after input
+// that was not accepted is not accepted either.
+func (a *attachment) writeAll(inputs <-chan []byte) {
+	refused := false
+	for payload := range inputs {
+		switch {
+		case refused:
+		case payload != nil:
+			refused = !a.write(payload)
+		case a.session.input != nil:
+			a.session.input.end()
 		}
 	}
 }

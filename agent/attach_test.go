@@ -430,3 +430,41 @@ func TestCommandThatIgnoresSIGTERM(t *testing.T) {
 	}
 	h.refused(409, "ended", "POST", "/v1/exec/"+id+"/signal", map[string]int{"signal": 15})
 }
+
+// A command that is fed faster than it reads, and whose output has filled the
+// ring, goes on once the host says that it has the output.
+func TestOutputIsTakenWhileInputWaits(t *testing.T) {
+	h := newReadyHost(t)
+	const size = 4 << 20
+	id := h.start("exec cat", map[string]any{"bufferBytes": 64 << 10, "holdMs": 10_000})
+	found, err := h.agent.sessions.find(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.transcript.mu.Lock()
+	found.transcript.stall = time.Hour
+	found.transcript.mu.Unlock()
+	a := h.attach(id, "")
+	const piece = 64 << 10
+	sent := 0
+	send := func() {
+		for sent < size && sent < int(a.accepted)+maxFramesAhead*piece {
+			a.send(frameInput, make([]byte, piece))
+			sent += piece
+		}
+	}
+	send()
+	for told := uint64(0); a.out.Len() < size; {
+		if !a.next() {
+			t.Fatalf("the stream ended after %d bytes", a.out.Len())
+		}
+		if a.position > told {
+			told = a.position
+			a.send(frameTaken, binary.BigEndian.AppendUint64(nil, told))
+		}
+		send()
+	}
+	if a.gap != 0 {
+		t.Fatalf("%d bytes are lost", a.gap)
+	}
+}
