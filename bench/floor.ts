@@ -15,7 +15,7 @@ import {
   makeRunDirectory,
   runDirectory,
 } from '../packages/worker/src/machine/directory.ts';
-import { type Launched, launch, waitUntilLoaded } from '../packages/worker/src/machine/launch.ts';
+import { launch, waitUntilLoaded } from '../packages/worker/src/machine/launch.ts';
 import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
 import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';
 import { endProcess } from '../packages/worker/src/machine/process.ts';
@@ -23,43 +23,44 @@ import { openNetwork } from '../packages/worker/src/network/index.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
 import { type Template, TemplateStore } from '../packages/worker/src/templates/store.ts';
 import type { Images } from '../images/build.ts';
+import { type BareMachine, type SavedMachine, savedRam, type Stopwatch, stopwatch } from './bare-machine.ts';
 import { instanceTagOf, type Workspace } from './workspace.ts';
 
 const handshakeMs = 120_000;
 const probeMs = 10_000;
 
+type Shape = Parameters<TemplateStore['get']>[1];
+
 /** The shape that a sandbox has when none is asked for. */
-export const defaultShape = {
+const defaultShape: Shape = {
   cpuCount: limits.cpuCountDefault,
   memoryMB: limits.memoryMBDefault,
   diskMB: limits.diskMBDefault,
 };
-
-/** A machine without a platform around it: QEMU and its agent. */
-export interface BareMachine {
-  channel: GuestChannel;
-  pid: number;
-  /** Of the agent port. */
-  socketPath: string;
-  launched: Launched;
-  /** Milliseconds of each part of its start. */
-  phases: Record<string, number>;
-  end(): Promise<void>;
-}
 
 /** Drives QEMU directly, with the worker's command lines and the worker's templates, and nothing else of it. */
 export class BareHost {
   readonly #platform: Platform;
   readonly #template: Template;
   readonly #directory: string;
+  readonly #shape: Shape;
   /** Networks without a machine; they are made before the clock runs. */
   readonly #slots: NetworkSlot[] = [];
   #count = 0;
 
-  private constructor(platform: Platform, template: Template, directory: string) {
+  private constructor(platform: Platform, template: Template, directory: string, shape: Shape) {
     this.#platform = platform;
     this.#template = template;
     this.#directory = directory;
+    this.#shape = shape;
+  }
+
+  /** The same host for machines with another memory. Its networks are closed with this one's. */
+  async withMemory(memoryMB: number): Promise<BareHost> {
+    const templates = dirname(this.#template.directory);
+    const shape = { ...this.#shape, memoryMB };
+    const template = await new TemplateStore(templates, this.#platform).get('base', shape);
+    return new BareHost(this.#platform, template, this.#directory, shape);
   }
 
   /** Opens it. The template of the default shape is taken as it is, so it should be there already. */
@@ -99,7 +100,7 @@ export class BareHost {
       'base',
       defaultShape,
     );
-    return new BareHost(platform, template, directory);
+    return new BareHost(platform, template, directory, defaultShape);
   }
 
   get qemuVersion(): string {
@@ -121,26 +122,42 @@ export class BareHost {
     await this.prepare(1);
     const slot = this.#slots.pop();
     if (slot === undefined) throw new Error('another start took the network');
-    const phases: Record<string, number> = {};
-    let last = performance.now();
-    const lap = (name: string): void => {
-      const now = performance.now();
-      phases[name] = now - last;
-      last = now;
-    };
-    const name = `m-${this.#count++}`;
+    const watch = stopwatch();
+    const name = `m${this.#shape.memoryMB}-${this.#count++}`;
     const directory = join(this.#directory, name);
-    const run = await this.#layOut(directory);
-    lap('prepare');
-    const launched = await launch(this.#command(name, slot, directory, run));
+    await this.#layOut(directory);
+    watch.lap('prepare');
+    const devices = join(this.#template.directory, snapshotFiles.devices);
+    return this.#restore({ name, directory, slot }, devices, watch);
+  }
+
+  /** Starts a machine again that `save` has saved. */
+  async wake(saved: SavedMachine): Promise<BareMachine> {
+    const watch = stopwatch();
+    const run = runDirectory(saved.directory, 1);
+    const { ram, agent, qmp } = machineFiles;
+    for (const file of [ram, agent, qmp]) await rm(join(run, file), { force: true });
+    await linkFile(savedRam(saved.directory), join(run, ram));
+    watch.lap('prepare');
+    return this.#restore(saved, join(run, snapshotFiles.devices), watch);
+  }
+
+  async #restore(place: SavedMachine, stateFile: string, { phases, lap }: Stopwatch): Promise<BareMachine> {
+    const { name, directory, slot } = place;
+    const run = runDirectory(directory, 1);
+    const launched = await launch({ ...this.#command(name, slot, directory, run), stateFile });
     lap('launch');
     const socketPath = join(run, machineFiles.agent);
     const channel = new GuestChannel({ socketPath, identity: () => identity });
     const identity = newIdentity(name);
-    const end = async (): Promise<void> => {
+    const leave = async (): Promise<SavedMachine> => {
       channel.close();
       launched.qmp.close();
       await endProcess(launched.process.identity);
+      return place;
+    };
+    const end = async (): Promise<void> => {
+      await leave();
       await rm(directory, { recursive: true });
       this.#slots.push(slot);
     };
@@ -156,19 +173,20 @@ export class BareHost {
       await end();
       throw error;
     }
-    return { channel, pid: launched.process.identity.pid, socketPath, launched, phases, end };
+    const { pid } = launched.process.identity;
+    const image = join(run, machineFiles.ram);
+    return { channel, pid, socketPath, image, launched, phases, end, leave };
   }
 
-  async #layOut(directory: string): Promise<string> {
+  async #layOut(directory: string): Promise<void> {
     await mkdir(directory, { mode: 0o700 });
     const run = runDirectory(directory, 1);
     await makeRunDirectory(run, undefined);
     await Promise.all([
       linkFile(join(this.#template.directory, snapshotFiles.ram), join(run, machineFiles.ram)),
       linkLayers(run, this.#template.directory, this.#template.manifest),
-      makeOverlay(join(run, machineFiles.disk), this.#platform.overlays, defaultShape.diskMB, undefined),
+      makeOverlay(join(run, machineFiles.disk), this.#platform.overlays, this.#shape.diskMB, undefined),
     ]);
-    return run;
   }
 
   #command(name: string, slot: NetworkSlot, directory: string, run: string): Parameters<typeof launch>[0] {
@@ -176,7 +194,7 @@ export class BareHost {
     const argv = machineArgv(
       machineSetup(
         this.#platform,
-        { name, shape: defaultShape, layers: layersOf(this.#template.manifest.layers), slot },
+        { name, shape: this.#shape, layers: layersOf(this.#template.manifest.layers), slot },
         { ram: 'private', start: { kind: 'restore' } },
       ),
     );
@@ -189,7 +207,6 @@ export class BareHost {
       ...command,
       directory: run,
       logFile: join(directory, 'qemu.log'),
-      stateFile: join(this.#template.directory, snapshotFiles.devices),
     };
   }
 

@@ -69,6 +69,16 @@ export function privateMB(pid: number): Promise<number> {
   return memoryField(`/proc/${pid}/smaps_rollup`, ['Private_Clean', 'Private_Dirty']);
 }
 
+/** What a process has changed of a file that it maps privately, in MB. @param file the end of its path */
+export async function changedMB(pid: number, file: string): Promise<number> {
+  const text = await readFile(`/proc/${pid}/smaps`, 'latin1');
+  const mappings = text
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((part) => /^.*$/m.exec(part)?.[0].endsWith(file));
+  const kibibytes = mappings.map((part) => Number(/^Anonymous:\s+(\d+) kB$/m.exec(part)?.[1] ?? 0));
+  return kibibytes.reduce((sum, value) => sum + value, 0) / 1024;
+}
+
 /** Memory of the host that programs can still take, in MB. */
 export function availableMB(): Promise<number> {
   return memoryField('/proc/meminfo', ['MemAvailable']);

@@ -1,6 +1,18 @@
 import { parseArgs } from 'node:util';
 
-export const groups = ['start', 'create', 'exec', 'files', 'memory', 'burst'] as const;
+export const groups = [
+  'start',
+  'create',
+  'exec',
+  'files',
+  'memory',
+  'burst',
+  'pause',
+  'hibernate',
+  'fork',
+  'checkpoints',
+  'image',
+] as const;
 export type Group = (typeof groups)[number];
 
 export interface Options {

@@ -116,8 +116,23 @@ export class BenchPlatform {
     return { server: this.#server.pid, worker: this.#worker.pid };
   }
 
+  /** How clients reach it. */
+  get connection(): { apiUrl: string; apiKey: string } {
+    return { apiUrl: `http://127.0.0.1:${this.#port}`, apiKey: this.#apiKey };
+  }
+
   createSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
-    return Sandbox.create({ apiUrl: `http://127.0.0.1:${this.#port}`, apiKey: this.#apiKey, ...options });
+    return Sandbox.create({ ...this.connection, ...options });
+  }
+
+  /** Pid of the QEMU process of each of these sandboxes. @throws Error when one has none */
+  pidsOf(sandboxes: readonly Sandbox[]): number[] {
+    const processes = this.processes();
+    return sandboxes.map(({ sandboxId }) => {
+      const identity = processes.get(sandboxId);
+      if (identity === undefined) throw new Error(`no QEMU process belongs to ${sandboxId}`);
+      return identity.pid;
+    });
   }
 
   /** Path of files that a measure may make; they are removed at the end. */
@@ -142,7 +157,9 @@ export class BenchPlatform {
 
   /** The QEMU processes, by the ids of their sandboxes. */
   processes(): Map<string, ProcessIdentity> {
-    return findProcesses(processPrefix(instanceTagOf(this.#directory)));
+    const found = findProcesses(processPrefix(instanceTagOf(this.#directory)));
+    // The name ends in the number of the run: `sb-01234567.2`.
+    return new Map([...found].map(([name, identity]) => [name.replace(/\.\d+$/, ''), identity]));
   }
 
   /** Waits until both processes have nothing to do, so that what one measurement left is not part of the next. */

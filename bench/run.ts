@@ -10,11 +10,16 @@ import type { Finding } from './finding.ts';
 import { BareHost } from './floor.ts';
 import { isBusy, readHostFacts } from './host.ts';
 import { measureBurst } from './measures/burst.ts';
+import { measureCheckpoints } from './measures/checkpoints.ts';
 import type { Measurement } from './measures/context.ts';
 import { measureCreate } from './measures/create.ts';
 import { measureExec } from './measures/exec.ts';
 import { measureFiles } from './measures/files.ts';
+import { measureFork } from './measures/fork.ts';
+import { measureHibernate } from './measures/hibernate.ts';
+import { measureImage } from './measures/image.ts';
 import { measureMemory } from './measures/memory.ts';
+import { measurePause } from './measures/pause.ts';
 import { measureStart } from './measures/start.ts';
 import { type Group, groups, type Options, readOptions, usage } from './options.ts';
 import { BenchPlatform } from './platform.ts';
@@ -28,6 +33,11 @@ const measurements: Record<Group, Measurement> = {
   files: measureFiles,
   memory: measureMemory,
   burst: measureBurst,
+  pause: measurePause,
+  hibernate: measureHibernate,
+  fork: measureFork,
+  checkpoints: measureCheckpoints,
+  image: measureImage,
 };
 
 function say(text: string): void {

@@ -1,5 +1,5 @@
 import { atMost, compare, type Finding } from '../finding.ts';
-import type { BareMachine } from '../floor.ts';
+import type { BareMachine } from '../bare-machine.ts';
 import { availableMB, privateMB } from '../host.ts';
 import type { Sandbox } from '../../packages/sdk/src/index.ts';
 import { summarize } from '../statistics.ts';
@@ -66,10 +66,7 @@ export async function measureBurst({ platform, bare, options, say }: Context): P
       create: () => platform.createSandbox(),
       use: (sandbox) => runInSandbox(sandbox, 'echo hello', 'hello\n'),
       end: (sandbox) => sandbox.kill(),
-      pids: (sandboxes) => {
-        const processes = platform.processes();
-        return sandboxes.flatMap(({ sandboxId }) => processes.get(sandboxId)?.pid ?? []);
-      },
+      pids: (sandboxes) => platform.pidsOf(sandboxes),
     },
     count,
   );

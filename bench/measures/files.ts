@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import type { Sandbox } from '../../packages/sdk/src/index.ts';
 import { readFile, removePath, writeFile } from '../../packages/worker/src/guest/index.ts';
 import { atLeastShare, atMost, compare, type Finding } from '../finding.ts';
-import type { BareMachine } from '../floor.ts';
+import type { BareMachine } from '../bare-machine.ts';
 import { processorMs } from '../host.ts';
 import { content, drain } from './content.ts';
 import { type Context, timed } from './context.ts';

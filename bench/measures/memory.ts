@@ -13,7 +13,7 @@ const quietMs = 60;
 const settleMs = 30_000;
 
 /** Waits until processes use next to no processor time, or long enough. */
-async function settle(pids: readonly number[]): Promise<void> {
+export async function settle(pids: readonly number[]): Promise<void> {
   const end = performance.now() + settleMs;
   const spent = async (): Promise<number> =>
     (await Promise.all(pids.map(processorMs))).reduce((sum, value) => sum + value, 0);
@@ -40,15 +40,7 @@ export async function measureMemory({ platform, bare, options, say }: Context): 
     sandboxes.push(sandbox);
     bareMachines.push(machine);
   }
-  const processes = platform.processes();
-  const pids = {
-    ours: sandboxes.map(({ sandboxId }) => {
-      const identity = processes.get(sandboxId);
-      if (identity === undefined) throw new Error(`no QEMU process belongs to ${sandboxId}`);
-      return identity.pid;
-    }),
-    floor: bareMachines.map(({ pid }) => pid),
-  };
+  const pids = { ours: platform.pidsOf(sandboxes), floor: bareMachines.map(({ pid }) => pid) };
   const read = async (): Promise<{ ours: number[]; floor: number[] }> => {
     await settle([...pids.ours, ...pids.floor]);
     return {

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { agentPortName } from '../../packages/protocol/src/index.ts';
 import { startCommand } from '../../packages/worker/src/guest/index.ts';
 import { compare, type Finding } from '../finding.ts';
-import type { BareHost, BareMachine } from '../floor.ts';
+import type { BareMachine } from '../bare-machine.ts';
+import type { BareHost } from '../floor.ts';
 import type { Context } from './context.ts';
 
 const mebibyte = 1024 * 1024;

@@ -6,6 +6,7 @@ import { endFlattening } from './flatten.ts';
 import { Gate } from './gate.ts';
 import { runState, waitUntilLoaded } from './launch.ts';
 import { Machine } from './machine.ts';
+import { withdrawOverlay } from './next-overlay.ts';
 import type { Platform } from './platform.ts';
 import { Qmp } from './qmp.ts';
 import type { MachineRecord } from './record.ts';
@@ -38,6 +39,9 @@ export async function adoptMachine(
   const launched = { process: { identity: process, child: undefined }, qmp };
   const parts = { directory, record, slot, gate: new Gate(), launched, log: platform.log };
   const machine = new Machine(parts, onEnd);
+  await withdrawOverlay(machine).catch((error: unknown) =>
+    platform.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
+  );
   stack.move();
   await machine.lookForFullDisk();
   return machine;

@@ -1,48 +1,20 @@
-import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotKind } from '@opencomputer/protocol';
 import { discardDirectory, linkFile } from '../disk/overlay.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
-import { type DiskLayer, machineFiles } from './argv.ts';
-import { liveNode } from './block-nodes.ts';
+import { machineFiles } from './argv.ts';
 import { digestsOf } from './damage.ts';
-import { layersOf, makeOverlay } from './directory.ts';
+import { layersOf } from './directory.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
 import { inheritSums, saveSums } from './memory-sums.ts';
-import { machineUid, type Platform } from './platform.ts';
+import { NextOverlay } from './next-overlay.ts';
+import type { Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
 import { sealFile, sealSnapshot } from './snapshot.ts';
-
-/** A file for the next overlay of a run that none of its layers has. */
-function nextOverlay(layers: readonly DiskLayer[], top: string): string {
-  const taken = new Set([top, ...layers.map(({ file }) => file)]);
-  for (let number = 1; ; number++) if (!taken.has(`disk-${number}.qcow2`)) return `disk-${number}.qcow2`;
-}
-
-/**
- * Puts a new, empty overlay on top of a stopped machine's disk; the old top is a layer from then on. The record
- * names the new chain first: an empty overlay holds what is below it, so that a crash in between changes nothing.
- */
-async function addOverlay(machine: Machine, top: string): Promise<void> {
-  const { layers, top: old } = machine.record;
-  const node = await liveNode(machine.qmp);
-  // Unlike any that the machine has or had.
-  const overlay = `disk-${randomBytes(4).toString('hex')}`;
-  await machine.save({ layers: [...layers, { file: old, format: 'qcow2' }], top });
-  await machine.qmp.run('blockdev-add', {
-    driver: 'qcow2',
-    'node-name': overlay,
-    discard: 'unmap',
-    'detect-zeroes': 'unmap',
-    file: { driver: 'file', filename: top, discard: 'unmap' },
-    backing: null,
-  });
-  await machine.qmp.run('blockdev-snapshot', { node, overlay });
-}
 
 /**
  * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
@@ -63,16 +35,10 @@ export async function checkpointMachine(
   stack.defer(() => rm(join(machine.runDirectory, snapshotFiles.devices), { force: true }));
   const ram = join(staging, snapshotFiles.ram);
   const image = join(machine.runDirectory, machineFiles.ram);
+  const overlay = await NextOverlay.announce(platform, machine);
+  stack.defer(() => overlay.withdrawUnused());
   if (memory) await copyRamImage(image, ram);
   const sums = memory ? await inheritSums(platform, image, ram) : undefined;
-  const top = nextOverlay(machine.record.layers, machine.record.top);
-  const overlay = join(machine.runDirectory, top);
-  await rm(overlay, { force: true });
-  let unused = true;
-  stack.defer(async () => {
-    if (unused) await rm(overlay, { force: true });
-  });
-  await makeOverlay(overlay, platform.overlays, machine.record.spec.diskMB, machineUid(machine.slot));
 
   await quiet(machine, platform.log);
   const stopped = performance.now();
@@ -80,8 +46,7 @@ export async function checkpointMachine(
   try {
     await stopMachine(machine);
     if (memory) changed = await takeMemory(machine, ram);
-    unused = false;
-    await addOverlay(machine, top);
+    await overlay.switchTo();
   } finally {
     await machine.qmp.run('cont');
   }

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
-import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
+import { closeSync, openSync, read, readFileSync, readSync, statSync, write, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { ByteRange } from '../host/checksums.ts';
 import type { QemuFeatures } from '../host/qemu.ts';
@@ -10,6 +12,10 @@ const pageBytes = 4096;
 const entryBytes = 8;
 /** Largest run of pages that is copied at once. */
 const runBytes = 1024 * 1024;
+/** Runs from here on are copied by other threads. */
+const longBytes = 256 * 1024;
+/** How long copying goes on before other work of this process has its turn. */
+const turnMs = 5;
 
 /** Bits of an entry of /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst), in its upper 32 bits. */
 const presentOrSwapped = 0b11 << 30;
@@ -60,10 +66,34 @@ export function dirtyRuns(pagemap: Buffer): [page: number, count: number][] {
   return runs;
 }
 
-async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<void> {
+const readSome = promisify(read);
+const writeSome = promisify(write);
+
+function assertRead(bytesRead: number, position: number): void {
+  if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${position}`);
+}
+
+/** Reads and writes by threads: for what is long, and where the disk may make a writer wait. */
+async function copyByThreads(from: number, to: number, part: Buffer, at: { from: number; to: number }) {
+  await readFully(from, part, at.from);
+  for (let done = 0; done < part.length;)
+    done += (await writeSome(to, part, done, part.length - done, at.to + done)).bytesWritten;
+}
+
+/** Does the same at once: for what is done sooner than handed over to a thread. */
+function copyAtOnce(from: number, to: number, part: Buffer, at: { from: number; to: number }): void {
+  for (let done = 0; done < part.length;) {
+    const bytes = readSync(from, part, done, part.length - done, at.from + done);
+    assertRead(bytes, at.from + done);
+    done += bytes;
+  }
+  for (let done = 0; done < part.length;) done += writeSync(to, part, done, part.length - done, at.to + done);
+}
+
+async function readFully(file: number, buffer: Buffer, position: number): Promise<void> {
   for (let done = 0; done < buffer.length;) {
-    const { bytesRead } = await file.read(buffer, done, buffer.length - done, position + done);
-    if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${position + done}`);
+    const { bytesRead } = await readSome(file, buffer, done, buffer.length - done, position + done);
+    assertRead(bytesRead, position + done);
     done += bytesRead;
   }
 }
@@ -104,43 +134,45 @@ export async function makeEmptyRam(target: string, memoryMB: number, features: Q
   }
 }
 
+function openFile(path: string, flags: string): Disposable & { fd: number } {
+  const fd = openSync(path, flags);
+  return { fd, [Symbol.dispose]: () => closeSync(fd) };
+}
+
 async function readPagemap(pid: number, mapping: Mapping): Promise<Buffer> {
-  const file = await open(`/proc/${pid}/pagemap`, 'r');
-  try {
-    const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
-    await readFully(file, pagemap, (mapping.start / pageBytes) * entryBytes);
-    return pagemap;
-  } finally {
-    await file.close();
-  }
+  using file = openFile(`/proc/${pid}/pagemap`, 'r');
+  const pagemap = Buffer.alloc(((mapping.end - mapping.start) / pageBytes) * entryBytes);
+  await readFully(file.fd, pagemap, (mapping.start / pageBytes) * entryBytes);
+  return pagemap;
 }
 
 /**
- * Writes the pages that a stopped machine has changed over a copy of the image that it maps privately.
+ * Writes the pages that a stopped machine has changed over a copy of the image that it maps privately. The machine
+ * stands still meanwhile, so what takes microseconds is not handed to other threads.
  * @param pid the QEMU process
  * @param image the file that it maps
  * @param target the copy; it is not yet durable when this returns
  * @returns what the machine had changed, in order
  */
 export async function saveDirtyPages(pid: number, image: string, target: string): Promise<ByteRange[]> {
-  const { ino: inode, size } = await stat(image);
-  const mapping = findMapping(await readFile(`/proc/${pid}/maps`, 'latin1'), { inode, size });
+  const { ino: inode, size } = statSync(image);
+  const mapping = findMapping(readFileSync(`/proc/${pid}/maps`, 'latin1'), { inode, size });
   if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
   const pagemap = await readPagemap(pid, mapping);
-  const memory = await open(`/proc/${pid}/mem`, 'r');
-  const output = await open(target, 'r+');
+  using memory = openFile(`/proc/${pid}/mem`, 'r');
+  using output = openFile(target, 'r+');
   const buffer = Buffer.alloc(runBytes);
   const changed: ByteRange[] = [];
-  try {
-    for (const [page, count] of dirtyRuns(pagemap)) {
-      const part = buffer.subarray(0, count * pageBytes);
-      await readFully(memory, part, mapping.start + page * pageBytes);
-      await output.write(part, 0, part.length, page * pageBytes);
-      changed.push([page * pageBytes, (page + count) * pageBytes]);
-    }
-  } finally {
-    await memory.close();
-    await output.close();
+  let turn = performance.now();
+  for (const [page, count] of dirtyRuns(pagemap)) {
+    const part = buffer.subarray(0, count * pageBytes);
+    const at = { from: mapping.start + page * pageBytes, to: page * pageBytes };
+    if (part.length >= longBytes) await copyByThreads(memory.fd, output.fd, part, at);
+    else copyAtOnce(memory.fd, output.fd, part, at);
+    changed.push([at.to, at.to + part.length]);
+    if (performance.now() - turn < turnMs) continue;
+    await setImmediate();
+    turn = performance.now();
   }
   return changed;
 }

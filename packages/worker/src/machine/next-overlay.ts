@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { DiskLayer } from './argv.ts';
+import { liveNode } from './block-nodes.ts';
+import { makeOverlay } from './directory.ts';
+import type { Machine } from './machine.ts';
+import { machineUid, type Platform } from './platform.ts';
+
+/** A file for the next overlay of a run that none of its layers has. */
+function freeName(layers: readonly DiskLayer[], top: string): string {
+  const taken = new Set([top, ...layers.map(({ file }) => file)]);
+  for (let number = 1; ; number++) if (!taken.has(`disk-${number}.qcow2`)) return `disk-${number}.qcow2`;
+}
+
+/** How QEMU's names of the nodes of an overlay's file begin; each ends unlike any that the machine has or had. */
+function nodePrefix(file: string): string {
+  return `${basename(file, '.qcow2')}.`;
+}
+
+/**
+ * An empty overlay that a machine's disk is about to be switched to. Record and QEMU know it before the machine is
+ * stopped, since the record has to reach the host's disk. The record is one step ahead meanwhile, and a crash changes
+ * nothing: an empty overlay holds what is below it.
+ */
+export class NextOverlay {
+  readonly #platform: Platform;
+  readonly #machine: Machine;
+  readonly #file: string;
+  readonly #node: string;
+  readonly #live: string;
+  #switched = false;
+
+  private constructor(platform: Platform, machine: Machine, file: string, live: string) {
+    this.#platform = platform;
+    this.#machine = machine;
+    this.#file = file;
+    this.#node = `${nodePrefix(file)}${randomBytes(4).toString('hex')}`;
+    this.#live = live;
+  }
+
+  /** Makes it and announces it. When this throws, the machine is as before. */
+  static async announce(platform: Platform, machine: Machine): Promise<NextOverlay> {
+    const { layers, top, spec } = machine.record;
+    const file = freeName(layers, top);
+    const next = new NextOverlay(platform, machine, file, await liveNode(machine.qmp));
+    try {
+      await rm(next.#path, { force: true });
+      await makeOverlay(next.#path, platform.overlays, spec.diskMB, machineUid(machine.slot));
+      await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
+      await machine.qmp.run('blockdev-add', {
+        driver: 'qcow2',
+        'node-name': next.#node,
+        discard: 'unmap',
+        'detect-zeroes': 'unmap',
+        file: { driver: 'file', filename: file, discard: 'unmap' },
+        backing: null,
+      });
+      return next;
+    } catch (error) {
+      await next.withdrawUnused();
+      throw error;
+    }
+  }
+
+  get #path(): string {
+    return join(this.#machine.runDirectory, this.#file);
+  }
+
+  /** Puts it on top of a stopped machine's disk; the old top is a layer from then on. */
+  async switchTo(): Promise<void> {
+    await this.#machine.qmp.run('blockdev-snapshot', { node: this.#live, overlay: this.#node });
+    this.#switched = true;
+  }
+
+  /** Takes it back unless the disk was switched to it. Where that fails too it stays a part of the chain, empty. */
+  async withdrawUnused(): Promise<void> {
+    if (this.#switched) return;
+    try {
+      if (this.#machine.record.top === this.#file) await withdrawOverlay(this.#machine);
+      else await rm(this.#path, { force: true });
+    } catch (error) {
+      this.#platform.log.warn({ machine: this.#machine.id, err: error }, 'an empty layer stays');
+    }
+  }
+}
+
+/**
+ * Takes back an overlay that was announced and never switched to, also by a predecessor of this worker: QEMU holds it
+ * open for writing, so that no other machine could stand on it. Does nothing where there is none.
+ */
+export async function withdrawOverlay(machine: Machine): Promise<void> {
+  const { layers, top } = machine.record;
+  const old = layers.at(-1);
+  const live = await liveNode(machine.qmp);
+  const prefix = nodePrefix(top);
+  const nodes = (await machine.qmp.run('query-named-block-nodes', { flat: true })) as {
+    'node-name'?: unknown;
+  }[];
+  const unused = nodes
+    .map((node) => node['node-name'])
+    .filter((name) => typeof name === 'string' && name.startsWith(prefix));
+  if (old === undefined || unused.length === 0 || live.startsWith(prefix)) return;
+  for (const name of unused) await machine.qmp.run('blockdev-del', { 'node-name': name });
+  await machine.save({ layers: layers.slice(0, -1), top: old.file });
+  await rm(join(machine.runDirectory, top), { force: true });
+}
