@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sendJson, TestServer, wireSandbox } from './testing/http-server.ts';
+import { SessionServer } from './testing/session-server.ts';
+import { TestSession } from './testing/test-session.ts';
 import type { ServerResponse } from 'node:http';
 
 const run = promisify(execFile);
@@ -38,6 +40,24 @@ console.log(JSON.stringify({
 }));
 `;
 
+/** Attaches with what the runtime has; prints what came of it. */
+const liveProgram = `
+import { Sandbox } from '@opencomputer/sdk';
+const sandbox = await Sandbox.connect('sb-0a1b2c3d');
+try {
+  const session = await sandbox.exec.start('cat');
+  await session.sendStdin('hello');
+  let heard = '';
+  for await (const { data } of session) {
+    heard += Buffer.from(data);
+    if (heard === 'hello') await session.closeStdin();
+  }
+  console.log(JSON.stringify({ heard, code: await session.done }));
+} catch (error) {
+  console.log(JSON.stringify({ code: error.code, message: error.message }));
+}
+`;
+
 /** This Node and, where the path has one, the system's own. */
 const runtimes = [
   ...new Set([
@@ -67,6 +87,7 @@ describe('the package as it is published', () => {
       join(installed, 'dist'),
     ]);
     await writeFile(join(folder, 'program.mjs'), program);
+    await writeFile(join(folder, 'live.mjs'), liveProgram);
   });
 
   afterAll(async () => rm(folder, { recursive: true, force: true }));
@@ -91,6 +112,39 @@ describe('the package as it is published', () => {
     expect(upMiB).toBeLessThan(80);
     // Chunks that were read wait for the garbage collector.
     expect(downMiB).toBeLessThan(200);
+  });
+
+  /** Runs the program beside a server whose session repeats its input until that ends. */
+  async function live(node: string): Promise<unknown> {
+    class Echo extends TestSession {
+      override taken(): void {
+        this.print('hello');
+      }
+      override inputEnded(): void {
+        this.exit(6);
+      }
+    }
+    await using server = await SessionServer.start({
+      session: new Echo(),
+      handle: (_request, response) => sendJson(response, 200, wireSandbox),
+    });
+    const env = { OPENCOMPUTER_API_URL: server.url, OPENCOMPUTER_API_KEY: 'osb_key' };
+    return JSON.parse((await run(node, ['live.mjs'], { cwd: folder, env })).stdout) as unknown;
+  }
+
+  test.each(runtimes)('attaches with %s, or says what to install', async (node) => {
+    const works = { heard: 'hello', code: 6 };
+    const { stdout } = await run(node, ['-p', 'typeof WebSocket']);
+    if (stdout.trim() === 'function') expect(await live(node)).toEqual(works);
+    else
+      expect(await live(node)).toMatchObject({
+        code: 'websocket_missing',
+        message: expect.stringContaining('npm install ws'),
+      });
+    const installed = join(folder, 'node_modules/ws');
+    await cp(join(root, 'node_modules/ws'), installed, { recursive: true });
+    expect(await live(node)).toEqual(works);
+    await rm(installed, { recursive: true });
   });
 
   test('is understood by the compiler of a strict consumer', async () => {

@@ -130,22 +130,22 @@ export class SessionLink {
 
   /** Lets go of the session, which goes on. Nothing is heard from now on. */
   close(): void {
-    this.#end('was closed');
+    this.#end(noInput(this.#address, 'was closed'));
   }
 
   #onAbort = (): void => this.#fail(this.#options.signal?.reason);
 
   #fail(error: unknown): void {
     if (this.closed) return;
-    this.#end('has lost its connection');
+    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address, 'was let go of'));
     this.#listener.fail(error);
   }
 
-  #end(why: string): void {
+  #end(inputError: OpenComputerError): void {
     if (this.closed) return;
     this.#stop.abort();
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
-    this.#input.fail(noInput(this.#address, why));
+    this.#input.fail(inputError);
     this.#socket?.resume?.();
     this.#socket?.close();
     this.#socket = undefined;
@@ -185,7 +185,9 @@ export class SessionLink {
     this.#connections += 1;
     this.#takesInput = false;
     this.#reconnection.lost();
-    if (!this.#resumable || !(lost instanceof ConnectionError)) return this.#fail(lost);
+    // A server may also refuse to wait for a client that is slow to read.
+    const refused = !(lost instanceof ConnectionError) && this.#input.underWay;
+    if (!this.#resumable || refused) return this.#fail(lost);
     this.#listener.disconnected(lost);
     void this.#comeBack(lost);
   }
@@ -247,7 +249,7 @@ export class SessionLink {
         this.#offset += frame.bytes;
         return this.#listener.gap(frame.bytes);
       case 'exit':
-        this.#end('has ended');
+        this.#end(noInput(this.#address, 'has ended'));
         return this.#listener.exit(frame.code);
     }
   }

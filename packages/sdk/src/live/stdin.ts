@@ -23,6 +23,8 @@ interface Waiter {
 export class InputQueue {
   #pieces: Piece[] = [];
   #waiters: Waiter[] = [];
+  /** Those who wait until the end has been sent. */
+  #endWaiters: Waiter[] = [];
   #queued = 0;
   #sent = 0;
   #accepted = 0;
@@ -45,15 +47,20 @@ export class InputQueue {
     return this.#acceptanceOf(this.#queued);
   }
 
-  /** Nothing comes any more. Resolves when the session has accepted everything. */
-  end(): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+  /** Nothing comes any more. Resolves when the session has accepted everything, and the end is on its way. */
+  async end(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
     this.#ended = true;
-    return this.#acceptanceOf(this.#queued);
+    const told = new Promise<void>((resolve, reject) => {
+      if (this.#endSent) resolve();
+      else this.#endWaiters.push({ position: this.#queued, resolve, reject });
+    });
+    await Promise.all([this.#acceptanceOf(this.#queued), told]);
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  /** True while something has been sent that the session has not accepted. */
+  get underWay(): boolean {
+    return this.#sent > this.#accepted || this.#endSent;
   }
 
   /** The session has accepted so many bytes in all. */
@@ -89,13 +96,15 @@ export class InputQueue {
     if (!this.#ended || this.#endSent || this.#sent < this.#queued) return;
     this.#endSent = true;
     yield endOfInputFrame();
+    for (const waiter of this.#endWaiters.splice(0)) waiter.resolve();
   }
 
   /** Nothing can be sent any more: whoever waits, or comes later, gets the error. */
   fail(error: OpenComputerError): void {
     this.#failure ??= error;
     this.#pieces = [];
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure);
+    const waiters = [...this.#waiters.splice(0), ...this.#endWaiters.splice(0)];
+    for (const waiter of waiters) waiter.reject(this.#failure);
   }
 
   #acceptanceOf(position: number): Promise<void> {

@@ -45,6 +45,9 @@ export class TestSession {
   /** Called after input was taken. */
   taken(): void {}
 
+  /** Called at the end of the input. */
+  inputEnded(): void {}
+
   /** Drops the oldest output. */
   forget(bytes: number): void {
     this.#firstKept += bytes;
@@ -68,8 +71,8 @@ export class TestSession {
     const begin = Math.max(from, this.#firstKept);
     if (reader.counts) {
       sendCount(socket, 6, this.#accepted.get(reader.client) ?? 0);
-      sendCount(socket, 7, from < this.#firstKept && from > 0 ? from : begin);
-      if (from > 0 && from < this.#firstKept) sendCount(socket, 5, this.#firstKept - from);
+      sendCount(socket, 7, from);
+      if (from < this.#firstKept) sendCount(socket, 5, this.#firstKept - from);
     }
     let offset = 0;
     for (const { stream, data } of this.#pieces) {
@@ -82,7 +85,10 @@ export class TestSession {
     this.#readers.add(reader);
     socket.on('close', () => this.#readers.delete(reader));
     socket.on('message', (message: Buffer) => {
-      if (message[0] === 4) this.stdinEnds += 1;
+      if (message[0] === 4) {
+        this.stdinEnds += 1;
+        this.inputEnded();
+      }
       if (message[0] === 0) this.#take(reader.client, message.subarray(1));
     });
   }
@@ -98,6 +104,11 @@ export class TestSession {
     this.taken();
     for (const reader of this.#readers)
       if (reader.counts && reader.client === client) sendCount(reader.socket, 6, accepted);
+  }
+
+  /** Everybody is told to go. */
+  close(code: number, reason: string): void {
+    for (const { socket } of this.#readers) socket.close(code, reason);
   }
 
   /** Everybody is cut off, and input that was on its way is lost. */
