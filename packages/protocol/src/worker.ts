@@ -24,7 +24,7 @@ import { sandboxIdPattern } from './ids.ts';
  *     POST   /v1/machines/:id/exec/:execId/signal { signal }
  *     GET    /v1/machines/:id/exec                { sessions: GuestSession[] }
  *     POST   /v1/machines/:id/exec/:execId/resize { cols, rows }
- *     POST   /v1/machines/:id/exec/:execId/attach?from=&client=
+ *     POST   /v1/machines/:id/exec/:execId/attach?from=&client=&acks=
  *                                                 Upgrade: opencomputer-exec -> 101, then the agent's frames both ways
  *     GET    /v1/machines/:id/logs?               NDJSON stream of GuestLogLine
  *     GET    /v1/machines/:id/files?path=         bytes          PUT, DELETE the same

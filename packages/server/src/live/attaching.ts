@@ -45,7 +45,11 @@ export class AttachedSession implements SessionPlace {
 
   async attach(from: string | undefined, wake: boolean): Promise<Upstream> {
     const { sandboxes, machines } = this.#parts;
-    const query = new URLSearchParams({ ...(from === undefined ? {} : { from }), client: this.#writer });
+    const query = new URLSearchParams({
+      ...(from === undefined ? {} : { from }),
+      client: this.#writer,
+      acks: 'true',
+    });
     const open = async (): Promise<Upstream> =>
       new Upstream(await machines.attach(this.#sandboxId, this.#sessionId, query, wake));
     const row = await sandboxes.get(this.#owner, this.#sandboxId);

@@ -120,9 +120,9 @@ function held(): { handler: GuestHandler; stream: Promise<ServerHttp2Stream>; pa
 describe('attach', () => {
   test('passes frames on in both directions', async () => {
     const guest = held();
-    const socket = await attached(await lab(guest.handler), `${target}?from=7&client=me&other=1`);
+    const socket = await attached(await lab(guest.handler), `${target}?from=7&client=me&acks=true&other=1`);
     const stream = await guest.stream;
-    expect(guest.path()).toBe('/v1/exec/0123abcd/attach?from=7&client=me');
+    expect(guest.path()).toBe('/v1/exec/0123abcd/attach?from=7&client=me&acks=true');
     const input: Buffer[] = [];
     stream.on('data', (part: Buffer) => input.push(part));
     const typed = encodeAgentFrame(0, Buffer.from('typed'));

@@ -18,7 +18,7 @@ const closeMs = 5000;
 const offsetPattern = /^(end|\d{1,15})$/;
 
 function attachQuery(url: URL): URLSearchParams {
-  const query = pick(url.searchParams, ['from', 'client']);
+  const query = pick(url.searchParams, ['from', 'client', 'acks']);
   const from = query.get('from') ?? '0';
   const client = query.get('client') ?? 'none';
   if (!offsetPattern.test(from))
