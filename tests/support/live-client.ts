@@ -10,6 +10,7 @@ export class LiveClient {
   readonly #chunks: Record<1 | 2, Buffer[]> = { 1: [], 2: [] };
   readonly #frames: SessionFrame['type'][] = [];
   readonly #raw: Buffer[] = [];
+  #opened = false;
   bytes = 0;
   exitCode: number | undefined;
   closed: { code: number; reason: string } | undefined;
@@ -23,6 +24,9 @@ export class LiveClient {
       if (raw) this.#raw.push(message);
       else this.#take(message);
     });
+    socket.addEventListener('open', () => {
+      this.#opened = true;
+    });
     socket.addEventListener('close', ({ code, reason }) => {
       this.closed = { code, reason };
     });
@@ -35,8 +39,10 @@ export class LiveClient {
     const address = `${url.replace('http', 'ws')}${sandbox.path}/${path}?api_key=${key}${query}`;
     const socket = new WebSocket(address);
     const client = new LiveClient(socket, path.startsWith('pty'));
-    await eventually('attached', () => socket.readyState !== WebSocket.CONNECTING, { withinMs: longMs });
-    if (socket.readyState !== WebSocket.OPEN) throw new Error(`not attached to ${path}`);
+    const settled = (): boolean => client.#opened || client.closed !== undefined;
+    await eventually('attached', settled, { withinMs: longMs });
+    // One that has ended may be closed again already.
+    if (!client.#opened) throw new Error(`not attached to ${path}`);
     return client;
   }
 
