@@ -1,3 +1,5 @@
+import type { LiveAgents, LiveExec, LivePty } from './live.ts';
+
 /** What the scenarios use of a client. Both clients have it under the same names. */
 export interface Client {
   readonly name: 'ours' | 'published';
@@ -102,7 +104,9 @@ export interface SandboxHandle {
   events?(): AsyncIterable<{ time: Date; actor: string; kind: string; reason: string | undefined }>;
   downloadUrl(path: string, options?: { expiresIn?: number }): Promise<string>;
   uploadUrl(path: string, options?: { expiresIn?: number }): Promise<string>;
-  readonly exec: { run(command: string, options?: RunOptions): Promise<RunResult> };
+  readonly exec: LiveExec & { run(command: string, options?: RunOptions): Promise<RunResult> };
+  readonly pty: LivePty;
+  readonly agent: LiveAgents;
   readonly files: {
     read(path: string): Promise<string>;
     readBytes(path: string): Promise<Uint8Array>;
