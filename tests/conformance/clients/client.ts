@@ -15,6 +15,7 @@ export interface Client {
 
 export interface Key {
   apiKey?: string;
+  apiUrl?: string;
 }
 
 export interface ForkOptions extends Key {
