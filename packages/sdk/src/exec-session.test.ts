@@ -346,6 +346,7 @@ describe('a server that misbehaves', () => {
       refuse: () => ({ status: 400, body: { error: 'no upgrades here' } }),
     });
     await expect(open(server)).rejects.toThrow(/proxy on the way must let WebSocket upgrades pass/);
+    await expect(open(server, { from: 7 })).rejects.toThrow(/from \(7\) is beyond all that was printed/);
   });
 
   test('nobody there is a ConnectionError', async () => {

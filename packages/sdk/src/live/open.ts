@@ -53,7 +53,10 @@ export async function openSocket(
     await http.done({ method: 'GET', path: address.probePath, retry: false, ...options });
     throw new ConnectionError(`a WebSocket to ${new URL(http.apiUrl).origin} could not be opened`, {
       code: 'connection_failed',
-      hint: 'The server answers plain requests: a proxy on the way must let WebSocket upgrades pass.',
+      hint:
+        query['from'] === '0'
+          ? 'The server answers plain requests: a proxy on the way must let WebSocket upgrades pass.'
+          : `Look whether from (${query['from']}) is beyond all that was printed, or whether a proxy stops WebSockets.`,
       requestSent: true,
     });
   } finally {
