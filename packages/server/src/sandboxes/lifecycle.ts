@@ -188,7 +188,9 @@ export class Lifecycle {
     const row = await findSandbox(this.#options.store, id);
     if (row === undefined || row.state === 'stopping' || row.state === 'stopped')
       return row === undefined ? error : (refusal(row, 'use') ?? error);
-    if (error instanceof CreationAbandoned) return error;
+    // Only a kill interrupts a change; its own may not have begun.
+    if (error instanceof CreationAbandoned)
+      return new ApiError('sandbox_stopped', `sandbox ${id} was ended meanwhile`, { cause: error });
     void this.#options.reconcile();
     if (!(error instanceof ApiError) || error.code !== 'sandbox_not_found') return error;
     return new ApiError('sandbox_stopped', `the worker has no machine of sandbox ${id} any more`);

@@ -37,6 +37,8 @@ export class SimulatedWorker {
   startMs = 0;
   /** Milliseconds that a change of power or a snapshot takes. */
   changeMs = 0;
+  /** Decides when each call that concerns a machine does its work. */
+  turn: (call: string) => Promise<unknown> = async () => undefined;
   readonly #socketPath: string;
   readonly #faults = new Map<string, Fault[]>();
   readonly #streams = new Set<ServerResponse>();
@@ -117,6 +119,7 @@ export class SimulatedWorker {
     if (fault === 'dieMidAnswer') dieMidAnswer(response);
     if (kind === 'worker') return answerJson(response, this.#info());
     if (kind === 'events') return this.#openEvents(response);
+    if (id !== '') await this.turn(call);
     if (kind === 'snapshots') return this.#serveSnapshots(request, response, id);
     if (id === '') return answerJson(response, { machines: [...this.machines.values()].map((m) => m.info) });
     if (part === '') return this.#serveMachine(request, response, id);
