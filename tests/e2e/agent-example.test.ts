@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { AgentProgram } from '../support/agent-program.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Sandbox } from '../../packages/sdk/src/index.ts';
+import { TestAgent } from '../support/agent-session.ts';
 import { eventually } from '../support/eventually.ts';
-import { fileSandbox } from '../support/shared.ts';
+import { TestPlatform } from '../support/platform.ts';
 
 /** The agent of the guide, word by word. */
 async function exampleAgent(): Promise<string> {
@@ -13,21 +14,27 @@ async function exampleAgent(): Promise<string> {
   return source;
 }
 
-describe('the agent of the guide', () => {
-  const sandbox = fileSandbox();
-  let agent: AgentProgram;
+describe('the agent of the guide, in place of the one of the image', () => {
+  let platform: TestPlatform;
+  let sandbox: Sandbox;
+  let agent: TestAgent;
 
   beforeAll(async () => {
-    await sandbox().write('/home/sandbox/shell-agent', await exampleAgent());
-    await sandbox().output('chmod +x /home/sandbox/shell-agent');
-    agent = await AgentProgram.start(sandbox(), 'example', '/home/sandbox/shell-agent');
+    platform = await TestPlatform.start({
+      env: { OPENCOMPUTER_AGENT_COMMAND: '/home/sandbox/shell-agent' },
+    });
+    sandbox = await Sandbox.create({ apiUrl: platform.url, apiKey: platform.key });
+    await sandbox.files.write('/home/sandbox/shell-agent', await exampleAgent());
+    await sandbox.exec.run('chmod +x /home/sandbox/shell-agent');
   });
+  afterAll(() => platform?.destroy());
 
   test('runs prompts in their order', async () => {
-    await agent.send({ type: 'configure', model: 'none' });
-    await agent.send({ type: 'prompt', text: 'echo hello; exit 3' });
-    await agent.send({ type: 'prompt', text: 'id -un' });
-    expect(await agent.count(8)).toEqual([
+    agent = await TestAgent.start(sandbox, { model: 'none', prompt: 'echo hello; exit 3' });
+    await agent.session.sendPrompt('id -un');
+    await agent.turn();
+    await agent.turn();
+    expect(agent.events).toEqual([
       { type: 'ready' },
       { type: 'configured' },
       { type: 'assistant', message: { content: [{ type: 'text', text: 'hello\n' }] } },
@@ -40,17 +47,17 @@ describe('the agent of the guide', () => {
   });
 
   test('is interrupted, and goes on', async () => {
-    const before = (await agent.events()).length;
-    await agent.send({ type: 'prompt', text: 'exec -a endless-work sleep 4712' });
-    await eventually('the command runs', () => sandbox().output('pgrep -f ^endless-work'));
-    await agent.send({ type: 'interrupt' });
-    expect(await agent.turn(before)).toEqual([{ type: 'interrupted' }]);
-    expect((await sandbox().run('pgrep -f ^endless-work')).stdout).toBe('');
-    await agent.send('nonsense');
-    await agent.send({ type: 'prompt', text: 'true' });
-    const events = (await agent.count(before + 4)).slice(before + 1);
-    expect(events.map(({ type }) => type)).toEqual(['error', 'result', 'turn_complete']);
-    await agent.end();
-    expect(await agent.exitCode()).toBe(0);
+    await agent.session.sendPrompt('exec -a endless-work sleep 4712');
+    await eventually('the command runs', async () => {
+      const { stdout } = await sandbox.exec.run('pgrep -f ^endless-work');
+      return stdout;
+    });
+    await agent.session.interrupt();
+    expect(await agent.turn()).toEqual([{ type: 'interrupted' }]);
+    expect((await sandbox.exec.run('pgrep -f ^endless-work')).stdout).toBe('');
+    await agent.session.sendPrompt('true');
+    expect((await agent.turn()).map(({ type }) => type)).toEqual(['result', 'turn_complete']);
+    await agent.session.kill();
+    expect(await agent.ended()).toBe(137);
   });
 });
