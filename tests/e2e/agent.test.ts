@@ -87,7 +87,7 @@ describe('the real agent, told what to do by a model of ours', { timeout: 2 * tu
     ]);
     await agent.session.kill();
     expect(await agent.ended()).toBe(137);
-    expect((await machine().run('pgrep -f "other-work|claude"')).stdout).toBe('');
+    expect((await machine().run('pgrep -f "[o]ther-work|[c]laude"')).stdout).toBe('');
     expect((await sandbox.agent.list()).filter(({ running }) => running)).toEqual([]);
   });
 
