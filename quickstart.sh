@@ -12,6 +12,6 @@ install_and_build
 node images/build.ts >/dev/null
 say "looking at this host"
 node packages/standalone/src/doctor.ts >&2
-node packages/standalone/src/up.ts
+./oc up >/dev/null
 node scripts/first-sandbox.ts
 printf '\nDone in %s s.\n' "$(($(date +%s) - started))"

@@ -24,6 +24,11 @@ await sandbox.kill();
 process.stdout.write(`
 OpenComputer runs at ${apiUrl}. To go on:
 
+  ./oc shell $(./oc create)     a terminal in a new sandbox
+  ./oc help                     everything else
+
+Or from a program:
+
   export OPENCOMPUTER_API_URL=${apiUrl}
   export OPENCOMPUTER_API_KEY=$(cat ${launcherFiles(config.dataDir).apiKey})
 

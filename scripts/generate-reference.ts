@@ -7,6 +7,7 @@ import {
   errorKinds,
   openApiDocument,
 } from '../packages/protocol/src/index.ts';
+import { cliPage } from '../packages/cli/src/reference.ts';
 import serverPackage from '../packages/server/package.json' with { type: 'json' };
 
 const root = join(import.meta.dirname, '..');
@@ -72,6 +73,7 @@ function errorsPage(): string {
 
 const pages: Readonly<Record<string, () => string>> = {
   'docs/reference/errors.md': errorsPage,
+  'docs/reference/cli.md': cliPage,
   'docs/reference/openapi.json': () =>
     `${JSON.stringify(openApiDocument(serverPackage.version), undefined, 2)}\n`,
 };

@@ -50,7 +50,8 @@ need_languages() {
   at_least 1.24 "${go_version#go}" || fail "$go_version is too old." "Install Go 1.24 or newer."
 }
 
-# Installs the locked dependencies when the lock file has changed since the last time, and builds the client library.
+# Installs the locked dependencies when the lock file has changed since the last time, and builds the client library
+# and the command line.
 install_and_build() {
   local stamp=node_modules/.installed
   if [ ! -e "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
@@ -60,9 +61,9 @@ install_and_build() {
   fi
   PATH="$PWD/node_modules/.bin:$PATH"
   local sources
-  sources=$(find packages/sdk/src packages/sdk/tsconfig.build.json -newer packages/sdk/dist/index.js 2>/dev/null | head -n 1 || true)
-  if [ ! -e packages/sdk/dist/index.js ] || [ -n "$sources" ]; then
-    say "building the client library"
-    npm run --silent build --workspace @opencomputer/sdk >&2 || fail "the client library does not build"
+  sources=$(find packages/{sdk,cli}/{src,tsconfig.build.json} -newer packages/cli/dist/main.js 2>/dev/null | head -n 1 || true)
+  if [ ! -e packages/cli/dist/main.js ] || [ -n "$sources" ]; then
+    say "building the client library and the command line"
+    npm run --silent build >&2 || fail "the client library or the command line does not build"
   fi
 }

@@ -104,7 +104,11 @@ const suites: readonly Suite[] = [
   check('lint', 'oxlint', ['--type-aware', ...paths]),
   check('types', 'tsc', ['-p', 'tsconfig.json']),
   check('unused', 'knip', []),
-  check('generated', 'node', ['scripts/generate-reference.ts', '--check']),
+  check('generated', 'node', [
+    '--conditions=opencomputer-source',
+    'scripts/generate-reference.ts',
+    '--check',
+  ]),
   check('agent format and vet', 'sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], join(root, 'agent')),
   goTests(),
   vitest('unit', []),

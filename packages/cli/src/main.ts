@@ -56,4 +56,9 @@ async function apiUrl(flags: GlobalFlags): Promise<string> {
 }
 
 endByBrokenPipe();
-process.exit(await main(process.argv.slice(2)));
+const exitCode = await main(process.argv.slice(2));
+// What was written last may still be on its way into a pipe.
+await Promise.all(
+  [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
+);
+process.exit(exitCode);

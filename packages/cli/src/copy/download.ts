@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { chmod, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -52,7 +51,7 @@ async function downloadFile(
 /** Writes a file of a sandbox to standard output. */
 export async function downloadStream(sandbox: Sandbox, source: string): Promise<void> {
   for await (const piece of await sandbox.files.readStream(absolute(source)))
-    if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
+    if (!process.stdout.write(piece)) await new Promise((resolve) => process.stdout.once('drain', resolve));
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { constants } from 'node:os';
 import { deferred } from '../deferred.ts';
 import { beforeBrokenPipe } from '../output/broken-pipe.ts';
@@ -64,7 +63,8 @@ export async function relay(session: ExecSession, { input, signals }: RelayOptio
 async function copyOutput(session: ExecSession): Promise<number> {
   for await (const { stream, data } of session) {
     const target = process[stream];
-    if (!target.write(data)) await once(target, 'drain');
+    // Not by `once` of node:events, which would throw for a broken pipe; that ends the process by itself.
+    if (!target.write(data)) await new Promise((resolve) => target.once('drain', resolve));
   }
   return session.done;
 }
