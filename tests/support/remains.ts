@@ -11,6 +11,11 @@ interface Record {
   hibernated: boolean;
 }
 
+/** What is written down of a machine. */
+export function recordOf(worker: TestWorker, id: string): Record {
+  return JSON.parse(readFileSync(join(worker.directory(id), 'machine.json'), 'utf8')) as Record;
+}
+
 /** Checks that a worker has on its host what its machines and snapshots need, and nothing else. */
 export async function expectNoRemains(worker: TestWorker): Promise<void> {
   const machines = await worker.machines();
@@ -18,8 +23,7 @@ export async function expectNoRemains(worker: TestWorker): Promise<void> {
   expect(worker.entries('machines')).toEqual(ids);
   const running: string[] = [];
   for (const { id, state } of machines) {
-    const file = join(worker.directory(id), 'machine.json');
-    const record = JSON.parse(readFileSync(file, 'utf8')) as Record;
+    const record = recordOf(worker, id);
     const run = `run-${record.run}`;
     if (state === 'running') running.push(`${id}.${record.run}`);
     expect(worker.entries('machines', id)).toEqual([

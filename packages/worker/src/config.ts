@@ -28,6 +28,7 @@ const environmentSchema = z.object({
     .string()
     .regex(/^\d+:\d+$/)
     .optional(),
+  OPENCOMPUTER_TEST_FAULTS: z.string().min(1).optional(),
   OPENCOMPUTER_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
@@ -46,6 +47,8 @@ export interface WorkerConfig {
   /** User and group that may call the worker, when it is root and the server is not. */
   socketOwner: { uid: number; gid: number } | undefined;
   logLevel: string;
+  /** For tests only: the file that says at which step of a change to fail. See `machine/faults.ts`. */
+  testFaults: string | undefined;
   /** Tells installations on one host apart: a hash of the data directory. */
   instanceTag: string;
 }
@@ -73,6 +76,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     minFreeDiskMB: values.OPENCOMPUTER_MIN_FREE_DISK_MB,
     socketOwner: uid === undefined || gid === undefined ? undefined : { uid, gid },
     logLevel: values.OPENCOMPUTER_LOG_LEVEL,
+    testFaults: values.OPENCOMPUTER_TEST_FAULTS,
     instanceTag: createHash('sha256').update(dataDir).digest('hex').slice(0, 8),
   };
 }

@@ -26,6 +26,7 @@ import { Integrity } from './host/integrity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
+import { injectFaults } from './machine/faults.ts';
 import { type Images, type Platform, processPrefix, templateNamePrefix } from './machine/platform.ts';
 import { endProcessesOf } from './machine/process.ts';
 import { recoverMachines } from './machine/recover.ts';
@@ -178,6 +179,10 @@ async function emptyTrash(trash: string): Promise<void> {
  */
 export async function startWorker(config: WorkerConfig): Promise<RunningWorker> {
   const log = pino({ name: 'worker', level: config.logLevel }, new LogOutput(1));
+  if (config.testFaults !== undefined) {
+    log.warn({ file: config.testFaults }, 'faults are injected, for tests');
+    injectFaults(config.testFaults, config.instanceTag);
+  }
   const lock = await takeWorkerLock(config.instanceTag, config.dataDir);
   const directories = await makeDirectories(config);
   const platform = await makePlatform(config, directories, log);

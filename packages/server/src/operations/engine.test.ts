@@ -214,6 +214,16 @@ const scenarios: Record<string, (world: World) => Promise<void>> = {
     }),
   reboot: (world) => world.with(({ service }, id) => service.lifecycle.reboot(id, byClient)),
   powerCycle: (world) => world.with(({ service }, id) => service.lifecycle.powerCycle(id, byClient)),
+  'reboot that fails': (world) =>
+    world.with(({ service }, id) => {
+      world.worker.fail('POST reboot', new ApiError('creation_failed', 'no'));
+      return service.lifecycle.reboot(id, byClient);
+    }),
+  'powerCycle that fails': (world) =>
+    world.with(({ service }, id) => {
+      world.worker.fail('POST reboot', new ApiError('creation_failed', 'no'));
+      return service.lifecycle.powerCycle(id, byClient);
+    }),
   checkpoint: (world) => world.with(({ checkpoints }, id) => checkpoints.create('o', id, named('a'))),
   'checkpoint that fails': (world) =>
     world.with(({ checkpoints }, id) => {
@@ -224,6 +234,21 @@ const scenarios: Record<string, (world: World) => Promise<void>> = {
     world.with(async ({ checkpoints }, id) => {
       const row = await checkpoints.create('o', id, named('a'));
       await checkpoints.restore('o', id, row.id);
+    }),
+  'restore that fails': (world) =>
+    world.with(async ({ checkpoints }, id) => {
+      const row = await checkpoints.create('o', id, named('a'));
+      world.worker.fail('POST restore', new ApiError('snapshot_damaged', 'no'));
+      await checkpoints.restore('o', id, row.id);
+    }),
+  'wake with patches': (world) =>
+    world.with(async ({ service, checkpoints, forks }, id) => {
+      const row = await checkpoints.create('o', id, named('a'));
+      const [forked] = await forks.fork('o', row.id, fork, never);
+      if (forked === undefined) throw new Error('no fork');
+      await service.lifecycle.hibernate(forked.id, byClient);
+      await addPatch(world.store, row.id, { script: 'count', description: '' });
+      await service.lifecycle.wake(forked.id, byClient);
     }),
   deleteCheckpoint: (world) =>
     world.with(async ({ checkpoints }, id) => {
@@ -318,6 +343,22 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
     await expectConverged(world);
   });
 });
+
+test('every step of every operation is crashed at, on its way there and back', async () => {
+  const passed = new Set<string>();
+  for (const run of Object.values(scenarios)) for (const point of await pointsOf(run)) passed.add(point);
+  const world = await newWorld();
+  const due: string[] = [];
+  for (const { kind, steps } of world.definitions) {
+    due.push(`${kind}:begun`);
+    for (const { name } of steps)
+      for (const moment of ['before', 'ran', 'committed']) due.push(`${kind}:${name}:${moment}`);
+    if (steps.some(({ undo }) => typeof undo !== 'function')) continue;
+    // What fails is the first step; those after it have nothing to take back.
+    due.push(`${kind}:undo:noted`, `${kind}:${steps[0]?.name}:undone`, `${kind}:undo:committed`);
+  }
+  expect(due.filter((point) => !passed.has(point))).toEqual([]);
+}, 60_000);
 
 /** A result without the time of a start, which a second start changes. */
 function timeless(result: unknown): unknown {

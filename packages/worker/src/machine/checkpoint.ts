@@ -15,6 +15,7 @@ import { NextOverlay } from './next-overlay.ts';
 import type { Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
 import { sealFile, sealSnapshot } from './snapshot.ts';
+import { atStep } from './steps.ts';
 
 /**
  * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
@@ -37,20 +38,27 @@ export async function checkpointMachine(
   const image = join(machine.runDirectory, machineFiles.ram);
   const overlay = await NextOverlay.announce(platform, machine);
   stack.defer(() => overlay.withdrawUnused());
+  await atStep('checkpoint:overlaid', machine.id);
   if (memory) await copyRamImage(image, ram);
   const sums = memory ? await inheritSums(platform, image, ram) : undefined;
 
+  await atStep('checkpoint:copied', machine.id);
   await quiet(machine, platform.log);
   const stopped = performance.now();
   let changed: ByteRange[] = [];
   try {
     await stopMachine(machine);
+    await atStep('checkpoint:stopped', machine.id);
     if (memory) changed = await takeMemory(machine, ram);
+    await atStep('checkpoint:taken', machine.id);
     await overlay.switchTo();
+    await atStep('checkpoint:switched', machine.id);
   } finally {
     await machine.qmp.run('cont');
   }
   const pauseMs = Math.round((performance.now() - stopped) * 10) / 10;
+
+  await atStep('checkpoint:running', machine.id);
 
   await gather(platform, machine, staging, memory);
   const digests = await sumFiles(platform, machine, staging);
@@ -58,6 +66,7 @@ export async function checkpointMachine(
     digests[snapshotFiles.ram] = await saveSums(platform, ram, sums, changed);
     Object.assign(digests, await digestsOf(platform.integrity, staging, [snapshotFiles.devices]));
   }
+  await atStep('checkpoint:gathered', machine.id);
   const { layers, spec } = machine.record;
   const newest = join(staging, machineFiles.layer(layers.length - 1));
   const sizeBytes = (await occupiedBytes(newest)) + (memory ? await occupiedBytes(ram) : 0);
@@ -75,8 +84,10 @@ export async function checkpointMachine(
     createdAt: new Date().toISOString(),
   };
   const manifest = await sealSnapshot(staging, description);
+  await atStep('checkpoint:sealed', machine.id);
   stack.move();
   await rename(staging, store.path(id));
+  await atStep('checkpoint:published', machine.id);
   await store.sync();
   return manifest;
 }

@@ -13,6 +13,7 @@ import { type Manifest, snapshotFiles } from './manifest.ts';
 import { machineUid, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import type { MachineRecord } from './record.ts';
+import { atStep } from './steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
 /** A template or a snapshot that a machine begins from. */
@@ -103,6 +104,7 @@ export async function createMachine(
   await using stack = new AsyncDisposableStack();
   const slot = await platform.network.claim();
   stack.defer(() => platform.network.release(slot));
+  await atStep('create:network', id);
   await mkdir(directory, { mode: 0o700 });
   stack.defer(() => discardDirectory(directory, platform.trash));
 
@@ -114,6 +116,7 @@ export async function createMachine(
   });
   record.layers = layers;
   timings['prepare'] = lap();
+  await atStep('create:files', id);
 
   const run = { directory, record, slot, gate: new Gate() };
   const cold = record.startedFrom === 'disk';
@@ -123,11 +126,14 @@ export async function createMachine(
   stack.defer(() => endProcess(made.process.identity));
   stack.defer(() => made.expectEnd());
   timings['launch'] = lap();
+  await atStep('create:loaded', id);
   await (cold ? waitUntilBooted(made) : begin(made, spec.snapshot === undefined ? 'template' : 'snapshot'));
   timings['handshake'] = lap();
+  await atStep('create:answered', id);
   await Promise.all([durable, syncDirectory(dirname(directory))]);
   await made.save({ ready: true });
   timings['record'] = lap();
+  await atStep('create:recorded', id);
   stack.move();
   return made;
 }

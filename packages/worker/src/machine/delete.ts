@@ -4,6 +4,7 @@ import type { Machine } from './machine.ts';
 import { machinePrefix, type Platform } from './platform.ts';
 import { endProcessesOf } from './process.ts';
 import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+import { atStep } from './steps.ts';
 
 /** Ends a machine, running or not, and deletes its disk. One that is not there is fine. */
 export async function deleteMachine(
@@ -13,10 +14,13 @@ export async function deleteMachine(
   const { id, directory, machine } = doomed;
   const record = doomed.record ?? (await readable(platform, directory));
   if (record !== undefined && existsSync(directory)) await markDeleting(platform, directory, record);
+  await atStep('delete:marked', id);
   machine?.expectEnd();
   await endProcessesOf(machinePrefix(platform.instanceTag, id));
+  await atStep('delete:ended', id);
   if (machine !== undefined) await platform.network.release(machine.slot);
   await discardDirectory(directory, platform.trash);
+  await atStep('delete:moved', id);
 }
 
 /** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { liveNode } from './block-nodes.ts';
 import type { Machine } from './machine.ts';
 import type { Qmp } from './qmp.ts';
+import { atStep } from './steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
 const layersMax = 8;
@@ -80,8 +81,11 @@ export async function flattenMachine(machine: Machine, signal: AbortSignal): Pro
   const { error, cancelled } = await endOfJob(machine.qmp, signal);
   if (cancelled) return false;
   if (typeof error === 'string') throw new Error(`the disk could not be flattened: ${error}`);
+  await atStep('flatten:copied', machine.id);
   await machine.save({ layers: layers.slice(0, sharedLayers) });
+  await atStep('flatten:recorded', machine.id);
   await dropNodes(machine);
+  await atStep('flatten:dropped', machine.id);
   for (const { file } of layers.slice(sharedLayers))
     await rm(join(machine.runDirectory, file), { force: true });
   return true;

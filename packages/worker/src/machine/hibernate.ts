@@ -12,6 +12,7 @@ import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { copyRamImage, ramMode } from './ram.ts';
 import { sealFile } from './snapshot.ts';
+import { atStep } from './steps.ts';
 
 /** Where the memory of a hibernated machine is. */
 export function hibernationDirectory(directory: string): string {
@@ -43,9 +44,12 @@ export async function hibernateMachine(
   try {
     await copyRamImage(image, ram);
     const sums = await inheritSums(platform, image, ram);
+    await atStep('hibernate:copied', machine.id);
     await quiet(machine, platform.log);
     await stopMachine(machine);
+    await atStep('hibernate:stopped', machine.id);
     const changed = await takeMemory(machine, ram);
+    await atStep('hibernate:taken', machine.id);
     const devices = join(staging, snapshotFiles.devices);
     await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
     const top = join(machine.runDirectory, machine.record.top);
@@ -63,8 +67,10 @@ export async function hibernateMachine(
     };
     await sealed;
     await syncDirectory(staging);
+    await atStep('hibernate:sealed', machine.id);
     await discardDirectory(final, platform.trash);
     await rename(staging, final);
+    await atStep('hibernate:moved', machine.id);
     const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
     await machine.save({
       hibernated: true,
@@ -78,7 +84,9 @@ export async function hibernateMachine(
     await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
     throw error;
   }
+  await atStep('hibernate:recorded', machine.id);
   machine.expectEnd();
   await endProcess(machine.process.identity);
+  await atStep('hibernate:ended', machine.id);
   await platform.network.release(machine.slot);
 }

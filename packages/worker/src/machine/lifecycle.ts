@@ -29,6 +29,7 @@ import { endProcess, endProcessesOf } from './process.ts';
 import type { MachineRecord } from './record.ts';
 import type { MachineRegistry, RestingMachine } from './registry.ts';
 import { restoreMachine } from './restore.ts';
+import { atStep } from './steps.ts';
 import { bootMachine, checkDisk, MemoryLost, wakeMachine } from './wake.ts';
 
 /** What a machine writes to its disk while it starts, in MiB. */
@@ -181,6 +182,7 @@ export class Lifecycle {
         if (!hard) await shutDownGuest(machine, platform.log);
         machine.expectEnd();
         await endProcess(machine.process.identity);
+        await atStep('reboot:ended', id);
         await platform.network.release(machine.slot);
         capacity.release(id);
         try {

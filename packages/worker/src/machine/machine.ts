@@ -116,6 +116,11 @@ export class Machine {
     this.#fullDisk.assertRuns();
   }
 
+  /** @throws Error when its process has ended: what has not run yet can be begun again */
+  assertAlive(): void {
+    if (!isSameProcess(this.process.identity)) throw new Error('its QEMU process ended before it ran');
+  }
+
   /** Finds out whether the machine stood still before anybody watched. */
   async lookForFullDisk(): Promise<void> {
     try {

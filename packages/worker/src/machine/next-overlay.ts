@@ -6,6 +6,7 @@ import { liveNode } from './block-nodes.ts';
 import { makeOverlay } from './directory.ts';
 import type { Machine } from './machine.ts';
 import { machineUid, type Platform } from './platform.ts';
+import { atStep } from './steps.ts';
 
 /** A file for the next overlay of a run that none of its layers has. */
 function freeName(layers: readonly DiskLayer[], top: string): string {
@@ -48,6 +49,7 @@ export class NextOverlay {
       await rm(next.#path, { force: true });
       await makeOverlay(next.#path, platform.overlays, spec.diskMB, machineUid(machine.slot));
       await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
+      await atStep('checkpoint:recorded', machine.id);
       await machine.qmp.run('blockdev-add', {
         driver: 'qcow2',
         'node-name': next.#node,

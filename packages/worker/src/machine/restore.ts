@@ -10,6 +10,7 @@ import { machineFiles } from './argv.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
+import { atStep } from './steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
 /**
@@ -34,6 +35,7 @@ export async function restoreMachine(
   stack.defer(() => discardDirectory(run, platform.trash));
   const { layers, durable } = await layOutRun(platform, run, origin, { diskMB: record.spec.diskMB, slot });
 
+  await atStep('restore:files', record.id);
   const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
   const next: MachineRecord = {
     ...freshRecord(record),
@@ -53,15 +55,20 @@ export async function restoreMachine(
   stack.defer(() => endProcess(machine.process.identity));
   stack.defer(() => machine.expectEnd());
   await durable;
+  await atStep('restore:loaded', record.id);
+  machine.assertAlive();
   await writeRecord(directory, next);
   stack.move();
+  await atStep('restore:recorded', record.id);
 
   if (running !== undefined) {
     running.expectEnd();
     await endProcess(running.process.identity);
     await platform.network.release(running.slot);
   }
+  await atStep('restore:ended', record.id);
   const answered = (cold ? waitUntilBooted(machine) : begin(machine, 'snapshot')).then(async () => {
+    await atStep('restore:answered', record.id);
     await discardDirectory(runDirectory(directory, record.run), platform.trash);
     await discardDirectory(hibernationDirectory(directory), platform.trash);
   });

@@ -16,6 +16,7 @@ import { endProcess } from './process.ts';
 import { QmpTimeout } from './qmp.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { sealFile } from './snapshot.ts';
+import { atStep } from './steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
 
 interface Sleeper {
@@ -121,6 +122,8 @@ export async function wakeMachine(
   await prepareRun(directory, record, slot);
   await linkMemory(runDirectory(directory, record.run), join(memory, snapshotFiles.ram));
 
+  await atStep('wake:linked', record.id);
+
   const woken: MachineRecord = {
     ...freshRecord(record),
     slot: slot.index,
@@ -131,10 +134,16 @@ export async function wakeMachine(
   const machine = await startWithMemory(platform, run, join(memory, snapshotFiles.devices), onEnd);
   stack.defer(() => endProcess(machine.process.identity));
   stack.defer(() => machine.expectEnd());
+  await atStep('wake:loaded', record.id);
+  machine.assertAlive();
   await writeRecord(directory, woken);
   stack.move();
+  await atStep('wake:recorded', record.id);
   // Its state lives in the process from here on: slow or not, it is never undone.
-  const answered = begin(machine, 'snapshot').then(() => discardDirectory(memory, platform.trash));
+  const answered = begin(machine, 'snapshot').then(async () => {
+    await atStep('wake:answered', record.id);
+    await discardDirectory(memory, platform.trash);
+  });
   answered.catch(() => undefined);
   return { machine, answered };
 }
@@ -161,13 +170,17 @@ export async function bootMachine(
     startedFrom: 'disk',
     ...(reason === undefined ? {} : { coldBootReason: reason }),
   };
+  await atStep('boot:prepared', record.id);
   // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
   await writeRecord(directory, booted);
+  await atStep('boot:recorded', record.id);
   const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
   stack.move();
-  const answered = waitUntilBooted(machine).then(() =>
-    discardDirectory(hibernationDirectory(directory), platform.trash),
-  );
+  await atStep('boot:started', record.id);
+  const answered = waitUntilBooted(machine).then(async () => {
+    await atStep('boot:answered', record.id);
+    await discardDirectory(hibernationDirectory(directory), platform.trash);
+  });
   answered.catch(() => undefined);
   return { machine, answered };
 }

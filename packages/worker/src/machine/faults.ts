@@ -1,0 +1,38 @@
+import { readFile, rm } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
+import { machinePrefix } from './platform.ts';
+import { endProcessesOf } from './process.ts';
+import { watchSteps } from './steps.ts';
+
+/**
+ * Lets tests end the worker or a machine at a chosen step. The file holds a step and what is to happen there, once:
+ *
+ *     hibernate:stopped worker    this process is killed
+ *     hibernate:stopped machine   the QEMU processes of the machine are killed
+ *     hibernate:stopped full      the next write of the step fails, as on a full disk
+ *
+ * The file is removed when it happens.
+ */
+export function injectFaults(file: string, instanceTag: string): void {
+  watchSteps(async (step, machine) => {
+    const [at, fault] = (await readFault(file)).split(/\s+/);
+    if (at !== step) return;
+    await rm(file);
+    if (fault === 'worker') process.kill(process.pid, 'SIGKILL');
+    else if (fault === 'machine') await endProcessesOf(machinePrefix(instanceTag, machine));
+    else if (fault === 'full')
+      throw Object.assign(new Error('ENOSPC: no space left on device, as a test asked for'), {
+        code: 'ENOSPC',
+      });
+    else throw new Error(`${file} asks for an unknown fault: ${fault}`);
+  });
+}
+
+async function readFault(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
