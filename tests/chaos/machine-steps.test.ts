@@ -72,6 +72,7 @@ describe('a QEMU that is killed', { timeout: 600_000 }, () => {
       told = await testimony(machine);
       await machine.hibernate();
       const how = await faulty.fail(step, 'machine', () => machine.wake());
+      expect(how).not.toMatch(/internal/);
       await eventually(`${how}; it is not between states`, () => expectNoRemains(worker).then(() => true));
       if (done) {
         expect(await atRest(how), how).toBe('failed');
@@ -106,7 +107,9 @@ describe('a QEMU that is killed', { timeout: 600_000 }, () => {
   it('at any step of a restore leaves a machine that can be restored', async () => {
     for (const { step } of stepsOf('restore')) {
       const how = await faulty.fail(step, 'machine', () => machine.restore(base));
-      expect(await atRest(how), how).toBe('failed');
+      // The old process is dead before the new one is there, which takes its place.
+      if (step === 'restore:files') expect((await machine.info()).state, how).toBe('running');
+      else expect(await atRest(how), how).toBe('failed');
       await eventually(`${how}; nothing is left`, () => expectNoRemains(worker).then(() => true));
       await again(how);
     }

@@ -211,13 +211,10 @@ export class Lifecycle {
           return change();
         });
       return withGateClosed(running, async () => {
-        const { machine, answered } = await failAs(
-          'creation_failed',
-          `sandbox ${id} could not be restored`,
-          change,
-        );
+        const what = `sandbox ${id} could not be restored`;
+        const { machine, answered } = await failAs('creation_failed', what, change);
         this.#keep(machine);
-        await answered;
+        await failAs('creation_failed', what, () => answered);
         return registry.info(id);
       });
     });
@@ -323,7 +320,7 @@ export class Lifecycle {
     const { machine, answered } = started;
     capacity.started(id);
     this.#keep(machine);
-    await answered;
+    await failAs(code, `the machine of ${id} runs, but does not answer`, () => answered);
     return registry.info(id);
   }
 

@@ -67,11 +67,12 @@ export async function restoreMachine(
     await platform.network.release(running.slot);
   }
   await atStep('restore:ended', record.id);
-  const answered = (cold ? waitUntilBooted(machine) : begin(machine, 'snapshot')).then(async () => {
-    await atStep('restore:answered', record.id);
-    await discardDirectory(runDirectory(directory, record.run), platform.trash);
-    await discardDirectory(hibernationDirectory(directory), platform.trash);
-  });
+  const answered = (cold ? waitUntilBooted(machine) : begin(machine, 'snapshot'))
+    .then(() => atStep('restore:answered', record.id))
+    .finally(async () => {
+      await discardDirectory(runDirectory(directory, record.run), platform.trash);
+      await discardDirectory(hibernationDirectory(directory), platform.trash);
+    });
   answered.catch(() => undefined);
   return { machine, answered };
 }

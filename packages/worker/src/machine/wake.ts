@@ -103,7 +103,7 @@ async function startWithMemory(...args: Parameters<typeof startRestored>): Promi
 
 /**
  * Wakes a hibernated machine where it was. The record says that it runs before it runs: from then on its memory on
- * disk is out of date and is never used again, and it is deleted once the guest has answered.
+ * disk is out of date and is never used again, and it is deleted once the guest has answered, or has died.
  * @param here what machines of this host are compatible with
  * @throws MemoryLost when its memory is damaged or another host's
  * @throws Error when it cannot be restored now; it is still hibernated then
@@ -140,10 +140,9 @@ export async function wakeMachine(
   stack.move();
   await atStep('wake:recorded', record.id);
   // Its state lives in the process from here on: slow or not, it is never undone.
-  const answered = begin(machine, 'snapshot').then(async () => {
-    await atStep('wake:answered', record.id);
-    await discardDirectory(memory, platform.trash);
-  });
+  const answered = begin(machine, 'snapshot')
+    .then(() => atStep('wake:answered', record.id))
+    .finally(() => discardDirectory(memory, platform.trash));
   answered.catch(() => undefined);
   return { machine, answered };
 }
@@ -177,10 +176,9 @@ export async function bootMachine(
   const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
   stack.move();
   await atStep('boot:started', record.id);
-  const answered = waitUntilBooted(machine).then(async () => {
-    await atStep('boot:answered', record.id);
-    await discardDirectory(hibernationDirectory(directory), platform.trash);
-  });
+  const answered = waitUntilBooted(machine)
+    .then(() => atStep('boot:answered', record.id))
+    .finally(() => discardDirectory(hibernationDirectory(directory), platform.trash));
   answered.catch(() => undefined);
   return { machine, answered };
 }
