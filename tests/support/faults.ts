@@ -6,8 +6,6 @@ import { steps } from '../../packages/worker/src/machine/steps.ts';
 import { eventually } from './eventually.ts';
 import { TestWorker } from './worker.ts';
 
-/** Names of changes, and of the steps of each. */
-export { steps };
 export type Change = keyof typeof steps;
 /** worker: it is killed; machine: its QEMU is killed; full: the next write fails as on a full disk. */
 export type Fault = 'worker' | 'machine' | 'full';

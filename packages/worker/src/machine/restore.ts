@@ -11,7 +11,7 @@ import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { atStep } from './steps.ts';
-import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
+import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
 
 /**
  * Puts a machine back to a snapshot, under the identity it has. The new run is made ready beside the old one, takes
@@ -67,12 +67,11 @@ export async function restoreMachine(
     await platform.network.release(running.slot);
   }
   await atStep('restore:ended', record.id);
-  const answered = (cold ? waitUntilBooted(machine) : begin(machine, 'snapshot'))
-    .then(() => atStep('restore:answered', record.id))
-    .finally(async () => {
-      await discardDirectory(runDirectory(directory, record.run), platform.trash);
-      await discardDirectory(hibernationDirectory(directory), platform.trash);
-    });
+  const answer = cold ? waitUntilBooted(machine) : begin(machine, 'snapshot');
+  const answered = untilAnswered(answer, { step: 'restore:answered', id: record.id }, async () => {
+    await discardDirectory(runDirectory(directory, record.run), platform.trash);
+    await discardDirectory(hibernationDirectory(directory), platform.trash);
+  });
   answered.catch(() => undefined);
   return { machine, answered };
 }

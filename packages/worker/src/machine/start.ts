@@ -13,6 +13,7 @@ import { endProcess } from './process.ts';
 import { sumsFile } from './memory-sums.ts';
 import { makeEmptyRam } from './ram.ts';
 import type { MachineRecord } from './record.ts';
+import { atStep, type Step } from './steps.ts';
 
 /** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
 const restoredHandshakeMs = 120_000;
@@ -102,4 +103,18 @@ export async function begin(machine: Machine, origin: 'template' | 'snapshot'): 
 /** Waits until a booting machine's agent has taken the identity. */
 export async function waitUntilBooted(machine: Machine): Promise<void> {
   await machine.channel.session(bootHandshakeMs, bootHandshakeMs);
+}
+
+/** Waits until a machine that has been started answers, and cleans up behind the start whether it does or not. */
+export async function untilAnswered(
+  answer: Promise<void>,
+  { step, id }: { step: Step; id: string },
+  cleanUp: () => Promise<void>,
+): Promise<void> {
+  try {
+    await answer;
+    await atStep(step, id);
+  } finally {
+    await cleanUp();
+  }
 }

@@ -17,7 +17,7 @@ import { QmpTimeout } from './qmp.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { sealFile } from './snapshot.ts';
 import { atStep } from './steps.ts';
-import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
+import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
 
 interface Sleeper {
   directory: string;
@@ -140,9 +140,10 @@ export async function wakeMachine(
   stack.move();
   await atStep('wake:recorded', record.id);
   // Its state lives in the process from here on: slow or not, it is never undone.
-  const answered = begin(machine, 'snapshot')
-    .then(() => atStep('wake:answered', record.id))
-    .finally(() => discardDirectory(memory, platform.trash));
+  const place = { step: 'wake:answered', id: record.id } as const;
+  const answered = untilAnswered(begin(machine, 'snapshot'), place, () =>
+    discardDirectory(memory, platform.trash),
+  );
   answered.catch(() => undefined);
   return { machine, answered };
 }
@@ -176,9 +177,10 @@ export async function bootMachine(
   const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
   stack.move();
   await atStep('boot:started', record.id);
-  const answered = waitUntilBooted(machine)
-    .then(() => atStep('boot:answered', record.id))
-    .finally(() => discardDirectory(hibernationDirectory(directory), platform.trash));
+  const place = { step: 'boot:answered', id: record.id } as const;
+  const answered = untilAnswered(waitUntilBooted(machine), place, () =>
+    discardDirectory(hibernationDirectory(directory), platform.trash),
+  );
   answered.catch(() => undefined);
   return { machine, answered };
 }
