@@ -140,7 +140,7 @@ describe('a disk that is full', { timeout: 600_000 }, () => {
         () => machine.hibernate(),
       ],
       [
-        ['copied', 'overlaid', 'stopped', 'taken', 'recorded', 'running', 'gathered', 'sealed'].map(
+        ['recorded', 'overlaid', 'copied', 'stopped', 'taken', 'running', 'gathered', 'sealed'].map(
           (name) => `checkpoint:${name}`,
         ),
         () => worker.takeSnapshot(machine.id, 'full', randomUUID()),

@@ -12,7 +12,7 @@ const changes = {
   create: stepsOf('create'),
   hibernate: stepsOf('hibernate'),
   wake: stepsOf('wake'),
-  checkpoint: stepsOf('checkpoint'),
+  checkpoint: stepsOf('checkpoint', 'switched'),
   restore: stepsOf('restore'),
   reboot: stepsOf('reboot'),
   boot: stepsOf('boot'),
@@ -76,7 +76,7 @@ describe('a worker that is killed', { timeout: 600_000 }, () => {
       ).toBe(step === 'checkpoint:published');
       told = await goesOn(machine, told);
       expect(await take(), how).toMatchObject({ id });
-      // Before its record says so, nothing has come of the first try.
+      // Before the disk is switched, nothing has come of the first try.
       if (done) {
         const fork = await worker.create({ snapshot: id });
         expect(await fork.info(), how).toMatchObject({ startedFrom: 'memory' });
