@@ -61,6 +61,7 @@ describe('with an honest guest', () => {
     const channel = new GuestChannel({
       socketPath: path,
       identity: () => ({ clockUnixNs: String(++clock) }),
+      clockSlackMs: Infinity,
     });
     onTestFinished(() => channel.close());
     await channel.session();
@@ -71,6 +72,27 @@ describe('with an honest guest', () => {
       { clockUnixNs: '2' },
     ]);
     expect(guest.handshakes[0]?.epoch).not.toBe(guest.handshakes[1]?.epoch);
+  });
+
+  test('sets the clock again, and nothing else, when the handshake was slow', async () => {
+    const path = await guestSocket();
+    const guest = await startGuest(path, honest);
+    let clock = 0;
+    const channel = new GuestChannel({
+      socketPath: path,
+      identity: () => ({ clockUnixNs: String(++clock), hostname: 'sb-1' }),
+      clockSlackMs: -1,
+    });
+    onTestFinished(() => channel.close());
+    await channel.session();
+    expect(guest.handshakes.map(({ identity }) => identity)).toEqual([
+      { clockUnixNs: '1', hostname: 'sb-1' },
+      { clockUnixNs: '2' },
+      { clockUnixNs: '3' },
+      { clockUnixNs: '4' },
+    ]);
+    expect(new Set(guest.handshakes.map(({ epoch }) => epoch)).size).toBe(1);
+    expect(guest.connections).toBe(1);
   });
 
   test.each([
