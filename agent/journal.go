@@ -14,7 +14,10 @@ import (
 const (
 	journalReader  = "/usr/bin/journalctl"
 	maxJournalLine = 64 << 10
-	ownUnit        = "opencomputer-agent.service"
+
+	// What the agent says is in its own log; commands are of its unit, too.
+	ownUnit       = "opencomputer-agent.service"
+	ownIdentifier = "agent"
 )
 
 // journalEntry is what is read of a line of journalctl's JSON.
@@ -68,7 +71,7 @@ func readJournal(ctx context.Context, last int, follow bool, visit func(logEntry
 func parseJournal(line []byte) (logEntry, bool) {
 	var parsed journalEntry
 	var message string
-	if json.Unmarshal(line, &parsed) != nil || parsed.Unit == ownUnit || json.Unmarshal(parsed.Message, &message) != nil {
+	if json.Unmarshal(line, &parsed) != nil || parsed.Unit == ownUnit && parsed.Identifier == ownIdentifier || json.Unmarshal(parsed.Message, &message) != nil {
 		return logEntry{}, false // also messages that are no text
 	}
 	micros, err := strconv.ParseInt(parsed.Time, 10, 64)

@@ -158,7 +158,7 @@ func TestJournalLines(t *testing.T) {
 	if !ok || entry.line != "app: hello" || entry.time.Unix() != 1767323045 {
 		t.Errorf("%+v", entry)
 	}
-	for _, line := range []string{`{`, `{"MESSAGE":[1,2]}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"y"}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1","_SYSTEMD_UNIT":"opencomputer-agent.service"}`} {
+	for _, line := range []string{`{`, `{"MESSAGE":[1,2]}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"y"}`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"agent","_SYSTEMD_UNIT":"opencomputer-agent.service"}`} {
 		if _, ok := parseJournal([]byte(line)); ok {
 			t.Errorf("%s was taken", line)
 		}

@@ -5,6 +5,7 @@ export const groups = [
   'create',
   'exec',
   'files',
+  'live',
   'memory',
   'burst',
   'pause',

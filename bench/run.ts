@@ -18,6 +18,7 @@ import { measureFiles } from './measures/files.ts';
 import { measureFork } from './measures/fork.ts';
 import { measureHibernate } from './measures/hibernate.ts';
 import { measureImage } from './measures/image.ts';
+import { measureLive } from './measures/live.ts';
 import { measureMemory } from './measures/memory.ts';
 import { measurePause } from './measures/pause.ts';
 import { measureStart } from './measures/start.ts';
@@ -31,6 +32,7 @@ const measurements: Record<Group, Measurement> = {
   create: measureCreate,
   exec: measureExec,
   files: measureFiles,
+  live: measureLive,
   memory: measureMemory,
   burst: measureBurst,
   pause: measurePause,
