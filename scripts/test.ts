@@ -114,7 +114,8 @@ const suites: readonly Suite[] = [
   vitest('unit', []),
   vitest('conformance', ['--config', 'tests/vitest.config.ts', 'tests/conformance']),
   vitest('e2e', ['--config', 'tests/vitest.config.ts', 'tests/e2e']),
-  vitest('chaos', ['--config', 'tests/vitest.config.ts', 'tests/chaos']),
+  // What is killed and filled up here would disturb others.
+  vitest('chaos', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', 'tests/chaos']),
 ];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } });

@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ensureImages } from '../../../images/build.ts';
+import { progressPrinter } from '../../../images/progress.ts';
 import { isSameProcess, processIdentity } from '@opencomputer/worker/processes';
 import { launcherFiles, readConfig } from './config.ts';
 import { readPidFile } from './pid-file.ts';
 
-/** The first start on a host probes the hardware, which takes some seconds; images are there by then. */
+/** The first start on a host probes the hardware, which takes some seconds. */
 const readyMs = 120_000;
 
 /**
@@ -19,6 +21,8 @@ async function up(): Promise<void> {
   const url = `http://${config.listen.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
   let running = readPidFile(files.pid);
   if (running === undefined) {
+    // Here, where people see how far it is, and not in the background.
+    await ensureImages({ cacheDir: config.cacheDir, onProgress: progressPrinter(process.stderr) });
     await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
     const log = openSync(files.log, 'a', 0o640);
     const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname], {
