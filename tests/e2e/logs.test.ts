@@ -48,7 +48,7 @@ describe('the logs of a sandbox', () => {
     await sandbox().output('sudo systemd-cat -t my-service echo into the journal');
     // The journal takes messages in its own time.
     const found = await eventually('in the journal', async () => {
-      const events = await read('source=var_log&q=into+the+journal');
+      const events = await read('source=var_log&q=my-service:+into');
       return events.length > 0 && events;
     });
     expect(found).toMatchObject([{ path: 'journal', line: 'my-service: into the journal' }]);
