@@ -130,7 +130,7 @@ describe('failures', () => {
   test.each([
     [['sandbox', 'get', 'sb-00000000'], 3, 'not found'],
     [['--api-key', 'osb_wrong', 'ls'], 3, 'oc config set api-key'],
-    [['--api-url', 'http://127.0.0.1:9', 'ls'], 1, 'oc up'],
+    [['--api-url', 'http://127.0.0.1:8999', 'ls'], 1, 'oc up'],
   ])('%j ends with %i', async (args, code, words) => {
     const { exitCode, stdout, stderr } = await oc.run(...args);
     expect([exitCode, stdout.toString()]).toEqual([code, '']);

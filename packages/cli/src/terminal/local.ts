@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { LocalError } from '../output/errors.ts';
 import { TerminalModes } from './modes.ts';
 import type { TerminalSize } from './size.ts';
@@ -23,7 +24,7 @@ export class LocalTerminal {
   /** Gives every key to the program. Undone when this process ends, however it does. */
   enter(): void {
     this.#raw = true;
-    process.stdin.setRawMode(true);
+    takeKeys();
     process.on('exit', this.#leaveNow);
     // Stopped and continued, e.g. by another shell: the mode is lost.
     process.on('SIGCONT', this.#again);
@@ -54,6 +55,15 @@ export class LocalTerminal {
 
   #again = (): void => {
     process.stdin.setRawMode(false);
-    process.stdin.setRawMode(true);
+    takeKeys();
   };
+}
+
+/**
+ * Raw mode, for input and output. Node's own still puts a carriage return before every line feed, which breaks
+ * what full-screen programs draw. Without stty it stays so; leaving raw mode brings all settings back.
+ */
+function takeKeys(): void {
+  process.stdin.setRawMode(true);
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
 }
