@@ -34,7 +34,7 @@ describe('summarize', () => {
 
   it('keeps its figures in order and within the values', () => {
     fc.assert(
-      fc.property(fc.array(fc.double({ min: -1e9, max: 1e9, noNaN: true }), { minLength: 1 }), (values) => {
+      fc.property(fc.array(fc.integer({ min: -1e9, max: 1e9 }), { minLength: 1 }), (values) => {
         const { min, median, p95, max } = summarize(values);
         expect(min).toBe(Math.min(...values));
         expect(max).toBe(Math.max(...values));
