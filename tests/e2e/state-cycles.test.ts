@@ -8,7 +8,7 @@ import { goesOn, startWitness, type Testimony, testimony } from '../support/witn
 import { TestWorker } from '../support/worker.ts';
 import { checkWork, startWorkload, type Work, workOf, worksOn } from '../support/workload.ts';
 
-const rounds = Number(process.env['OPENCOMPUTER_TEST_CYCLES'] ?? 10);
+const rounds = Number(process.env['OPENCOMPUTER_TEST_CYCLES'] ?? 5);
 const seed = Number(process.env['OPENCOMPUTER_TEST_SEED'] ?? Date.now() % 1_000_000);
 /** The whole of /usr is hashed at the beginning, at the end, and after so many rounds: it takes long under emulation. */
 const wholeEvery = Math.min(Math.ceil(rounds / 2), 50);
