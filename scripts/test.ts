@@ -99,6 +99,9 @@ function goTests(): Suite {
 
 const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 
+/** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
+const heavy = ['files-large', 'exec-load', 'live-many'].map((name) => `tests/e2e/${name}.test.ts`);
+
 const suites: readonly Suite[] = [
   check('format', 'oxfmt', ['--check', ...paths]),
   check('lint', 'oxlint', ['--type-aware', ...paths]),
@@ -112,8 +115,14 @@ const suites: readonly Suite[] = [
   check('agent format and vet', 'sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], join(root, 'agent')),
   goTests(),
   vitest('unit', []),
-  vitest('conformance', ['--config', 'tests/vitest.config.ts', 'tests/conformance']),
-  vitest('e2e', ['--config', 'tests/vitest.config.ts', 'tests/e2e']),
+  vitest('conformance', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', 'tests/conformance']),
+  vitest('e2e', [
+    '--config',
+    'tests/vitest.config.ts',
+    'tests/e2e',
+    ...heavy.flatMap((file) => ['--exclude', file]),
+  ]),
+  vitest('load', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', ...heavy]),
   // What is killed and filled up here would disturb others.
   vitest('chaos', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', 'tests/chaos']),
 ];

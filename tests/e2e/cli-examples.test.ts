@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Oc } from '../support/oc.ts';
-import { sharedApi } from '../support/shared.ts';
+import { secondApi } from '../support/shared.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '../..');
@@ -33,11 +33,12 @@ describe('examples of the help', async () => {
   const { ids, list } = await samples();
   let oc: Oc;
   beforeAll(async () => {
-    oc = await Oc.make();
+    // Some examples, and the end, reach for everything that the key has.
+    oc = await Oc.make('secondKey');
     await writeFile(join(oc.home, 'key.txt'), 'osb_example');
   });
   afterAll(async () => {
-    for (const { sandboxID } of await sharedApi().list()) await sharedApi().sandbox(sandboxID).delete();
+    for (const { sandboxID } of await secondApi().list()) await secondApi().sandbox(sandboxID).delete();
     await oc.remove();
   });
 

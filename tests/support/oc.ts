@@ -24,9 +24,10 @@ export class Oc {
     this.env = env;
   }
 
-  static async make(): Promise<Oc> {
+  /** @param owner whose key it has: those of the second one see none of what other tests make */
+  static async make(owner: 'key' | 'secondKey' = 'key'): Promise<Oc> {
     const home = await mkdtemp(join(tmpdir(), 'oc-home-'));
-    const { url, key, dataDir } = inject('platform');
+    const { url, dataDir, [owner]: key } = inject('platform');
     // `oc` is found by this name, as people find it.
     await writeFile(join(home, 'oc'), `#!/bin/sh\nexec ${join(root, 'oc')} "$@"\n`);
     await chmod(join(home, 'oc'), 0o755);
