@@ -1,0 +1,204 @@
+"""Checkpoints of sandboxes, and the scripts that their forks run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import check
+from .answers import Answer, answers
+from .http import HttpClient, Request, http_client
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
+
+# Starts and saves of machines take longer than other calls.
+change_timeout = 300.0
+
+
+@dataclass(frozen=True)
+class RetentionPolicy:
+    """What happens to older checkpoints once a new one is ready.
+
+    Attributes:
+        mode: ``delete_oldest``: the oldest of its kind beyond ``max_count`` are deleted; or ``none``.
+        max_count: None: as many as are allowed, 10 full or 100 of disk alone.
+    """
+
+    mode: Literal["none", "delete_oldest"]
+    max_count: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """A checkpoint of a sandbox.
+
+    Attributes:
+        id: Its id, a UUID.
+        sandbox_id: The sandbox it was taken of; that may have ended since.
+        name: Unique among the checkpoints of its sandbox.
+        kind: ``full``: disk and memory; ``disk_only``: forks boot from the disk.
+        status: ``processing``, ``ready`` or ``failed``.
+        size_bytes: What it occupies by itself; 0 until it is ready.
+        is_public: True when every key of the installation may fork it.
+        created_at: When it was taken.
+        template: Template of its sandbox.
+        cpu_count: CPUs of its forks.
+        memory_mb: Memory of its forks in MiB.
+        disk_mb: Disk of its forks in MiB.
+        parent_checkpoint_id: The checkpoint that the state of its sandbox came from.
+        pause_ms: Milliseconds for which the sandbox stood still.
+        error: Why it failed.
+        forks: Ids of sandboxes forked from it; only ``Sandbox.list_all_checkpoints`` tells them.
+    """
+
+    id: str
+    sandbox_id: str
+    name: str
+    kind: str
+    status: str
+    size_bytes: int
+    is_public: bool
+    created_at: datetime | None
+    template: str
+    cpu_count: int
+    memory_mb: int
+    disk_mb: int
+    parent_checkpoint_id: str | None
+    pause_ms: float | None
+    error: str | None
+    forks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PatchInfo:
+    """A script that forks of a checkpoint run once.
+
+    Attributes:
+        id: Its id, a UUID.
+        checkpoint_id: The checkpoint.
+        sequence: Its place in the order.
+        script: What is run, by ``bash -c``.
+        description: What it is for.
+        strategy: When it is run: ``on_wake``.
+        created_at: When it was added.
+    """
+
+    id: str
+    checkpoint_id: str
+    sequence: int
+    script: str
+    description: str
+    strategy: str
+    created_at: datetime | None
+
+
+def checkpoint_segment(checkpoint_id: str) -> str:
+    """The id as a segment of a path."""
+    return check.segment("checkpoint", checkpoint_id, "Ids of checkpoints are UUIDs.")
+
+
+def read_checkpoint(answer: Answer) -> CheckpointInfo:
+    """What the server told, in the terms of this package."""
+    config = Answer(answer.members.get("sandboxConfig") or {})
+    return CheckpointInfo(
+        id=answer.text("id"),
+        sandbox_id=answer.text("sandboxId"),
+        name=answer.text("name"),
+        kind=answer.text("kind", "full"),
+        status=answer.text("status"),
+        size_bytes=answer.whole("sizeBytes", 0),
+        is_public=answer.flag("isPublic", False),
+        created_at=answer.optional_time("createdAt"),
+        template=config.text("template", ""),
+        cpu_count=config.whole("cpuCount", 0),
+        memory_mb=config.whole("memoryMB", 0),
+        disk_mb=config.whole("diskMB", 0),
+        parent_checkpoint_id=answer.optional_text("parentCheckpointId"),
+        pause_ms=answer.optional_number("pauseMs"),
+        error=answer.optional_text("errorMsg"),
+        forks=tuple(Answer(fork).text("sandboxID") for fork in answer.items("forks")),
+    )
+
+
+def _read_patch(answer: Answer) -> PatchInfo:
+    return PatchInfo(
+        id=answer.text("id"),
+        checkpoint_id=answer.text("checkpointId"),
+        sequence=answer.whole("sequence"),
+        script=answer.text("script"),
+        description=answer.text("description", ""),
+        strategy=answer.text("strategy", "on_wake"),
+        created_at=answer.optional_time("createdAt"),
+    )
+
+
+async def post_fork(
+    http: HttpClient,
+    path: str,
+    *,
+    timeout: int | None,
+    envs: Mapping[str, str] | None,
+    metadata: Mapping[str, str] | None,
+    count: int | None = None,
+    name: str | None = None,
+    request_timeout: float | None = None,
+) -> Answer:
+    """Asks for forks; ``count`` decides the form of the answer."""
+    body: dict[str, Any] = {
+        "timeout": check.optional(check.count, "timeout", timeout),
+        "envs": check.optional(check.text_map, "envs", envs),
+        "metadata": check.optional(check.text_map, "metadata", metadata),
+        "count": check.optional(check.positive, "count", count),
+        "name": check.optional(check.text, "name", name),
+    }
+    request = Request("POST", path, json=body, timeout=request_timeout, default_timeout=change_timeout)
+    return Answer(await http.json(request))
+
+
+def _patches_path(checkpoint_id: str) -> str:
+    return f"/sandboxes/checkpoints/{checkpoint_segment(checkpoint_id)}/patches"
+
+
+async def create_patch(
+    checkpoint_id: str, script: str, description: str, api_key: str | None, api_url: str | None
+) -> PatchInfo:
+    """See ``Sandbox.create_checkpoint_patch``."""
+    body = {"script": check.text("script", script), "description": check.text("description", description)}
+    request = Request("POST", _patches_path(checkpoint_id), json=body)
+    async with http_client(api_key, api_url) as http:
+        answer = Answer(await http.json(request))
+    return _read_patch(Answer(answer.members.get("patch")))
+
+
+async def list_patches(checkpoint_id: str, api_key: str | None, api_url: str | None) -> list[PatchInfo]:
+    """See ``Sandbox.list_checkpoint_patches``."""
+    request = Request("GET", _patches_path(checkpoint_id))
+    async with http_client(api_key, api_url) as http:
+        return [_read_patch(answer) for answer in answers(await http.json(request))]
+
+
+async def delete_patch(checkpoint_id: str, patch_id: str, api_key: str | None, api_url: str | None) -> None:
+    """See ``Sandbox.delete_checkpoint_patch``."""
+    segment = check.segment("patch", patch_id, "Ids of patches are UUIDs.")
+    async with http_client(api_key, api_url) as http:
+        await http.done(Request("DELETE", f"{_patches_path(checkpoint_id)}/{segment}"))
+
+
+async def set_public(checkpoint_id: str, verb: str, api_key: str | None, api_url: str | None) -> CheckpointInfo:
+    """See ``Sandbox.publish_checkpoint``."""
+    path = f"/sandboxes/checkpoints/{checkpoint_segment(checkpoint_id)}/{verb}"
+    async with http_client(api_key, api_url) as http:
+        return read_checkpoint(Answer(await http.json(Request("POST", path))))
+
+
+async def pages(http: HttpClient, path: str, query: Mapping[str, str | None]) -> AsyncIterator[list[Answer]]:
+    """A paged listing, page after page."""
+    cursor = query.get("cursor")
+    while True:
+        value, headers = await http.json_with_headers(Request("GET", path, {**query, "cursor": cursor}))
+        yield answers(value)
+        cursor = headers.get("x-next-cursor")
+        if cursor is None:
+            return

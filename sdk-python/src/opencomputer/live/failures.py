@@ -1,0 +1,54 @@
+"""Errors of connections to sessions."""
+
+from __future__ import annotations
+
+from ..errors import ConflictError, ConnectionError, InvalidRequestError, OpenComputerError, ServerError
+
+# Close codes with which a server refuses what this client sent: it would send the same again.
+_refusals = {1002, 1003, 1007, 1008, 1009}
+
+
+def close_error(session_id: str, code: int, reason: str) -> OpenComputerError:
+    """What the end of a socket means that came before the end of the command."""
+    text = f"close code {code}: {reason}" if reason else f"close code {code}"
+    details = {"sessionId": session_id, "closeCode": code}
+    if code in _refusals:
+        message = f"the server ended the connection to session {session_id} ({text})"
+        return InvalidRequestError(message, code="session_refused", details=details)
+    return ConnectionError(
+        f"the connection to session {session_id} broke ({text})",
+        code="connection_lost",
+        hint="The session goes on; attach to it again.",
+        details=details,
+        request_sent=True,
+    )
+
+
+def lost_for_good(session_id: str, offset: int, timeout: float, last: BaseException) -> ConnectionError:
+    """The error of a session whose connection did not come back."""
+    return ConnectionError(
+        f"no connection to session {session_id} for {timeout:g} s: {last}",
+        code="connection_lost",
+        hint=f"The session may go on; attach('{session_id}', offset={offset}) continues when the server is back",
+        details={"sessionId": session_id, "offset": offset},
+        request_sent=True,
+    )
+
+
+def broken_frame(session_id: str, cause: ValueError) -> ServerError:
+    """The error of a frame that no server of this protocol sends."""
+    return ServerError(
+        f"the server sent a broken frame for session {session_id}: {cause}",
+        code="unexpected_answer",
+        hint="Check that server and client are of versions that fit together.",
+    )
+
+
+def no_input(session_id: str, why: str) -> ConflictError:
+    """The error of input for a session that takes none any more."""
+    return ConflictError(
+        f"session {session_id} {why} and takes no input",
+        code="session_ended",
+        hint="Start another one.",
+        details={"sessionId": session_id},
+    )
