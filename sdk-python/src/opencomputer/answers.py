@@ -70,7 +70,7 @@ class Answer:
 
     def text_map(self, name: str) -> dict[str, str]:
         """An object of strings; empty when it is absent."""
-        value = self.members.get(name) or {}
+        value: object = self.members.get(name) or {}
         if not isinstance(value, dict):
             return self._odd(name, value)
         return {str(key): str(item) for key, item in cast("dict[str, Any]", value).items()}
@@ -81,7 +81,7 @@ class Answer:
 
     def items(self, name: str) -> list[Any]:
         """A list; empty when it is absent."""
-        value = self.members.get(name) or []
+        value: object = self.members.get(name) or []
         return cast("list[Any]", value) if isinstance(value, list) else self._odd(name, value)
 
     @staticmethod

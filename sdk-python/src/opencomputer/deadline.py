@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _longest = 365 * 24 * 3600.0
@@ -30,8 +31,7 @@ class Deadline:
         if task is None:
             raise RuntimeError("a deadline needs a task")
         self._task = task
-        # Python 3.10 does not count cancellations.
-        self._cancelling = task.cancelling() if hasattr(task, "cancelling") else 0
+        self._cancelling = _count(task, "cancelling")
         self.restart()
         return self
 
@@ -42,7 +42,7 @@ class Deadline:
         task, self._task = self._task, None
         if not self.expired or task is None:
             return
-        others = task.uncancel() > self._cancelling if hasattr(task, "uncancel") else False
+        others = _count(task, "uncancel") > self._cancelling
         if kind is not None and issubclass(kind, asyncio.CancelledError) and not others:
             raise Expired from failure
 
@@ -64,5 +64,11 @@ class Deadline:
             self._task.cancel()
 
 
-class Expired(Exception):
+class Expired(Exception):  # noqa: N818 - it is caught where it is raised
     """The time is up."""
+
+
+def _count(task: asyncio.Task[object], name: str) -> int:
+    """How often the task is being cancelled. Python 3.10 does not count that."""
+    method: Callable[[], int] | None = getattr(task, name, None)
+    return 0 if method is None else method()

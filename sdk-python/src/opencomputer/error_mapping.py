@@ -76,8 +76,7 @@ _own_hints = {
     "unauthorized": "Pass api_key or set OPENCOMPUTER_API_KEY to a valid key of this server.",
     "sandbox_not_found": "Sandbox.list() shows the sandboxes of this key.",
     "sandbox_stopped": "Create a new one with Sandbox.create().",
-    "checkpoint_not_found": "sandbox.list_checkpoints() shows those of a sandbox, "
-    "Sandbox.list_all_checkpoints() all.",
+    "checkpoint_not_found": "sandbox.list_checkpoints() shows those of a sandbox, Sandbox.list_all_checkpoints() all.",
     "too_many_checkpoints": 'Delete one, or pass retention_policy=RetentionPolicy("delete_oldest").',
     "is_directory": "Use files.list() for a directory, or name a file inside it.",
     "not_found": "Check that api_url is the address of an OpenComputer server.",

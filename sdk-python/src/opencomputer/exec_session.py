@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from . import check
 from .config import Reconnect, check_reconnect
@@ -83,9 +83,7 @@ class ExecSession:
         ```
     """
 
-    def __init__(
-        self, api: SessionApi, session_id: str, callbacks: SessionCallbacks, attachment: Attachment
-    ) -> None:
+    def __init__(self, api: SessionApi, session_id: str, callbacks: SessionCallbacks, attachment: Attachment) -> None:
         """Internal: use ``exec.start`` or ``exec.attach``."""
         self._api = api
         self._session_id = session_id
@@ -352,7 +350,7 @@ def _look(future: asyncio.Future[int]) -> None:
 
 def _bytes(name: str, data: object) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
+        return bytes(cast("bytes", data))
     if isinstance(data, str):
         return check.text(name, data).encode()
     raise invalid_option(f"{name} is {type(data).__name__}", "Give str or bytes.")

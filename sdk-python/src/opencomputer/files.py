@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from .http import HttpClient, OpenAnswer, Request
 from .upload import FileContent, to_upload
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import AsyncIterator
     from datetime import datetime
 

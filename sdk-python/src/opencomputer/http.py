@@ -63,28 +63,28 @@ class HttpClient:
 
     def __init__(self, connection: Connection) -> None:
         """Connects to nothing yet."""
-        self._connection = connection
+        self.connection = connection
         self._pool = PoolUser(encrypted=connection.api_url.startswith("https:"))
 
     @property
     def api_url(self) -> str:
         """Ends in ``/api``."""
-        return self._connection.api_url
+        return self.connection.api_url
 
     @property
     def reconnect(self) -> Reconnect | Literal[False]:
         """How sessions come back."""
-        return self._connection.reconnect
+        return self.connection.reconnect
 
     def auth_headers(self) -> dict[str, str]:
         """Headers that say who asks."""
-        return {"X-API-Key": self._connection.api_key} if self._connection.api_key else {}
+        return {"X-API-Key": self.connection.api_key} if self.connection.api_key else {}
 
     def limit(self, timeout: float | None, default: float = _default_timeout) -> float:
         """Seconds that one attempt may take; 0 means no limit."""
         limit = check.optional(check.seconds, "request_timeout", timeout)
         if limit is None:
-            limit = self._connection.request_timeout
+            limit = self.connection.request_timeout
         return default if limit is None else limit
 
     async def close(self) -> None:
@@ -165,7 +165,7 @@ class HttpClient:
         )
 
     @asynccontextmanager
-    async def _attempt(self, request: Request) -> AsyncIterator[OpenAnswer]:
+    async def _attempt(self, request: Request) -> AsyncGenerator[OpenAnswer, None]:
         limit = self.limit(request.timeout, request.default_timeout)
         response: httpx.Response | None = None
         try:
@@ -182,7 +182,7 @@ class HttpClient:
             raise timeout_error(request, limit) from None
 
     @asynccontextmanager
-    async def _open(self, request: Request) -> AsyncIterator[httpx.Response]:
+    async def _open(self, request: Request) -> AsyncGenerator[httpx.Response, None]:
         """The clock runs until the answer begins."""
         limit = self.limit(request.timeout, request.default_timeout)
         try:
@@ -231,9 +231,7 @@ class HttpClient:
             return response
         try:
             if response.has_redirect_location or response.is_redirect:
-                raise error_from_redirect(
-                    self.api_url, response.status_code, response.headers.get("location")
-                )
+                raise error_from_redirect(self.api_url, response.status_code, response.headers.get("location"))
             body = (await response.aread()).decode("utf-8", "replace")
             raise error_from_answer(response.status_code, response.headers, body)
         finally:
@@ -251,7 +249,7 @@ class HttpClient:
 @asynccontextmanager
 async def http_client(
     api_key: str | None, api_url: str | None, request_timeout: float | None = None
-) -> AsyncIterator[HttpClient]:
+) -> AsyncGenerator[HttpClient, None]:
     """A client for one call."""
     client = HttpClient(resolve_connection(api_key, api_url, request_timeout))
     try:

@@ -21,9 +21,7 @@ class Pool:
         self.http = httpx.AsyncClient(
             verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             timeout=None,  # noqa: S113 - a deadline is put around each call
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=100, keepalive_expiry=_keep_alive
-            ),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=_keep_alive),
             headers={"User-Agent": "opencomputer-python", "Accept-Encoding": "identity"},
         )
 

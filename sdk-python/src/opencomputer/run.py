@@ -83,9 +83,7 @@ class CommandRunner:
         left = None if limit is None else limit - (time.monotonic() - started)
         return await self._wait(exec_id, left, limit, request_timeout)
 
-    async def wait(
-        self, exec_id: str, wait_timeout: float | None, request_timeout: float | None
-    ) -> ProcessResult:
+    async def wait(self, exec_id: str, wait_timeout: float | None, request_timeout: float | None) -> ProcessResult:
         """See ``Exec.wait``."""
         check.segment("command", exec_id, "Take it from ExecTimeoutError.exec_id.")
         limit = check.optional(check.seconds, "wait_timeout", wait_timeout)

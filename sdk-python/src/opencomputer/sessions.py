@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from .http import HttpClient, Request
 from .live.open import SessionAddress
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Mapping
     from datetime import datetime
 
@@ -73,9 +73,7 @@ class SessionApi:
         """Sessions of a kind."""
         request = Request("GET", f"{self._path}/{kind}", timeout=request_timeout)
         return [
-            ExecSessionInfo(
-                **_members(answer), command=answer.text("command", ""), args=tuple(answer.texts("args"))
-            )
+            ExecSessionInfo(**_members(answer), command=answer.text("command", ""), args=tuple(answer.texts("args")))
             for answer in answers(await self.http.json(request))
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from . import check
@@ -87,9 +88,7 @@ class Shell:
         """
         text = check.text("command", command)
         limit = check.optional(check.seconds, "wait_timeout", wait_timeout)
-        run = ShellRun(
-            check.callback("on_stdout", on_stdout), check.callback("on_stderr", on_stderr), self._corrupt
-        )
+        run = ShellRun(check.callback("on_stdout", on_stdout), check.callback("on_stderr", on_stderr), self._corrupt)
         if self._closed is not None:
             raise ShellClosedError(self._closed)
         if self._run is not None:
@@ -122,11 +121,9 @@ class Shell:
         if self._closed is not None:
             return
         self._closed = "it was closed"
-        try:
+        # Where it has ended before, wait() tells.
+        with contextlib.suppress(OpenComputerError):
             await self._session.send_stdin("exit\n")
-        except OpenComputerError:
-            # It has ended before, which wait() tells.
-            pass
         try:
             await self._session.wait()
         finally:

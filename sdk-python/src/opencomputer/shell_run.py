@@ -27,9 +27,7 @@ class ShellRun:
     The two streams are not ordered among each other, so both markers are waited for.
     """
 
-    def __init__(
-        self, on_stdout: OnData | None, on_stderr: OnData | None, on_corrupt: Callable[[str], None]
-    ) -> None:
+    def __init__(self, on_stdout: OnData | None, on_stderr: OnData | None, on_corrupt: Callable[[str], None]) -> None:
         """``on_corrupt``: what comes from the shell makes no sense, and never will again."""
         self._token = secrets.token_hex(16)
         self._callbacks = {"stdout": on_stdout, "stderr": on_stderr}

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 # What can be written to a file. A ``Path`` is a local file; streams are sent as they come, whatever their length.
 FileContent: TypeAlias = (
-    "str | bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO"
-    " | AsyncIterable[bytes | str] | Iterable[bytes | str]"
+    str
+    | bytes
+    | bytearray
+    | memoryview
+    | os.PathLike[str]
+    | BinaryIO
+    | AsyncIterable[bytes | str]
+    | Iterable[bytes | str]
 )
 
 _piece = 256 * 1024
@@ -128,7 +134,7 @@ def _checked(item: object) -> bytes:
     if isinstance(item, str):
         return item.encode()
     if isinstance(item, (bytes, bytearray, memoryview)):
-        return bytes(item)
+        return bytes(cast("bytes", item))
     raise not_bytes(item)
 
 

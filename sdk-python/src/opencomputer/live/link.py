@@ -154,7 +154,7 @@ class SessionLink:
             while True:
                 lost = await self._converse(socket, first)
                 if lost is None or self.closed:
-                    return
+                    return None
                 self._takes_input = False
                 self._reconnection.lost()
                 # A server may also refuse to wait for a client that is slow to read.
@@ -164,7 +164,7 @@ class SessionLink:
                 self._listener.disconnected(lost)
                 back = await self._come_back(lost)
                 if back is None:
-                    return
+                    return None
                 socket, first = back
                 self._listener.reconnected()
         finally:

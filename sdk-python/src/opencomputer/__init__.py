@@ -1,0 +1,82 @@
+"""Linux virtual machines from one call: the Python client of OpenComputer.
+
+Everything is asynchronous here; ``opencomputer.sync`` has the same without ``await``.
+"""
+
+from .agent import Agent
+from .agent_session import AgentEvent, AgentSession
+from .checkpoints import CheckpointInfo, PatchInfo, RetentionPolicy
+from .config import Reconnect
+from .errors import (
+    AuthenticationError,
+    CapacityError,
+    ConflictError,
+    ConnectionError,
+    ExecTimeoutError,
+    FileNotFoundError,
+    InvalidRequestError,
+    LimitError,
+    NotFoundError,
+    OpenComputerError,
+    SandboxNotFoundError,
+    SandboxStoppedError,
+    ServerError,
+    ShellBusyError,
+    ShellClosedError,
+    TimeoutError,
+)
+from .exec import Exec
+from .exec_session import ExecOutput, ExecSession
+from .files import EntryInfo, Filesystem
+from .listing import SandboxList, SandboxPage
+from .pty import Pty, PtySession
+from .run import ProcessResult
+from .sandbox import Sandbox
+from .sandbox_info import SandboxInfo
+from .sessions import AgentSessionInfo, ExecSessionInfo
+from .shell import Shell
+from .state import SandboxEvent
+from .upload import FileContent
+
+__all__ = [
+    "Agent",
+    "AgentEvent",
+    "AgentSession",
+    "AgentSessionInfo",
+    "AuthenticationError",
+    "CapacityError",
+    "CheckpointInfo",
+    "ConflictError",
+    "ConnectionError",
+    "EntryInfo",
+    "Exec",
+    "ExecOutput",
+    "ExecSession",
+    "ExecSessionInfo",
+    "ExecTimeoutError",
+    "FileContent",
+    "FileNotFoundError",
+    "Filesystem",
+    "InvalidRequestError",
+    "LimitError",
+    "NotFoundError",
+    "OpenComputerError",
+    "PatchInfo",
+    "ProcessResult",
+    "Pty",
+    "PtySession",
+    "Reconnect",
+    "RetentionPolicy",
+    "Sandbox",
+    "SandboxEvent",
+    "SandboxInfo",
+    "SandboxList",
+    "SandboxNotFoundError",
+    "SandboxPage",
+    "SandboxStoppedError",
+    "ServerError",
+    "Shell",
+    "ShellBusyError",
+    "ShellClosedError",
+    "TimeoutError",
+]

@@ -1,0 +1,675 @@
+"""A Linux virtual machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from . import check
+from .agent import Agent
+from .answers import Answer, answers
+from .checkpoints import (
+    CheckpointInfo,
+    PatchInfo,
+    checkpoint_segment,
+    create_patch,
+    delete_patch,
+    list_patches,
+    pages,
+    post_fork,
+    read_checkpoint,
+    set_public,
+)
+from .config import Reconnect, resolve_connection
+from .errors import SandboxNotFoundError
+from .exec import Exec
+from .files import Filesystem
+from .http import HttpClient, Request, http_client
+from .listing import SandboxList, SandboxPage
+from .pty import Pty
+from .sandbox_info import sandbox_path
+from .sessions import SessionApi
+from .state import SandboxState
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterator, Mapping
+
+# A template or shape that the host has not used yet is prepared first.
+_create_timeout = 300.0
+
+
+class Sandbox(SandboxState):
+    """A Linux virtual machine. Get one with ``Sandbox.create`` or ``Sandbox.connect``.
+
+    As an asynchronous context manager it is killed at the end of the block.
+
+    Attributes:
+        exec: Runs commands.
+        files: Reads and writes files.
+        pty: Opens terminals.
+        agent: Starts coding agents.
+
+    Example:
+        ```python
+        async with await Sandbox.create() as sandbox:
+            result = await sandbox.exec.run("uname -a")
+        ```
+    """
+
+    exec: Exec
+    files: Filesystem
+    pty: Pty
+    agent: Agent
+
+    def __init__(self, http: HttpClient, data: Answer) -> None:
+        """Internal: use ``Sandbox.create`` or ``Sandbox.connect``."""
+        super().__init__(http, data)
+        sessions = SessionApi(http, self._path)
+        self.exec = Exec(http, self._path, sessions)
+        self.files = Filesystem(http, self._path)
+        self.pty = Pty(sessions)
+        self.agent = Agent(sessions)
+
+    @classmethod
+    async def create(
+        cls,
+        template: str = "base",
+        timeout: int = 300,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        cpu_count: int | None = None,
+        memory_mb: int | None = None,
+        disk_mb: int | None = None,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Creates a sandbox. It runs and takes commands when this returns.
+
+        Args:
+            template: Template of the root file system.
+            timeout: Idle timeout in seconds; every operation restarts it. 0: never.
+            api_key: Default: the environment variable ``OPENCOMPUTER_API_KEY``; without either no key is sent.
+            api_url: Address of the server. Default: ``OPENCOMPUTER_API_URL``, else ``http://127.0.0.1:8080``.
+            envs: Environment variables of every command.
+            metadata: Key-value pairs of your own, stored with the sandbox; ``Sandbox.list`` filters by them.
+            cpu_count: Virtual CPUs, 1 to 4. Default: the server's, 1.
+            memory_mb: Memory in MiB, 128 to 2048 unless the server allows more. Default: the server's, 1024.
+            disk_mb: Root disk in MiB. Default: the server's, 20480.
+            reconnect: How sessions come back after a lost connection; False: not at all.
+            request_timeout: Seconds that an attempt of a call may take, here and in the sandbox's own calls;
+                0: no limit. Default 60, for starts and saves of machines 300.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong.
+            InvalidRequestError: A parameter is out of range; the message names it.
+            NotFoundError: There is no such template.
+            LimitError: You have as many sandboxes as you may; CapacityError when the host is full.
+            ConnectionError: No server answers at ``api_url``.
+
+        Example:
+            ```python
+            sandbox = await Sandbox.create(cpu_count=2, memory_mb=1024, metadata={"project": "x"})
+            ```
+        """
+        body = {
+            "templateID": check.text("template", template),
+            "timeout": check.count("timeout", timeout),
+            "envs": check.optional(check.text_map, "envs", envs),
+            "metadata": check.optional(check.text_map, "metadata", metadata),
+            "cpuCount": check.optional(check.positive, "cpu_count", cpu_count),
+            "memoryMB": check.optional(check.positive, "memory_mb", memory_mb),
+            "diskMB": check.optional(check.positive, "disk_mb", disk_mb),
+        }
+        http = HttpClient(resolve_connection(api_key, api_url, request_timeout, reconnect))
+        request = Request("POST", "/sandboxes", json=body, default_timeout=_create_timeout)
+        return cls(http, Answer(await _ask(http, request)))
+
+    @classmethod
+    async def connect(
+        cls,
+        sandbox_id: str,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Connects to a sandbox that exists, e.g. from another process. It may have stopped: look at ``status``.
+
+        Args:
+            sandbox_id: Its id.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            SandboxNotFoundError: No sandbox of this key has the id.
+            AuthenticationError: The key is missing or wrong.
+            ConnectionError: No server answers.
+
+        Example:
+            ```python
+            sandbox = await Sandbox.connect("sb-0a1b2c3d")
+            ```
+        """
+        path = sandbox_path(sandbox_id)
+        http = HttpClient(resolve_connection(api_key, api_url, request_timeout, reconnect))
+        return cls(http, Answer(await _ask(http, Request("GET", path))))
+
+    @classmethod
+    def list(
+        cls,
+        status: Literal["running", "hibernated", "stopped", "error", "all"] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> SandboxList:
+        """Lists the sandboxes of this key, newest first; pages are fetched while you iterate.
+
+        Args:
+            status: Only sandboxes of this status. Default: all that have not stopped.
+            metadata: Only sandboxes whose metadata holds all of these.
+            limit: Sandboxes per page, at most 1000. Default 200.
+            cursor: Begins with this page: ``next_cursor`` of the one before.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong; raised while iterating.
+            InvalidRequestError: A filter cannot be; raised while iterating.
+
+        Example:
+            ```python
+            async for sandbox in Sandbox.list(metadata={"project": "x"}):
+                await sandbox.kill()
+            ```
+        """
+        connection = resolve_connection(api_key, api_url, request_timeout, reconnect)
+        most = check.optional(check.whole, "limit", limit)
+        filters = check.optional(check.text_map, "metadata", metadata) or {}
+        query = {
+            "status": check.optional(check.text, "status", status),
+            "limit": None if most is None else str(most),
+            **{f"metadata[{key}]": value for key, value in filters.items()},
+        }
+
+        async def fetch(page: str | None) -> SandboxPage:
+            http = HttpClient(connection)
+            request = Request("GET", "/sandboxes", {**query, "cursor": page})
+            try:
+                value, headers = await http.json_with_headers(request)
+            finally:
+                await http.close()
+            sandboxes: builtins.list[Sandbox] = [cls(HttpClient(connection), data) for data in answers(value)]
+            return SandboxPage(sandboxes, headers.get("x-next-cursor"))
+
+        return SandboxList(fetch, check.optional(check.text, "cursor", cursor))
+
+    @classmethod
+    async def create_from_checkpoint(
+        cls,
+        checkpoint_id: str,
+        timeout: int | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Creates a sandbox from a checkpoint: its disk, and for a full one its memory and running processes.
+
+        It has an identity of its own; connections to the outside are lost. Waits for a checkpoint that is being
+        written.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            timeout: Idle timeout in seconds; 0: never. Default 300.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            envs: Laid over those of the checkpoint.
+            metadata: Merged over those of the checkpoint.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint that you may fork has the id.
+            ConflictError: It has failed.
+            LimitError: As for ``create``; CapacityError likewise.
+
+        Example:
+            ```python
+            copy = await Sandbox.create_from_checkpoint(checkpoint.id, envs={"SEED": "2"})
+            ```
+        """
+        path = _fork_path(checkpoint_id)
+        http = HttpClient(resolve_connection(api_key, api_url, request_timeout, reconnect))
+        try:
+            answer = await post_fork(http, path, timeout=timeout, envs=envs, metadata=metadata)
+        except BaseException:
+            await http.close()
+            raise
+        return cls(http, answer)
+
+    @classmethod
+    async def fork_checkpoint(
+        cls,
+        checkpoint_id: str,
+        count: int = 1,
+        timeout: int | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> builtins.list[Sandbox]:
+        """Creates any number of sandboxes from a checkpoint, all or none.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            count: How many, 1 to 50.
+            timeout: As for ``create_from_checkpoint``.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            envs: As for ``create_from_checkpoint``.
+            metadata: As for ``create_from_checkpoint``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint that you may fork has the id.
+            ConflictError: It has failed.
+            LimitError: You may not have so many; CapacityError when the host has no room.
+
+        Example:
+            ```python
+            workers = await Sandbox.fork_checkpoint(checkpoint.id, count=3)
+            ```
+        """
+        path = _fork_path(checkpoint_id)
+        connection = resolve_connection(api_key, api_url, request_timeout, reconnect)
+        http = HttpClient(connection)
+        try:
+            answer = await post_fork(
+                http,
+                path,
+                timeout=timeout,
+                envs=envs,
+                metadata=metadata,
+                count=check.positive("count", count),
+            )
+        finally:
+            await http.close()
+        return [cls(HttpClient(connection), Answer(data)) for data in answer.items("sandboxes")]
+
+    async def fork(
+        self,
+        count: int = 1,
+        name: str | None = None,
+        timeout: int | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        request_timeout: float | None = None,
+    ) -> builtins.list[Sandbox]:
+        """Takes a checkpoint of this sandbox, which goes on, and creates sandboxes from it: all or none.
+
+        Args:
+            count: How many, 1 to 50.
+            name: Keeps the checkpoint under this name; without one it is deleted once the forks stand.
+            timeout: Idle timeout of the forks in seconds; 0: never. Default 300.
+            envs: Laid over those of this sandbox.
+            metadata: Merged over those of this sandbox.
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            LimitError: You may not have so many; CapacityError when the host has no room.
+            ConflictError: The name is taken.
+
+        Example:
+            ```python
+            left, right = await sandbox.fork(count=2)
+            ```
+        """
+        answer = await post_fork(
+            self._http,
+            f"{self._path}/fork",
+            timeout=timeout,
+            envs=envs,
+            metadata=metadata,
+            count=check.positive("count", count),
+            name=name,
+            request_timeout=request_timeout,
+        )
+        connection = self._http.connection
+        return [Sandbox(HttpClient(connection), Answer(data)) for data in answer.items("sandboxes")]
+
+    @staticmethod
+    async def create_checkpoint_patch(
+        checkpoint_id: str,
+        script: str,
+        description: str = "",
+        api_key: str | None = None,
+        api_url: str | None = None,
+    ) -> PatchInfo:
+        """Adds a script that sandboxes run, once each and in order, when they are forked from the checkpoint.
+
+        Those that were forked before run it when they wake. The first failure ends it and is the
+        ``info.patch_error`` of the sandbox.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            script: Run with ``bash -c``, for 300 seconds at most.
+            description: What it is for.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+            InvalidRequestError: The script is empty.
+
+        Example:
+            ```python
+            patch = await Sandbox.create_checkpoint_patch(checkpoint.id, "cd /app && git pull")
+            ```
+        """
+        return await create_patch(checkpoint_id, script, description, api_key, api_url)
+
+    @staticmethod
+    async def list_checkpoint_patches(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> builtins.list[PatchInfo]:
+        """Lists the patches of a checkpoint in their order.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            patches = await Sandbox.list_checkpoint_patches(checkpoint.id)
+            ```
+        """
+        return await list_patches(checkpoint_id, api_key, api_url)
+
+    @staticmethod
+    async def delete_checkpoint_patch(
+        checkpoint_id: str, patch_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> None:
+        """Removes a patch; sandboxes that have run it stay as they are.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            patch_id: Of the patch.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: There is no such patch.
+
+        Example:
+            ```python
+            for patch in await Sandbox.list_checkpoint_patches(checkpoint.id):
+                await Sandbox.delete_checkpoint_patch(checkpoint.id, patch.id)
+            ```
+        """
+        await delete_patch(checkpoint_id, patch_id, api_key, api_url)
+
+    @staticmethod
+    async def list_all_checkpoints(
+        api_key: str | None = None, api_url: str | None = None
+    ) -> AsyncIterator[CheckpointInfo]:
+        """Lists all your checkpoints, newest first, each with its parent and its forks.
+
+        Pages are fetched as needed.
+
+        Args:
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong; raised while iterating.
+
+        Example:
+            ```python
+            async for checkpoint in Sandbox.list_all_checkpoints():
+                print(checkpoint.name, checkpoint.forks)
+            ```
+        """
+        async with http_client(api_key, api_url) as http:
+            async for page in pages(http, "/checkpoints", {}):
+                for answer in page:
+                    yield read_checkpoint(answer)
+
+    @staticmethod
+    async def publish_checkpoint(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> CheckpointInfo:
+        """Lets every key of the installation fork a checkpoint, with its memory and environment.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            await Sandbox.publish_checkpoint(checkpoint.id)
+            ```
+        """
+        return await set_public(checkpoint_id, "publish", api_key, api_url)
+
+    @staticmethod
+    async def unpublish_checkpoint(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> CheckpointInfo:
+        """Keeps a checkpoint to its owner again; forks that others have made stay theirs.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            await Sandbox.unpublish_checkpoint(checkpoint.id)
+            ```
+        """
+        return await set_public(checkpoint_id, "unpublish", api_key, api_url)
+
+    @property
+    def commands(self) -> Exec:
+        """Another name of ``exec``."""
+        return self.exec
+
+    @property
+    def template(self) -> str:
+        """Template of the root file system."""
+        return self._info.template
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The key-value pairs given to ``create``."""
+        return self._info.metadata
+
+    @property
+    def domain(self) -> str:
+        """Host name under which port 80 is reachable; empty when the server has no preview domain."""
+        return self.get_preview_domain(80)
+
+    def get_preview_domain(self, port: int) -> str:
+        """Host name under which a port is reachable; empty when the server has no preview domain.
+
+        Args:
+            port: The port in the sandbox.
+
+        Example:
+            ```python
+            host = sandbox.get_preview_domain(3000)
+            ```
+        """
+        suffix = self._data.optional_text("sandboxDomain")
+        return f"{self._sandbox_id}-p{check.count('port', port)}.{suffix}" if suffix else ""
+
+    async def is_running(self, *, request_timeout: float | None = None) -> bool:
+        """Asks whether it runs, and updates ``status`` and ``info``. False when it has ended or does not exist.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            ConnectionError: Nobody knows, which is not "no"; likewise AuthenticationError and TimeoutError.
+
+        Example:
+            ```python
+            if not await sandbox.is_running():
+                print(sandbox.info.status_reason)
+            ```
+        """
+        try:
+            self._replace(Answer(await self._http.json(Request("GET", self._path, timeout=request_timeout))))
+        except SandboxNotFoundError:
+            self._update(status="stopped")
+        return self.status == "running"
+
+    async def set_timeout(self, timeout: int, *, request_timeout: float | None = None) -> None:
+        """Sets the idle timeout and restarts its clock.
+
+        Args:
+            timeout: Seconds; 0 means never.
+            request_timeout: Seconds after which the call fails.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+
+        Example:
+            ```python
+            await sandbox.set_timeout(600)
+            ```
+        """
+        body = {"timeout": check.count("timeout", timeout)}
+        await self._http.done(Request("POST", f"{self._path}/timeout", json=body, timeout=request_timeout))
+        self._update(timeout=timeout)
+
+    async def kill(self, *, request_timeout: float | None = None) -> None:
+        """Ends the sandbox and deletes its disk. Killing it again is fine.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            SandboxNotFoundError: It does not exist.
+
+        Example:
+            ```python
+            await sandbox.kill()
+            ```
+        """
+        await self._http.done(Request("DELETE", self._path, timeout=request_timeout))
+        self._update(status="stopped")
+
+    async def download_url(
+        self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None
+    ) -> str:
+        """Makes a URL under which anyone can GET the file, without a key.
+
+        Args:
+            path: The file.
+            expires_in: Seconds until the URL stops working, at most 86,400. Default 3600.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            InvalidRequestError: The path is none.
+
+        Example:
+            ```python
+            url = await sandbox.download_url("/app/report.pdf", expires_in=600)
+            ```
+        """
+        return await self._signed_url("download-url", path, expires_in, request_timeout)
+
+    async def upload_url(
+        self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None
+    ) -> str:
+        """Makes a URL to which anyone can PUT the content of the file, without a key.
+
+        Args:
+            path: The file.
+            expires_in: Seconds until the URL stops working, at most 86,400. Default 3600.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            InvalidRequestError: The path is none.
+
+        Example:
+            ```python
+            url = await sandbox.upload_url("/app/input.csv")
+            ```
+        """
+        return await self._signed_url("upload-url", path, expires_in, request_timeout)
+
+    async def close(self) -> None:
+        """Lets go of the connections to the server; the sandbox goes on. Using it again afterwards is fine.
+
+        Example:
+            ```python
+            await sandbox.close()
+            ```
+        """
+        await self._http.close()
+
+    async def __aenter__(self) -> Sandbox:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.kill()
+        finally:
+            await self.close()
+
+    async def _signed_url(self, route: str, path: str, expires_in: int | None, timeout: float | None) -> str:
+        body = {
+            "path": check.text("path", path),
+            "expiresIn": check.optional(check.positive, "expires_in", expires_in),
+        }
+        request = Request("POST", f"{self._path}/files/{route}", json=body, timeout=timeout)
+        return Answer(await self._http.json(request)).text("url")
+
+
+async def _ask(http: HttpClient, request: Request) -> object:
+    """The answer; where there is none, nothing of the client stays open."""
+    try:
+        return await http.json(request)
+    except BaseException:
+        await http.close()
+        raise
+
+
+def _fork_path(checkpoint_id: str) -> str:
+    return f"/sandboxes/from-checkpoint/{checkpoint_segment(checkpoint_id)}"
