@@ -12,7 +12,7 @@ from .errors import invalid_option
 from .exec_session import Attachment, ExecSession, SessionCallbacks, open_session
 from .http import without_none
 from .json_lines import JsonLines
-from .live.notify import notify
+from .live.notify import keep_running, notify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -153,6 +153,11 @@ class AgentSession:
         return self._session.session_id
 
     @property
+    def sandbox_id(self) -> str:
+        """Where it runs."""
+        return self._session.sandbox_id
+
+    @property
     def offset(self) -> int:
         """Position in the output: ``agent.attach(session_id, offset=…)`` goes on there."""
         return self._session.offset
@@ -182,8 +187,10 @@ class AgentSession:
         """
         return await self._session.wait(timeout)
 
-    async def send_prompt(self, text: str) -> None:
-        """Gives it something to do. It returns when the agent has the prompt; ``turn_complete`` says it is done.
+    def send_prompt(self, text: str) -> Awaitable[None]:
+        """Gives it something to do; ``turn_complete`` says that it is done.
+
+        It is sent at once. Await the result to know that the agent has it, or leave it, e.g. in a callback.
 
         Args:
             text: The prompt.
@@ -196,10 +203,10 @@ class AgentSession:
             await agent.send_prompt("Now in Rust")
             ```
         """
-        await self._send({"type": "prompt", "text": check.text("text", text)})
+        return self._send({"type": "prompt", "text": check.text("text", text)})
 
-    async def interrupt(self) -> None:
-        """Stops what it does now; the event ``interrupted`` says that it has.
+    def interrupt(self) -> Awaitable[None]:
+        """Stops what it does now; the event ``interrupted`` says that it has. To be awaited like ``send_prompt``.
 
         Raises:
             ConflictError: The agent has ended.
@@ -209,9 +216,9 @@ class AgentSession:
             await agent.interrupt()
             ```
         """
-        await self._send({"type": "interrupt"})
+        return self._send({"type": "interrupt"})
 
-    async def configure(
+    def configure(
         self,
         model: str | None = None,
         system_prompt: str | None = None,
@@ -223,8 +230,8 @@ class AgentSession:
         mcp_servers: Mapping[str, Mapping[str, object]] | None = None,
         disallowed_tools: Sequence[str] | None = None,
         resume: str | None = None,
-    ) -> None:
-        """Changes how it works from the next prompt on.
+    ) -> Awaitable[None]:
+        """Changes how it works from the next prompt on. To be awaited like ``send_prompt``.
 
         Args:
             model: As for ``agent.start``.
@@ -256,7 +263,7 @@ class AgentSession:
             disallowed_tools,
             resume,
         )
-        await self._send({"type": "configure", **config})
+        return self._send({"type": "configure", **config})
 
     async def kill(self, signal: int = 9, *, request_timeout: float | None = None) -> None:
         """Ends it.
@@ -285,6 +292,29 @@ class AgentSession:
         """
         await self._session.close()
 
+    async def collect_events(self) -> list[AgentEvent]:
+        """Waits for the end of the agent; for agents without ``on_event``.
+
+        Returns:
+            All its events.
+
+        Raises:
+            ConnectionError: The connection is lost for good.
+
+        Example:
+            ```python
+            await agent.kill()
+            events = await agent.collect_events()
+            ```
+        """
+        return [event async for event in self]
+
+    async def __aenter__(self) -> AgentSession:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def __aiter__(self) -> AsyncIterator[AgentEvent]:
         """The events, one by one, until the agent ends; for agents without ``on_event``."""
         lines = JsonLines()
@@ -299,8 +329,8 @@ class AgentSession:
             if not isinstance(line, str):
                 yield _event(line)
 
-    async def _send(self, command: Mapping[str, object]) -> None:
-        await self._session.send_stdin(f"{json.dumps(command)}\n")
+    def _send(self, command: Mapping[str, object]) -> Awaitable[None]:
+        return keep_running(self._session.send_stdin(f"{json.dumps(command)}\n"))
 
     async def _on_stderr(self, data: bytes) -> None:
         await notify(self._callbacks.on_error, self._errors.decode(data))

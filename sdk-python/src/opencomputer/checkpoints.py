@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import check
@@ -51,6 +51,7 @@ class CheckpointInfo:
         pause_ms: Milliseconds for which the sandbox stood still.
         error: Why it failed.
         forks: Ids of sandboxes forked from it; only ``Sandbox.list_all_checkpoints`` tells them.
+        raw: What the server told, under its own names; also as ``checkpoint["sizeBytes"]``.
     """
 
     id: str
@@ -69,6 +70,10 @@ class CheckpointInfo:
     pause_ms: float | None
     error: str | None
     forks: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.raw[name]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class PatchInfo:
         description: What it is for.
         strategy: When it is run: ``on_wake``.
         created_at: When it was added.
+        raw: What the server told, under its own names; also as ``patch["createdAt"]``.
     """
 
     id: str
@@ -92,6 +98,10 @@ class PatchInfo:
     description: str
     strategy: str
     created_at: datetime | None
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.raw[name]
 
 
 def checkpoint_segment(checkpoint_id: str) -> str:
@@ -119,6 +129,7 @@ def read_checkpoint(answer: Answer) -> CheckpointInfo:
         pause_ms=answer.optional_number("pauseMs"),
         error=answer.optional_text("errorMsg"),
         forks=tuple(Answer(fork).text("sandboxID") for fork in answer.items("forks")),
+        raw=answer.members,
     )
 
 
@@ -131,6 +142,7 @@ def _read_patch(answer: Answer) -> PatchInfo:
         description=answer.text("description", ""),
         strategy=answer.text("strategy", "on_wake"),
         created_at=answer.optional_time("createdAt"),
+        raw=answer.members,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from . import check
 from .config import Reconnect, check_reconnect
+from .deadline import Deadline, Expired
 from .errors import OpenComputerError, TimeoutError, invalid_option
 from .live.link import LinkOptions, SessionLink
 from .live.notify import keep_running, notify
@@ -116,6 +117,11 @@ class ExecSession:
         return self._session_id
 
     @property
+    def sandbox_id(self) -> str:
+        """Where it runs."""
+        return self._api.sandbox_id
+
+    @property
     def offset(self) -> int:
         """Position in all output of the next byte to come: ``exec.attach(session_id, offset=…)`` goes on there."""
         return self._link.offset
@@ -149,11 +155,7 @@ class ExecSession:
         limit = check.optional(check.seconds, "timeout", timeout)
         finished, _ = await asyncio.wait([self._done], timeout=limit)
         if not finished:
-            raise TimeoutError(
-                f"stopped waiting for session {self._session_id}, which goes on: timeout ({limit:g} s) has passed",
-                code="exec_timeout",
-                hint="Raise timeout to wait longer; kill() ends the command",
-            )
+            raise _stopped_waiting(self._session_id, limit)
         return self._done.result()
 
     async def send_stdin(self, data: str | bytes) -> None:
@@ -232,19 +234,23 @@ class ExecSession:
 
         Of what was printed before the loop the newest 1 MiB is kept.
         """
-        self._queues = True
         if self._output.dropped:
             await notify(self._callbacks.on_gap, self._output.dropped)
-        self._output.begin()
+        output = self._take_output()
         try:
             while True:
                 try:
-                    piece = await self._output.next()
+                    piece = await output.next()
                 except StopAsyncIteration:
                     return
                 yield piece
         finally:
-            self._output.leave()
+            output.leave()
+
+    def _take_output(self) -> OutputQueue[ExecOutput]:
+        self._queues = True
+        self._output.begin()
+        return self._output
 
     def _happen(self, size: int, event: Callable[[], Awaitable[None]]) -> None:
         self._events.append((size, event))
@@ -341,6 +347,27 @@ async def open_started(
     except OpenComputerError as error:
         error.details["sessionId"] = session_id
         raise
+
+
+async def receive(session: ExecSession, timeout: float | None) -> ExecOutput | None:
+    """The next piece of output; None at the end."""
+    limit = check.optional(check.seconds, "timeout", timeout)
+    output = session._take_output()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    try:
+        async with Deadline(limit):
+            return await output.next()
+    except StopAsyncIteration:
+        return None
+    except Expired:
+        raise _stopped_waiting(session.session_id, limit) from None
+
+
+def _stopped_waiting(session_id: str, limit: float | None) -> TimeoutError:
+    return TimeoutError(
+        f"stopped waiting for session {session_id}, which goes on: timeout ({limit:g} s) has passed",
+        code="exec_timeout",
+        hint="Raise timeout to wait longer; kill() ends the session",
+    )
 
 
 def _look(future: asyncio.Future[int]) -> None:

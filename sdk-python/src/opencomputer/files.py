@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,10 +11,12 @@ from . import check
 from .answers import Answer, answers
 from .errors import OpenComputerError, invalid_option
 from .http import HttpClient, OpenAnswer, Request
+from .threads import in_thread
 from .upload import FileContent, to_upload
 
 if TYPE_CHECKING:
     import builtins
+    import os
     from collections.abc import AsyncIterator
     from datetime import datetime
 
@@ -152,17 +153,17 @@ class Filesystem:
         except TypeError:
             raise invalid_option(f"local_path is not a path: {local_path!r}", "Give str or Path.") from None
         size = 0
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            try:
-                async for piece in self.read_stream(path, request_timeout=request_timeout):
-                    file.write(piece)
-                    size += len(piece)
-                file.close()
-                os.replace(file.name, target)
-            except BaseException:
-                file.close()
-                os.unlink(file.name)
-                raise
+        draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        file = await in_thread(draft.open, "xb")
+        try:
+            async for piece in self.read_stream(path, request_timeout=request_timeout):
+                size += await in_thread(file.write, piece)
+            file.close()
+            draft.replace(target)
+        except BaseException:
+            file.close()
+            draft.unlink()
+            raise
         return size
 
     async def write(self, path: str, content: FileContent, *, request_timeout: float | None = None) -> None:

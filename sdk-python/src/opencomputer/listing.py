@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from .sandbox import Sandbox
 
 
+S = TypeVar("S")
+
+
 @dataclass(frozen=True)
-class SandboxPage:
+class SandboxPage(Generic[S]):
     """One page of a list.
 
     Attributes:
@@ -20,14 +23,16 @@ class SandboxPage:
         next_cursor: Where the next page begins; None on the last one.
     """
 
-    sandboxes: list[Sandbox]
+    sandboxes: list[S]
     next_cursor: str | None
 
 
 class SandboxList:
     """Sandboxes, newest first; iterate over it. Pages are fetched as they are needed."""
 
-    def __init__(self, fetch_page: Callable[[str | None], Awaitable[SandboxPage]], first_cursor: str | None) -> None:
+    def __init__(
+        self, fetch_page: Callable[[str | None], Awaitable[SandboxPage[Sandbox]]], first_cursor: str | None
+    ) -> None:
         """Internal: use ``Sandbox.list``."""
         self._fetch_page = fetch_page
         self._first_cursor = first_cursor
@@ -38,7 +43,7 @@ class SandboxList:
             for sandbox in page.sandboxes:
                 yield sandbox
 
-    async def pages(self) -> AsyncIterator[SandboxPage]:
+    async def pages(self) -> AsyncIterator[SandboxPage[Sandbox]]:
         """The list page by page.
 
         Example:

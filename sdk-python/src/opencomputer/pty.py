@@ -16,6 +16,7 @@ from .exec_session import (
     SessionCallbacks,
     open_session,
     open_started,
+    receive,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class PtySession:
     def session_id(self) -> str:
         """For ``pty.attach``, also from another process."""
         return self._session.session_id
+
+    @property
+    def sandbox_id(self) -> str:
+        """Where it runs."""
+        return self._session.sandbox_id
 
     @property
     def offset(self) -> int:
@@ -140,6 +146,33 @@ class PtySession:
             ```
         """
         await self._session.close()
+
+    async def __aenter__(self) -> PtySession:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def recv(self, timeout: float | None = None) -> bytes:
+        """Waits for the next piece of output; for terminals without ``on_output``.
+
+        Args:
+            timeout: Seconds to wait. Default: until there is some.
+
+        Returns:
+            The bytes; none when the program has ended.
+
+        Raises:
+            ConnectionError: The connection is lost for good.
+            TimeoutError: ``timeout`` has passed.
+
+        Example:
+            ```python
+            shown = await terminal.recv()
+            ```
+        """
+        piece = await receive(self._session, timeout)
+        return b"" if piece is None else piece.data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The output, piece by piece, until the program ends; for terminals without ``on_output``."""

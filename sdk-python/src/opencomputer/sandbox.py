@@ -204,7 +204,7 @@ class Sandbox(SandboxState):
             **{f"metadata[{key}]": value for key, value in filters.items()},
         }
 
-        async def fetch(page: str | None) -> SandboxPage:
+        async def fetch(page: str | None) -> SandboxPage[Sandbox]:
             http = HttpClient(connection)
             request = Request("GET", "/sandboxes", {**query, "cursor": page})
             try:

@@ -58,6 +58,11 @@ class SessionApi:
         self.http = http
         self._path = sandbox_path
 
+    @property
+    def sandbox_id(self) -> str:
+        """The sandbox."""
+        return self._path.rpartition("/")[2]
+
     def address(self, session_id: str) -> SessionAddress:
         """Where the socket of a session is."""
         return SessionAddress(self.http, session_id, f"{self._path}/exec/{_segment(session_id)}")

@@ -77,6 +77,9 @@ class SandboxState:
         """What is known about it, as of the last answer."""
         return self._info
 
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.sandbox_id} {self.status}>"
+
     async def hibernate(self, *, request_timeout: float | None = None) -> None:
         """Saves memory and processes to disk; nothing of it runs until any operation, or ``wake``, wakes it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 from collections.abc import AsyncIterable, Iterable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from . import check
 from .errors import InvalidRequestError, invalid_option
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -98,11 +98,11 @@ def _path_upload(path: Path) -> Upload:
         raise invalid_option(f"content is {path}, which is not a file", "Give the path of a regular file.")
 
     async def pieces() -> AsyncIterator[bytes]:
-        file = await asyncio.to_thread(path.open, "rb")
+        file = await in_thread(path.open, "rb")
         try:
             left = about.st_size
             while left > 0:
-                piece = await asyncio.to_thread(file.read, min(_piece, left))
+                piece = await in_thread(file.read, min(_piece, left))
                 if not piece:
                     raise invalid_option(f"{path} became shorter while it was sent", "Send a file at rest.")
                 left -= len(piece)
@@ -114,7 +114,7 @@ def _path_upload(path: Path) -> Upload:
 
 
 async def _file_pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    while piece := await asyncio.to_thread(file.read, _piece):
+    while piece := await in_thread(file.read, _piece):
         yield _checked(piece)
 
 
@@ -126,7 +126,7 @@ async def _async_pieces(stream: AsyncIterable[bytes | str]) -> AsyncIterator[byt
 async def _pieces(items: Iterable[bytes | str]) -> AsyncIterator[bytes]:
     # Iterators may block, e.g. on a disk.
     iterator, end = iter(items), object()
-    while (item := await asyncio.to_thread(next, iterator, end)) is not end:
+    while (item := await in_thread(next, iterator, end)) is not end:
         yield _checked(item)
 
 

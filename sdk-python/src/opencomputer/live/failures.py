@@ -44,6 +44,18 @@ def broken_frame(session_id: str, cause: ValueError) -> ServerError:
     )
 
 
+def unexpected_failure(session_id: str, cause: Exception) -> OpenComputerError:
+    """The error of a connection that ended for a reason that nobody thought of."""
+    error = OpenComputerError(
+        f"the connection to session {session_id} failed: {cause!r}",
+        code="client_failed",
+        hint="The session goes on; attach to it again. The traceback below is of use to us.",
+        details={"sessionId": session_id},
+    )
+    error.__cause__ = cause
+    return error
+
+
 def no_input(session_id: str, why: str) -> ConflictError:
     """The error of input for a session that takes none any more."""
     return ConflictError(

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from ..errors import ConnectionError, OpenComputerError
 from ..retry import may_pass, retry_pause
-from .failures import broken_frame, lost_for_good, no_input
+from .failures import broken_frame, lost_for_good, no_input, unexpected_failure
 from .frames import Accepted, Exit, Frame, Gap, Offset, Output, ReplayEnd, parse_frame
 from .notify import keep_running
 from .open import SessionAddress, closed_error, open_socket
@@ -167,6 +167,10 @@ class SessionLink:
                     return None
                 socket, first = back
                 self._listener.reconnected()
+        except Exception as error:
+            # Whoever waits for the session must hear of it, whatever it is.
+            self._fail(unexpected_failure(self._address.session_id, error))
+            raise
         finally:
             self._end(no_input(self._address.session_id, "was let go of"))
 

@@ -1,0 +1,317 @@
+"""Terminals of a sandbox: the synchronous form. Written by scripts/generate_sync.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .portal import Callbacks, call, iterate, submit
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
+
+    from .. import pty as _pty
+    from ..config import Reconnect
+    from ..exec_session import OnData, OnDisconnect, OnEvent, OnExit, OnGap
+    from ..sessions import ExecSessionInfo
+
+
+class PtySession:
+    """A terminal with a program in it. It does not depend on the connection, which comes back by itself.
+
+    Get one with ``pty.create`` or ``pty.attach``.
+
+    Example:
+        ```python
+        terminal = sandbox.pty.create(cols=120, rows=40)
+        terminal.send("exit\\n")
+        for data in terminal:
+            screen.write(data)
+        ```
+    """
+
+    def __init__(self, wrapped: _pty.PtySession) -> None:
+        """Internal: use ``pty.create`` or ``pty.attach``."""
+        self._wrapped = wrapped
+
+    @property
+    def session_id(self) -> str:
+        """For ``pty.attach``, also from another process."""
+        return self._wrapped.session_id
+
+    @property
+    def sandbox_id(self) -> str:
+        """Where it runs."""
+        return self._wrapped.sandbox_id
+
+    @property
+    def offset(self) -> int:
+        """Position in the output: ``pty.attach(session_id, offset=…)`` goes on there."""
+        return self._wrapped.offset
+
+    @property
+    def done(self) -> Future[int]:
+        """The same as ``wait()``, as a future."""
+        return submit(self._wrapped.wait)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the end of the program, or of the attachment.
+
+        Args:
+            timeout: Seconds to wait; the program goes on afterwards. Default: until it ends.
+
+        Returns:
+            The exit code; -1 when the terminal was closed here.
+
+        Raises:
+            ConnectionError: The connection is lost for good.
+            TimeoutError: ``timeout`` has passed.
+
+        Example:
+            ```python
+            exit_code = terminal.wait()
+            ```
+        """
+        return call(self._wrapped.wait, timeout)
+
+    def send(self, data: str | bytes) -> None:
+        """Types. Ctrl-C is ``"\\x03"``. It returns when the terminal has it.
+
+        Args:
+            data: Keys as a terminal sends them.
+
+        Raises:
+            ConflictError: The program has ended.
+
+        Example:
+            ```python
+            terminal.send("ls\\n")
+            ```
+        """
+        call(self._wrapped.send, data)
+
+    def resize(self, cols: int, rows: int, *, request_timeout: float | None = None) -> None:
+        """Tells the program another size.
+
+        Args:
+            cols: Characters in a row, 1 to 1000.
+            rows: Rows, 1 to 1000.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            ConflictError: The program has ended.
+            InvalidRequestError: The size cannot be.
+
+        Example:
+            ```python
+            terminal.resize(100, 30)
+            ```
+        """
+        call(self._wrapped.resize, cols, rows, request_timeout=request_timeout)
+
+    def kill(self, *, request_timeout: float | None = None) -> None:
+        """Hangs up: what runs in it is told so, and killed two seconds later.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            NotFoundError: The terminal is not kept any more.
+
+        Example:
+            ```python
+            terminal.kill()
+            ```
+        """
+        call(self._wrapped.kill, request_timeout=request_timeout)
+
+    def close(self) -> None:
+        """Lets go of the terminal, which goes on.
+
+        Example:
+            ```python
+            terminal.close()
+            ```
+        """
+        call(self._wrapped.close)
+
+    def __enter__(self) -> PtySession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        call(self._wrapped.__aexit__, None, None, None)
+
+    def recv(self, timeout: float | None = None) -> bytes:
+        """Waits for the next piece of output; for terminals without ``on_output``.
+
+        Args:
+            timeout: Seconds to wait. Default: until there is some.
+
+        Returns:
+            The bytes; none when the program has ended.
+
+        Raises:
+            ConnectionError: The connection is lost for good.
+            TimeoutError: ``timeout`` has passed.
+
+        Example:
+            ```python
+            shown = terminal.recv()
+            ```
+        """
+        return call(self._wrapped.recv, timeout)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The output, piece by piece, until the program ends; for terminals without ``on_output``."""
+        return iterate(self._wrapped.__aiter__)
+
+
+class Pty:
+    """Terminals of a sandbox: ``sandbox.pty``."""
+
+    def __init__(self, wrapped: _pty.Pty) -> None:
+        """Internal: use ``sandbox.pty``."""
+        self._wrapped = wrapped
+
+    def create(
+        self,
+        cols: int = 80,
+        rows: int = 24,
+        on_output: OnData | None = None,
+        *,
+        shell: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        on_exit: OnExit | None = None,
+        on_scrollback_end: OnEvent | None = None,
+        on_gap: OnGap | None = None,
+        on_disconnect: OnDisconnect | None = None,
+        on_reconnect: OnEvent | None = None,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> PtySession:
+        """Opens a terminal with a shell in it.
+
+        Args:
+            cols: Characters in a row, 1 to 1000.
+            rows: Rows, 1 to 1000.
+            on_output: Called with what the terminal is to show, as bytes. Without it, iterate over the terminal.
+            shell: The program in it. Default ``/bin/bash``, else ``/bin/sh``.
+            env: Environment variables beside those of the sandbox.
+            cwd: Working directory. Default ``/home/sandbox``.
+            on_exit: Called with the exit code.
+            on_scrollback_end: Called when what was shown before the attachment has been told.
+            on_gap: Called with the number of bytes that are missing at this place.
+            on_disconnect: Called with the error when the connection is lost, and is being restored.
+            on_reconnect: Called when it is back.
+            reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
+            request_timeout: Seconds that the start may take. Default 60.
+
+        Raises:
+            InvalidRequestError: Size or shell cannot be.
+            LimitError: Too many commands run.
+            SandboxStoppedError: The sandbox has ended.
+
+        Example:
+            ```python
+            terminal = sandbox.pty.create(cols=120, rows=40, on_output=sys.stdout.buffer.write)
+            terminal.send("top\\n")
+            ```
+        """
+        with Callbacks(held=True) as callbacks:
+            return PtySession(
+                call(
+                    self._wrapped.create,
+                    cols,
+                    rows,
+                    callbacks.of("on_output", on_output),
+                    shell=shell,
+                    env=env,
+                    cwd=cwd,
+                    on_exit=callbacks.of("on_exit", on_exit),
+                    on_scrollback_end=callbacks.of("on_scrollback_end", on_scrollback_end),
+                    on_gap=callbacks.of("on_gap", on_gap),
+                    on_disconnect=callbacks.of("on_disconnect", on_disconnect),
+                    on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    reconnect=reconnect,
+                    request_timeout=request_timeout,
+                )
+            )
+
+    def attach(
+        self,
+        session_id: str,
+        on_output: OnData | None = None,
+        *,
+        cols: int | None = None,
+        rows: int | None = None,
+        offset: int = 0,
+        on_exit: OnExit | None = None,
+        on_scrollback_end: OnEvent | None = None,
+        on_gap: OnGap | None = None,
+        on_disconnect: OnDisconnect | None = None,
+        on_reconnect: OnEvent | None = None,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> PtySession:
+        """Attaches to a terminal that runs, with what it has shown: the newest 1 MiB of it.
+
+        With a size it is told that first, so that a full-screen program paints itself anew.
+
+        Args:
+            session_id: Of the terminal.
+            on_output: As for ``create``.
+            cols: Characters in a row; only together with ``rows``.
+            rows: Rows.
+            offset: Where in the output to begin: ``offset`` of an earlier attachment. 0: all that is kept.
+            on_exit: As for ``create``.
+            on_scrollback_end: As for ``create``.
+            on_gap: As for ``create``.
+            on_disconnect: As for ``create``.
+            on_reconnect: As for ``create``.
+            reconnect: As for ``create``.
+            request_timeout: Seconds that the attachment may take. Default 60.
+
+        Raises:
+            NotFoundError: No terminal has this id.
+
+        Example:
+            ```python
+            again = sandbox.pty.attach(terminal.session_id, cols=100, rows=30)
+            ```
+        """
+        with Callbacks(held=True) as callbacks:
+            return PtySession(
+                call(
+                    self._wrapped.attach,
+                    session_id,
+                    callbacks.of("on_output", on_output),
+                    cols=cols,
+                    rows=rows,
+                    offset=offset,
+                    on_exit=callbacks.of("on_exit", on_exit),
+                    on_scrollback_end=callbacks.of("on_scrollback_end", on_scrollback_end),
+                    on_gap=callbacks.of("on_gap", on_gap),
+                    on_disconnect=callbacks.of("on_disconnect", on_disconnect),
+                    on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    reconnect=reconnect,
+                    request_timeout=request_timeout,
+                )
+            )
+
+    def list(self, *, request_timeout: float | None = None) -> builtins.list[ExecSessionInfo]:
+        """Lists the terminals.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            SandboxNotFoundError: The sandbox does not exist.
+
+        Example:
+            ```python
+            ids = [info.session_id for info in sandbox.pty.list()]
+            ```
+        """
+        return call(self._wrapped.list, request_timeout=request_timeout)

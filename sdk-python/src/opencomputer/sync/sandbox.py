@@ -1,0 +1,632 @@
+"""A Linux virtual machine: the synchronous form. Written by scripts/generate_sync.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from .. import listing as _listing
+from .. import sandbox as _sandbox
+from ..listing import SandboxPage
+from .agent import Agent
+from .exec import Exec
+from .files import Filesystem
+from .portal import call, iterate
+from .pty import Pty
+from .state import SandboxState
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterator, Mapping
+
+    from ..checkpoints import CheckpointInfo, PatchInfo
+    from ..config import Reconnect
+
+
+class SandboxList:
+    """Sandboxes, newest first; iterate over it. Pages are fetched as they are needed."""
+
+    def __init__(self, wrapped: _listing.SandboxList) -> None:
+        """Internal: use ``Sandbox.list``."""
+        self._wrapped = wrapped
+
+    def __iter__(self) -> Iterator[Sandbox]:
+        """The sandboxes one by one."""
+        for item in iterate(self._wrapped.__aiter__):
+            yield Sandbox(item)
+
+    def pages(self) -> Iterator[SandboxPage[Sandbox]]:
+        """The list page by page.
+
+        Example:
+            ```python
+            for page in Sandbox.list(limit=50).pages():
+                print(len(page.sandboxes), page.next_cursor)
+            ```
+        """
+        for page in iterate(self._wrapped.pages):
+            yield SandboxPage([Sandbox(item) for item in page.sandboxes], page.next_cursor)
+
+
+class Sandbox(SandboxState):
+    """A Linux virtual machine. Get one with ``Sandbox.create`` or ``Sandbox.connect``.
+
+    As a context manager it is killed at the end of the block.
+
+    Attributes:
+        exec: Runs commands.
+        files: Reads and writes files.
+        pty: Opens terminals.
+        agent: Starts coding agents.
+
+    Example:
+        ```python
+        with Sandbox.create() as sandbox:
+            result = sandbox.exec.run("uname -a")
+        ```
+    """
+
+    exec: Exec
+    files: Filesystem
+    pty: Pty
+    agent: Agent
+
+    def __init__(self, wrapped: _sandbox.Sandbox) -> None:
+        """Internal: use ``Sandbox.create`` or ``Sandbox.connect``."""
+        super().__init__(wrapped)
+        self._wrapped = wrapped
+        self.exec = Exec(wrapped.exec)
+        self.files = Filesystem(wrapped.files)
+        self.pty = Pty(wrapped.pty)
+        self.agent = Agent(wrapped.agent)
+
+    @classmethod
+    def create(
+        cls,
+        template: str = "base",
+        timeout: int = 300,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        cpu_count: int | None = None,
+        memory_mb: int | None = None,
+        disk_mb: int | None = None,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Creates a sandbox. It runs and takes commands when this returns.
+
+        Args:
+            template: Template of the root file system.
+            timeout: Idle timeout in seconds; every operation restarts it. 0: never.
+            api_key: Default: the environment variable ``OPENCOMPUTER_API_KEY``; without either no key is sent.
+            api_url: Address of the server. Default: ``OPENCOMPUTER_API_URL``, else ``http://127.0.0.1:8080``.
+            envs: Environment variables of every command.
+            metadata: Key-value pairs of your own, stored with the sandbox; ``Sandbox.list`` filters by them.
+            cpu_count: Virtual CPUs, 1 to 4. Default: the server's, 1.
+            memory_mb: Memory in MiB, 128 to 2048 unless the server allows more. Default: the server's, 1024.
+            disk_mb: Root disk in MiB. Default: the server's, 20480.
+            reconnect: How sessions come back after a lost connection; False: not at all.
+            request_timeout: Seconds that an attempt of a call may take, here and in the sandbox's own calls;
+                0: no limit. Default 60, for starts and saves of machines 300.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong.
+            InvalidRequestError: A parameter is out of range; the message names it.
+            NotFoundError: There is no such template.
+            LimitError: You have as many sandboxes as you may; CapacityError when the host is full.
+            ConnectionError: No server answers at ``api_url``.
+
+        Example:
+            ```python
+            sandbox = Sandbox.create(cpu_count=2, memory_mb=1024, metadata={"project": "x"})
+            ```
+        """
+        return Sandbox(
+            call(
+                _sandbox.Sandbox.create,
+                template,
+                timeout,
+                api_key,
+                api_url,
+                envs,
+                metadata,
+                cpu_count=cpu_count,
+                memory_mb=memory_mb,
+                disk_mb=disk_mb,
+                reconnect=reconnect,
+                request_timeout=request_timeout,
+            )
+        )
+
+    @classmethod
+    def connect(
+        cls,
+        sandbox_id: str,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Connects to a sandbox that exists, e.g. from another process. It may have stopped: look at ``status``.
+
+        Args:
+            sandbox_id: Its id.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            SandboxNotFoundError: No sandbox of this key has the id.
+            AuthenticationError: The key is missing or wrong.
+            ConnectionError: No server answers.
+
+        Example:
+            ```python
+            sandbox = Sandbox.connect("sb-0a1b2c3d")
+            ```
+        """
+        return Sandbox(
+            call(
+                _sandbox.Sandbox.connect,
+                sandbox_id,
+                api_key,
+                api_url,
+                reconnect=reconnect,
+                request_timeout=request_timeout,
+            )
+        )
+
+    @classmethod
+    def list(
+        cls,
+        status: Literal["running", "hibernated", "stopped", "error", "all"] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> SandboxList:
+        """Lists the sandboxes of this key, newest first; pages are fetched while you iterate.
+
+        Args:
+            status: Only sandboxes of this status. Default: all that have not stopped.
+            metadata: Only sandboxes whose metadata holds all of these.
+            limit: Sandboxes per page, at most 1000. Default 200.
+            cursor: Begins with this page: ``next_cursor`` of the one before.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong; raised while iterating.
+            InvalidRequestError: A filter cannot be; raised while iterating.
+
+        Example:
+            ```python
+            for sandbox in Sandbox.list(metadata={"project": "x"}):
+                sandbox.kill()
+            ```
+        """
+        return SandboxList(
+            _sandbox.Sandbox.list(
+                status, metadata, limit, cursor, api_key, api_url, reconnect=reconnect, request_timeout=request_timeout
+            )
+        )
+
+    @classmethod
+    def create_from_checkpoint(
+        cls,
+        checkpoint_id: str,
+        timeout: int | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> Sandbox:
+        """Creates a sandbox from a checkpoint: its disk, and for a full one its memory and running processes.
+
+        It has an identity of its own; connections to the outside are lost. Waits for a checkpoint that is being
+        written.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            timeout: Idle timeout in seconds; 0: never. Default 300.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            envs: Laid over those of the checkpoint.
+            metadata: Merged over those of the checkpoint.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint that you may fork has the id.
+            ConflictError: It has failed.
+            LimitError: As for ``create``; CapacityError likewise.
+
+        Example:
+            ```python
+            copy = Sandbox.create_from_checkpoint(checkpoint.id, envs={"SEED": "2"})
+            ```
+        """
+        return Sandbox(
+            call(
+                _sandbox.Sandbox.create_from_checkpoint,
+                checkpoint_id,
+                timeout,
+                api_key,
+                api_url,
+                envs,
+                metadata,
+                reconnect=reconnect,
+                request_timeout=request_timeout,
+            )
+        )
+
+    @classmethod
+    def fork_checkpoint(
+        cls,
+        checkpoint_id: str,
+        count: int = 1,
+        timeout: int | None = None,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        reconnect: Reconnect | Literal[False] | None = None,
+        request_timeout: float | None = None,
+    ) -> builtins.list[Sandbox]:
+        """Creates any number of sandboxes from a checkpoint, all or none.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            count: How many, 1 to 50.
+            timeout: As for ``create_from_checkpoint``.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+            envs: As for ``create_from_checkpoint``.
+            metadata: As for ``create_from_checkpoint``.
+            reconnect: As for ``create``.
+            request_timeout: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint that you may fork has the id.
+            ConflictError: It has failed.
+            LimitError: You may not have so many; CapacityError when the host has no room.
+
+        Example:
+            ```python
+            workers = Sandbox.fork_checkpoint(checkpoint.id, count=3)
+            ```
+        """
+        return [
+            Sandbox(item)
+            for item in call(
+                _sandbox.Sandbox.fork_checkpoint,
+                checkpoint_id,
+                count,
+                timeout,
+                api_key,
+                api_url,
+                envs,
+                metadata,
+                reconnect=reconnect,
+                request_timeout=request_timeout,
+            )
+        ]
+
+    def fork(
+        self,
+        count: int = 1,
+        name: str | None = None,
+        timeout: int | None = None,
+        envs: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        request_timeout: float | None = None,
+    ) -> builtins.list[Sandbox]:
+        """Takes a checkpoint of this sandbox, which goes on, and creates sandboxes from it: all or none.
+
+        Args:
+            count: How many, 1 to 50.
+            name: Keeps the checkpoint under this name; without one it is deleted once the forks stand.
+            timeout: Idle timeout of the forks in seconds; 0: never. Default 300.
+            envs: Laid over those of this sandbox.
+            metadata: Merged over those of this sandbox.
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            LimitError: You may not have so many; CapacityError when the host has no room.
+            ConflictError: The name is taken.
+
+        Example:
+            ```python
+            left, right = sandbox.fork(count=2)
+            ```
+        """
+        return [
+            Sandbox(item)
+            for item in call(self._wrapped.fork, count, name, timeout, envs, metadata, request_timeout=request_timeout)
+        ]
+
+    @staticmethod
+    def create_checkpoint_patch(
+        checkpoint_id: str, script: str, description: str = "", api_key: str | None = None, api_url: str | None = None
+    ) -> PatchInfo:
+        """Adds a script that sandboxes run, once each and in order, when they are forked from the checkpoint.
+
+        Those that were forked before run it when they wake. The first failure ends it and is the
+        ``info.patch_error`` of the sandbox.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            script: Run with ``bash -c``, for 300 seconds at most.
+            description: What it is for.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+            InvalidRequestError: The script is empty.
+
+        Example:
+            ```python
+            patch = Sandbox.create_checkpoint_patch(checkpoint.id, "cd /app && git pull")
+            ```
+        """
+        return call(_sandbox.Sandbox.create_checkpoint_patch, checkpoint_id, script, description, api_key, api_url)
+
+    @staticmethod
+    def list_checkpoint_patches(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> builtins.list[PatchInfo]:
+        """Lists the patches of a checkpoint in their order.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            patches = Sandbox.list_checkpoint_patches(checkpoint.id)
+            ```
+        """
+        return call(_sandbox.Sandbox.list_checkpoint_patches, checkpoint_id, api_key, api_url)
+
+    @staticmethod
+    def delete_checkpoint_patch(
+        checkpoint_id: str, patch_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> None:
+        """Removes a patch; sandboxes that have run it stay as they are.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            patch_id: Of the patch.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: There is no such patch.
+
+        Example:
+            ```python
+            for patch in Sandbox.list_checkpoint_patches(checkpoint.id):
+                Sandbox.delete_checkpoint_patch(checkpoint.id, patch.id)
+            ```
+        """
+        call(_sandbox.Sandbox.delete_checkpoint_patch, checkpoint_id, patch_id, api_key, api_url)
+
+    @staticmethod
+    def list_all_checkpoints(api_key: str | None = None, api_url: str | None = None) -> Iterator[CheckpointInfo]:
+        """Lists all your checkpoints, newest first, each with its parent and its forks.
+
+        Pages are fetched as needed.
+
+        Args:
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            AuthenticationError: The key is missing or wrong; raised while iterating.
+
+        Example:
+            ```python
+            for checkpoint in Sandbox.list_all_checkpoints():
+                print(checkpoint.name, checkpoint.forks)
+            ```
+        """
+        return iterate(_sandbox.Sandbox.list_all_checkpoints, api_key, api_url)
+
+    @staticmethod
+    def publish_checkpoint(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> CheckpointInfo:
+        """Lets every key of the installation fork a checkpoint, with its memory and environment.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            Sandbox.publish_checkpoint(checkpoint.id)
+            ```
+        """
+        return call(_sandbox.Sandbox.publish_checkpoint, checkpoint_id, api_key, api_url)
+
+    @staticmethod
+    def unpublish_checkpoint(
+        checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
+    ) -> CheckpointInfo:
+        """Keeps a checkpoint to its owner again; forks that others have made stay theirs.
+
+        Args:
+            checkpoint_id: Of the checkpoint.
+            api_key: As for ``create``.
+            api_url: As for ``create``.
+
+        Raises:
+            NotFoundError: No checkpoint of yours has the id.
+
+        Example:
+            ```python
+            Sandbox.unpublish_checkpoint(checkpoint.id)
+            ```
+        """
+        return call(_sandbox.Sandbox.unpublish_checkpoint, checkpoint_id, api_key, api_url)
+
+    @property
+    def commands(self) -> Exec:
+        """Another name of ``exec``."""
+        return Exec(self._wrapped.commands)
+
+    @property
+    def template(self) -> str:
+        """Template of the root file system."""
+        return self._wrapped.template
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The key-value pairs given to ``create``."""
+        return self._wrapped.metadata
+
+    @property
+    def domain(self) -> str:
+        """Host name under which port 80 is reachable; empty when the server has no preview domain."""
+        return self._wrapped.domain
+
+    def get_preview_domain(self, port: int) -> str:
+        """Host name under which a port is reachable; empty when the server has no preview domain.
+
+        Args:
+            port: The port in the sandbox.
+
+        Example:
+            ```python
+            host = sandbox.get_preview_domain(3000)
+            ```
+        """
+        return self._wrapped.get_preview_domain(port)
+
+    def is_running(self, *, request_timeout: float | None = None) -> bool:
+        """Asks whether it runs, and updates ``status`` and ``info``. False when it has ended or does not exist.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            ConnectionError: Nobody knows, which is not "no"; likewise AuthenticationError and TimeoutError.
+
+        Example:
+            ```python
+            if not sandbox.is_running():
+                print(sandbox.info.status_reason)
+            ```
+        """
+        return call(self._wrapped.is_running, request_timeout=request_timeout)
+
+    def set_timeout(self, timeout: int, *, request_timeout: float | None = None) -> None:
+        """Sets the idle timeout and restarts its clock.
+
+        Args:
+            timeout: Seconds; 0 means never.
+            request_timeout: Seconds after which the call fails.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+
+        Example:
+            ```python
+            sandbox.set_timeout(600)
+            ```
+        """
+        call(self._wrapped.set_timeout, timeout, request_timeout=request_timeout)
+
+    def kill(self, *, request_timeout: float | None = None) -> None:
+        """Ends the sandbox and deletes its disk. Killing it again is fine.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            SandboxNotFoundError: It does not exist.
+
+        Example:
+            ```python
+            sandbox.kill()
+            ```
+        """
+        call(self._wrapped.kill, request_timeout=request_timeout)
+
+    def download_url(self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None) -> str:
+        """Makes a URL under which anyone can GET the file, without a key.
+
+        Args:
+            path: The file.
+            expires_in: Seconds until the URL stops working, at most 86,400. Default 3600.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            InvalidRequestError: The path is none.
+
+        Example:
+            ```python
+            url = sandbox.download_url("/app/report.pdf", expires_in=600)
+            ```
+        """
+        return call(self._wrapped.download_url, path, expires_in=expires_in, request_timeout=request_timeout)
+
+    def upload_url(self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None) -> str:
+        """Makes a URL to which anyone can PUT the content of the file, without a key.
+
+        Args:
+            path: The file.
+            expires_in: Seconds until the URL stops working, at most 86,400. Default 3600.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            InvalidRequestError: The path is none.
+
+        Example:
+            ```python
+            url = sandbox.upload_url("/app/input.csv")
+            ```
+        """
+        return call(self._wrapped.upload_url, path, expires_in=expires_in, request_timeout=request_timeout)
+
+    def close(self) -> None:
+        """Lets go of the connections to the server; the sandbox goes on. Using it again afterwards is fine.
+
+        Example:
+            ```python
+            sandbox.close()
+            ```
+        """
+        call(self._wrapped.close)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        call(self._wrapped.__aexit__, None, None, None)
