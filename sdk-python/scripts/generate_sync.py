@@ -159,7 +159,7 @@ class Generator:
         kind, result = self._result(node, decorators)
         if name == "__iter__":
             kind = "iterate"
-        arguments, passed, callbacks = self._arguments(node.args, held=result in home_of)
+        arguments, passed, callbacks = self._arguments(node.args)
         lines = [f"    @{item}" for item in decorators]
         if name in ("__enter__", "__exit__"):
             return self._context(name, owner)
@@ -215,15 +215,15 @@ class Generator:
         returns = node.returns
         if returns is None:
             raise SystemExit(f"{node.name} of {self.module} does not say what it returns")
-        if isinstance(returns, ast.Subscript) and isinstance(returns.value, ast.Name):
-            if returns.value.id in ("AsyncIterator", "Awaitable"):
-                self._use(returns.slice)
-                waiting = "submit" if "property" in decorators else "call"
-                return "iterate" if returns.value.id == "AsyncIterator" else waiting, ast.unparse(returns.slice)
+        outer = ast.unparse(returns.value) if isinstance(returns, ast.Subscript) else ""
+        if isinstance(returns, ast.Subscript) and outer in ("AsyncIterator", "Awaitable"):
+            self._use(returns.slice)
+            waiting = "submit" if "property" in decorators else "call"
+            return "iterate" if outer == "AsyncIterator" else waiting, ast.unparse(returns.slice)
         self._use(returns)
         return "call" if isinstance(node, ast.AsyncFunctionDef) else "plain", ast.unparse(returns)
 
-    def _arguments(self, arguments: ast.arguments, *, held: bool) -> tuple[str, list[str], bool]:
+    def _arguments(self, arguments: ast.arguments) -> tuple[str, list[str], bool]:
         """The signature, what is passed on, and whether there are callbacks."""
         passed: list[str] = []
         any_callback = False
@@ -273,10 +273,12 @@ def render(name: str, file: File) -> str:
     imports = sorted({line for line in file.imports.values() if line not in own})
     sources = [f"from .. import {source} as _{source}" for source in sorted(file.sources)]
     about = (ast.get_docstring(ast.parse((package / f"{name}.py").read_text())) or "").split("\n")[0].rstrip(".")
-    head = f'"""{about}: the synchronous form. Written by scripts/generate_sync.py."""'
     return "\n".join(
         [
-            head,
+            f'"""{about}.',
+            "",
+            "The synchronous form, written by scripts/generate_sync.py.",
+            '"""',
             "",
             "from __future__ import annotations",
             "",
@@ -297,8 +299,8 @@ def render_names() -> str:
     lines = [
         '"""The same as ``opencomputer``, without ``await``: each call waits in the thread that makes it.',
         "",
-        "For any thread, and also where an event loop runs already, as in a notebook. The work is done by an event loop",
-        "in a thread of its own; Ctrl-C aborts the call that is waited for. Written by scripts/generate_sync.py.",
+        "For any thread, and also where an event loop runs already, as in a notebook. The work is done by an event",
+        "loop in a thread of its own; Ctrl-C aborts the call that is waited for. Written by scripts/generate_sync.py.",
         '"""',
         "",
     ]

@@ -60,3 +60,9 @@ class PoolUser:
         if pool.users == 0:
             _pools.get(loop, {}).pop(self._encrypted, None)
             await pool.http.aclose()
+
+
+async def close_pools() -> None:
+    """Closes all connections of this event loop, whoever uses them."""
+    for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
+        await pool.http.aclose()

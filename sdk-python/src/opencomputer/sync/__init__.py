@@ -1,7 +1,7 @@
 """The same as ``opencomputer``, without ``await``: each call waits in the thread that makes it.
 
-For any thread, and also where an event loop runs already, as in a notebook. The work is done by an event loop
-in a thread of its own; Ctrl-C aborts the call that is waited for. Written by scripts/generate_sync.py.
+For any thread, and also where an event loop runs already, as in a notebook. The work is done by an event
+loop in a thread of its own; Ctrl-C aborts the call that is waited for. Written by scripts/generate_sync.py.
 """
 
 from ..agent_session import AgentEvent

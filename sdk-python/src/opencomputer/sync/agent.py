@@ -1,4 +1,7 @@
-"""Coding agents in a sandbox: the synchronous form. Written by scripts/generate_sync.py."""
+"""Coding agents in a sandbox.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Runs commands in a sandbox: the synchronous form. Written by scripts/generate_sync.py."""
+"""Runs commands in a sandbox.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A command that runs, and the connection to it: the synchronous form. Written by scripts/generate_sync.py."""
+"""A command that runs, and the connection to it.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files of a sandbox: the synchronous form. Written by scripts/generate_sync.py."""
+"""Files of a sandbox.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

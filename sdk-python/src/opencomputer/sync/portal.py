@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from ..errors import invalid_option
+from ..pool import close_pools
 from ..threads import in_thread
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         for task in tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(close_pools())
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()

@@ -1,4 +1,7 @@
-"""Terminals of a sandbox: the synchronous form. Written by scripts/generate_sync.py."""
+"""Terminals of a sandbox.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Linux virtual machine: the synchronous form. Written by scripts/generate_sync.py."""
+"""A Linux virtual machine.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

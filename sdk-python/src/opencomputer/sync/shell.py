@@ -1,4 +1,7 @@
-"""A bash that keeps its directory, variables and functions from one command to the next: the synchronous form. Written by scripts/generate_sync.py."""
+"""A bash that keeps its directory, variables and functions from one command to the next.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The state of a sandbox: hibernation, checkpoints, restarts: the synchronous form. Written by scripts/generate_sync.py."""
+"""The state of a sandbox: hibernation, checkpoints, restarts.
+
+The synchronous form, written by scripts/generate_sync.py.
+"""
 
 from __future__ import annotations
 
