@@ -115,7 +115,7 @@ const suites: readonly Suite[] = [
   check('agent format and vet', 'sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], join(root, 'agent')),
   goTests(),
   vitest('unit', []),
-  vitest('conformance', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', 'tests/conformance']),
+  vitest('conformance', ['--config', 'tests/vitest.config.ts', 'tests/conformance']),
   vitest('e2e', [
     '--config',
     'tests/vitest.config.ts',
@@ -123,8 +123,7 @@ const suites: readonly Suite[] = [
     ...heavy.flatMap((file) => ['--exclude', file]),
   ]),
   vitest('load', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', ...heavy]),
-  // What is killed and filled up here would disturb others.
-  vitest('chaos', ['--config', 'tests/vitest.config.ts', '--no-file-parallelism', 'tests/chaos']),
+  vitest('chaos', ['--config', 'tests/vitest.config.ts', 'tests/chaos']),
 ];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } });
