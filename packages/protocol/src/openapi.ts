@@ -1,7 +1,8 @@
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { z } from 'zod';
 import { errorKinds, type ErrorCode } from './errors.ts';
-import { type Operation, operations, type Payload } from './operations.ts';
+import { operations } from './operations/index.ts';
+import type { Operation, Payload } from './operations/operation.ts';
 import { errorBodySchema } from './system.ts';
 
 const json = 'application/json';

@@ -1,4 +1,5 @@
-import { invalidOption, resolveConnection } from './config.ts';
+import { resolveConnection } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import { HttpClient } from './http.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { SandboxStatus, WireFork } from './wire.ts';

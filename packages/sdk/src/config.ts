@@ -1,4 +1,4 @@
-import { InvalidRequestError } from './errors.ts';
+import { invalidOption } from './invalid-option.ts';
 import type { ReconnectOptions } from './live/reconnect.ts';
 import type { WebSocketFactory } from './live/socket.ts';
 
@@ -87,9 +87,4 @@ function resolveApiKey(text: string): string {
       'Copy the key again; it is one word that begins with osb_.',
     );
   return key;
-}
-
-/** The error of an option that cannot be used; nothing has been sent. */
-export function invalidOption(message: string, hint: string): InvalidRequestError {
-  return new InvalidRequestError(message, { code: 'invalid_option', hint });
 }

@@ -1,4 +1,4 @@
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import { LimitError } from './errors.ts';
 import { SessionLink } from './live/link.ts';
 import { ignorable, notify } from './live/notify.ts';

@@ -1,7 +1,7 @@
 import { Deadline, sleep } from './deadline.ts';
 import { errorFromAnswer, errorFromFailure, errorFromNonsense, errorFromRedirect } from './error-mapping.ts';
 import { OpenComputerError, TimeoutError } from './errors.ts';
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import { retryPauseMs } from './retry.ts';
 import type { Connection, RequestOptions } from './config.ts';
 import type { ReconnectOptions } from './live/reconnect.ts';

@@ -1,6 +1,6 @@
 import { Deadline, sleep } from './deadline.ts';
 import { ConnectionError, ExecTimeoutError, ServerError } from './errors.ts';
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import { backOffMs, mayPass } from './retry.ts';
 import type { HttpClient } from './http.ts';
 import type { WireExecHandle, WireExecPoll, WireExecRequest } from './wire.ts';

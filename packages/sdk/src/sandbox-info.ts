@@ -1,4 +1,4 @@
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { SandboxStatus, WireSandbox } from './wire.ts';
 

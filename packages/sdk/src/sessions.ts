@@ -1,4 +1,4 @@
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 import type { RequestOptions } from './config.ts';
 import type { HttpClient } from './http.ts';
 import type { SessionAddress } from './live/open.ts';

@@ -2,7 +2,17 @@ import { notify } from './live/notify.ts';
 import { MarkedOutput } from './marked-output.ts';
 import type { OutputStream } from './live/frames.ts';
 import type { ProcessResult } from './run.ts';
-import type { ShellRunOptions } from './shell.ts';
+
+/** Options of `shell.run`. */
+export interface ShellRunOptions {
+  /** Called with output as it comes. */
+  onStdout?: ((data: Uint8Array) => void) | undefined;
+  onStderr?: ((data: Uint8Array) => void) | undefined;
+  /** Stops waiting; the command goes on, and the shell is busy until it ends. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds to wait; then a `TimeoutError`, as with `signal`. Default: until the command ends. */
+  timeoutMs?: number | undefined;
+}
 
 /** More than any exit code and its end need. */
 const longestTrailer = 32;

@@ -4,6 +4,7 @@ import { ShellRun } from './shell-run.ts';
 import type { RequestOptions } from './config.ts';
 import type { AttachLimits, ExecSession, SessionCallbacks } from './exec-session.ts';
 import type { ProcessResult } from './run.ts';
+import type { ShellRunOptions } from './shell-run.ts';
 
 /** Options of `exec.shell`. */
 export interface ShellOptions extends AttachLimits {
@@ -11,17 +12,6 @@ export interface ShellOptions extends AttachLimits {
   cwd?: string | undefined;
   /** Environment variables of the shell and of all that it runs. */
   env?: Record<string, string> | undefined;
-}
-
-/** Options of `shell.run`. */
-export interface ShellRunOptions {
-  /** Called with output as it comes. */
-  onStdout?: ((data: Uint8Array) => void) | undefined;
-  onStderr?: ((data: Uint8Array) => void) | undefined;
-  /** Stops waiting; the command goes on, and the shell is busy until it ends. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds to wait; then a `TimeoutError`, as with `signal`. Default: until the command ends. */
-  timeoutMs?: number | undefined;
 }
 
 /**

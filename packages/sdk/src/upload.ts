@@ -1,4 +1,4 @@
-import { invalidOption } from './config.ts';
+import { invalidOption } from './invalid-option.ts';
 
 /** What can be written to a file. Streams are sent as they come, whatever their length. */
 export type FileContent =

@@ -1,23 +1,19 @@
 import { ConflictError, ConnectionError, InvalidRequestError, ServerError } from '../errors.ts';
 import type { OpenComputerError } from '../errors.ts';
-import type { SessionAddress } from './open.ts';
 
 /** Close codes with which a server refuses what this client sent: it would send the same again. */
 const refusals = new Set([1002, 1003, 1007, 1008, 1009]);
 
 /** What the end of a socket means that came before the end of the command. */
-export function closeError(address: SessionAddress, code: number, reason: string): OpenComputerError {
+export function closeError(sessionId: string, code: number, reason: string): OpenComputerError {
   const text = reason === '' ? `close code ${code}` : `close code ${code}: ${reason}`;
-  const details = { sessionId: address.sessionId, closeCode: code };
+  const details = { sessionId, closeCode: code };
   if (refusals.has(code))
-    return new InvalidRequestError(
-      `the server ended the connection to session ${address.sessionId} (${text})`,
-      {
-        code: 'session_refused',
-        details,
-      },
-    );
-  return new ConnectionError(`the connection to session ${address.sessionId} broke (${text})`, {
+    return new InvalidRequestError(`the server ended the connection to session ${sessionId} (${text})`, {
+      code: 'session_refused',
+      details,
+    });
+  return new ConnectionError(`the connection to session ${sessionId} broke (${text})`, {
     code: 'connection_lost',
     hint: 'The session goes on; attach to it again.',
     details,
@@ -27,12 +23,11 @@ export function closeError(address: SessionAddress, code: number, reason: string
 
 /** The error of a session whose connection did not come back. */
 export function lostForGood(
-  address: SessionAddress,
+  sessionId: string,
   offset: number,
   timeoutMs: number,
   last: OpenComputerError,
 ): ConnectionError {
-  const { sessionId } = address;
   return new ConnectionError(`no connection to session ${sessionId} for ${timeoutMs} ms: ${last.message}`, {
     code: 'connection_lost',
     hint: `The session may go on; attach('${sessionId}', { from: ${offset} }) continues when the server is back`,
@@ -43,22 +38,19 @@ export function lostForGood(
 }
 
 /** The error of a frame that no server of this protocol sends. */
-export function brokenFrame(address: SessionAddress, cause: RangeError): ServerError {
-  return new ServerError(
-    `the server sent a broken frame for session ${address.sessionId}: ${cause.message}`,
-    {
-      code: 'unexpected_answer',
-      hint: 'Check that server and client are of versions that fit together.',
-      cause,
-    },
-  );
+export function brokenFrame(sessionId: string, cause: RangeError): ServerError {
+  return new ServerError(`the server sent a broken frame for session ${sessionId}: ${cause.message}`, {
+    code: 'unexpected_answer',
+    hint: 'Check that server and client are of versions that fit together.',
+    cause,
+  });
 }
 
 /** The error of input for a session that takes none any more. */
-export function noInput(address: SessionAddress, why: string): ConflictError {
-  return new ConflictError(`session ${address.sessionId} ${why} and takes no input`, {
+export function noInput(sessionId: string, why: string): ConflictError {
+  return new ConflictError(`session ${sessionId} ${why} and takes no input`, {
     code: 'session_ended',
     hint: 'Start another one.',
-    details: { sessionId: address.sessionId },
+    details: { sessionId },
   });
 }

@@ -130,14 +130,14 @@ export class SessionLink {
 
   /** Lets go of the session, which goes on. Nothing is heard from now on. */
   close(): void {
-    this.#end(noInput(this.#address, 'was closed'));
+    this.#end(noInput(this.#address.sessionId, 'was closed'));
   }
 
   #onAbort = (): void => this.#fail(this.#options.signal?.reason);
 
   #fail(error: unknown): void {
     if (this.closed) return;
-    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address, 'was let go of'));
+    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address.sessionId, 'was let go of'));
     this.#listener.fail(error);
   }
 
@@ -159,7 +159,7 @@ export class SessionLink {
     const handlers = {
       message: (data: unknown): void => this.#inOrder(() => isCurrent() && this.#onMessage(data)),
       close: (code: number, reason: string): void =>
-        this.#inOrder(() => isCurrent() && this.#onLost(closeError(this.#address, code, reason))),
+        this.#inOrder(() => isCurrent() && this.#onLost(closeError(this.#address.sessionId, code, reason))),
     };
     const query = { from: String(this.#offset), client: this.#client };
     this.#takesInput = false;
@@ -199,7 +199,7 @@ export class SessionLink {
       const pause = this.#reconnection.nextPauseMs();
       if (pause === undefined) {
         const { timeoutMs } = this.#reconnection;
-        return this.#fail(lostForGood(this.#address, this.#offset, timeoutMs, last));
+        return this.#fail(lostForGood(this.#address.sessionId, this.#offset, timeoutMs, last));
       }
       try {
         await sleep(pause, signal);
@@ -224,7 +224,7 @@ export class SessionLink {
       frame = parseFrame(bytes);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return this.#fail(brokenFrame(this.#address, error));
+      return this.#fail(brokenFrame(this.#address.sessionId, error));
     }
     if (frame !== undefined) this.#onFrame(frame);
   }
@@ -249,7 +249,7 @@ export class SessionLink {
         this.#offset += frame.bytes;
         return this.#listener.gap(frame.bytes);
       case 'exit':
-        this.#end(noInput(this.#address, 'has ended'));
+        this.#end(noInput(this.#address.sessionId, 'has ended'));
         return this.#listener.exit(frame.code);
     }
   }

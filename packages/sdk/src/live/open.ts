@@ -48,7 +48,7 @@ export async function openSocket(
     if (outcome === 'ready') return socket;
     if (options.signal?.aborted) throw options.signal.reason;
     if (deadline.expired) throw timeoutError({ method: 'GET', path: address.path }, deadline.limitMs);
-    if (outcome !== 'refused') throw closeError(address, outcome.code, outcome.reason);
+    if (outcome !== 'refused') throw closeError(address.sessionId, outcome.code, outcome.reason);
     // Resolves when the server has nothing against this session: then something in between stands in the way.
     await http.done({ method: 'GET', path: address.probePath, retry: false, ...options });
     throw new ConnectionError(`a WebSocket to ${new URL(http.apiUrl).origin} could not be opened`, {

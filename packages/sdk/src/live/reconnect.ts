@@ -1,4 +1,4 @@
-import { invalidOption } from '../config.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { backOffMs } from '../retry.ts';
 
 /** How long and how often a session tries to come back after its connection was lost. */

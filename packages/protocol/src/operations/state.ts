@@ -8,10 +8,10 @@ import {
   forkSandboxSchema,
   patchSchema,
   restoredSchema,
-} from './checkpoints.ts';
-import { hibernatedSchema, sandboxEventSchema, wakeSchema } from './lifecycle.ts';
-import type { Operation } from './operations.ts';
-import { pageQuerySchema, sandboxSchema } from './sandboxes.ts';
+} from '../checkpoints.ts';
+import { hibernatedSchema, sandboxEventSchema, wakeSchema } from '../lifecycle.ts';
+import type { Operation } from './operation.ts';
+import { pageQuerySchema, sandboxSchema } from '../sandboxes.ts';
 
 const onSandbox = ['sandbox_not_found', 'sandbox_stopped', 'conflict'] as const;
 const changing = [...onSandbox, 'worker_unavailable', 'shutting_down'] as const;

@@ -1,38 +1,17 @@
 import { z } from 'zod';
-import { execPollSchema, execRequestSchema, execResultSchema, execStartedSchema } from './exec.ts';
-import { fileEntrySchema, pathQuerySchema, signedUrlSchema, signUrlSchema } from './files.ts';
-import { limits } from './limits.ts';
-import { liveOperations } from './operations-live.ts';
-import { checkpointOperations, lifecycleOperations } from './operations-state.ts';
+import { execPollSchema, execRequestSchema, execResultSchema, execStartedSchema } from '../exec.ts';
+import { fileEntrySchema, pathQuerySchema, signedUrlSchema, signUrlSchema } from '../files.ts';
+import { limits } from '../limits.ts';
+import { liveOperations } from './live.ts';
+import type { Operation } from './operation.ts';
+import { checkpointOperations, lifecycleOperations } from './state.ts';
 import {
   createSandboxSchema,
   listSandboxesQuerySchema,
   sandboxSchema,
   setTimeoutSchema,
-} from './sandboxes.ts';
-import { healthSchema, readinessSchema } from './system.ts';
-import type { ErrorCode } from './errors.ts';
-
-/** What a success carries: a JSON schema, raw bytes, text, server-sent events, or nothing. */
-export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
-
-/** One route of the public API. The server routes by this table and the OpenAPI document is written from it. */
-export interface Operation {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Path with `:name` parameters. */
-  readonly path: string;
-  readonly tag: 'sandboxes' | 'checkpoints' | 'exec' | 'pty' | 'agent' | 'files' | 'system';
-  readonly summary: string;
-  readonly description?: string;
-  readonly query?: z.ZodObject;
-  readonly body?: z.ZodType | 'bytes';
-  /** Status -> what it carries. */
-  readonly success: Readonly<Record<number, Payload>>;
-  /** Codes beyond `invalid_request`, `unauthorized` and `internal`, which every authenticated route may answer. */
-  readonly errors: readonly ErrorCode[];
-  /** `key`: an API key; `data`: that, or the token of the sandbox; `signature`: a signed URL; `none`: open. */
-  readonly auth: 'key' | 'data' | 'signature' | 'none';
-}
+} from '../sandboxes.ts';
+import { healthSchema, readinessSchema } from '../system.ts';
 
 const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
 /** What waking a hibernated sandbox may answer, which any use of it does. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { agentSessionSchema, promptSchema, startAgentSchema } from './agent-sessions.ts';
-import { terminalSizeSchema } from './guest.ts';
-import { logsQuerySchema } from './logs.ts';
-import type { Operation } from './operations.ts';
+import { agentSessionSchema, promptSchema, startAgentSchema } from '../agent-sessions.ts';
+import { terminalSizeSchema } from '../guest.ts';
+import { logsQuerySchema } from '../logs.ts';
+import type { Operation } from './operation.ts';
 import {
   createSessionSchema,
   createTerminalSchema,
@@ -10,7 +10,7 @@ import {
   sandboxTokenSchema,
   sessionSchema,
   terminalSchema,
-} from './sessions.ts';
+} from '../sessions.ts';
 
 const inGuest = [
   'sandbox_not_found',

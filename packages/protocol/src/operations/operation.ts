@@ -1,0 +1,23 @@
+import type { z } from 'zod';
+import type { ErrorCode } from '../errors.ts';
+
+/** What a success carries: a JSON schema, raw bytes, text, server-sent events, or nothing. */
+export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
+
+/** One route of the public API. The server routes by this table and the OpenAPI document is written from it. */
+export interface Operation {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Path with `:name` parameters. */
+  readonly path: string;
+  readonly tag: 'sandboxes' | 'checkpoints' | 'exec' | 'pty' | 'agent' | 'files' | 'system';
+  readonly summary: string;
+  readonly description?: string;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType | 'bytes';
+  /** Status -> what it carries. */
+  readonly success: Readonly<Record<number, Payload>>;
+  /** Codes beyond `invalid_request`, `unauthorized` and `internal`, which every authenticated route may answer. */
+  readonly errors: readonly ErrorCode[];
+  /** `key`: an API key; `data`: that, or the token of the sandbox; `signature`: a signed URL; `none`: open. */
+  readonly auth: 'key' | 'data' | 'signature' | 'none';
+}
