@@ -1,35 +1,55 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { ours } from './clients/ours.ts';
-import { published } from './clients/published.ts';
 import { secondKey } from './raw-api.ts';
 import { sharedEnvs } from './scenarios/scenario.ts';
 import type { Client, SandboxHandle } from './clients/client.ts';
 import type { Scenario } from './scenarios/scenario.ts';
 
-/** Runs each scenario with each client, on a sandbox that the scenarios of one client share. */
-export function runScenarios(scenarios: readonly Scenario[], clients: Client[] = [ours, published]): void {
-  describe.each(clients)('$name', (client) => {
-    let sandbox: SandboxHandle;
+/**
+ * Runs scenarios with a client, on a sandbox that they share: one after the other, and beside them all the while
+ * those that mostly wait. Clients run side by side, each in a file of its own.
+ */
+export function runScenarios(client: Client, groups: Record<string, readonly Scenario[]>): void {
+  let sandbox: SandboxHandle;
+  const waiting = new Map<Scenario, Promise<void>>();
 
-    beforeAll(async () => {
-      sandbox = await client.create({ envs: sharedEnvs, timeout: 900 });
-    });
-
-    afterAll(async () => {
-      await sandbox?.kill();
-    });
-
-    for (const scenario of scenarios) {
-      const reason = scenario.cannot?.[client.name] ?? missing(scenario);
-      const define = scenario.slow === true ? test.concurrent : test;
-      define(scenario.name, async ({ skip }) => {
-        if (reason !== undefined) skip(reason);
-        await scenario.run({ client, sandbox });
-      });
+  beforeAll(async () => {
+    sandbox = await client.create({ envs: sharedEnvs, timeout: 900 });
+    for (const scenario of Object.values(groups).flat()) {
+      if (scenario.slow !== true || reasonAgainst(scenario, client) !== undefined) continue;
+      const run = scenario.run({ client, sandbox });
+      // Its test tells.
+      run.catch(() => undefined);
+      waiting.set(scenario, run);
     }
   });
+
+  afterAll(async () => {
+    await sandbox?.kill();
+    await client.stop?.();
+  });
+
+  const define = (title: string, scenarios: Scenario[]): void =>
+    describe(`${client.name}: ${title}`, () => {
+      for (const scenario of scenarios)
+        test(scenario.name, async ({ skip }) => {
+          const reason = reasonAgainst(scenario, client);
+          if (reason !== undefined) skip(reason);
+          await (waiting.get(scenario) ?? scenario.run({ client, sandbox }));
+        });
+    });
+
+  for (const [title, scenarios] of Object.entries(groups))
+    define(
+      title,
+      scenarios.filter(({ slow }) => slow !== true),
+    );
+  const slow = Object.values(groups)
+    .flat()
+    .filter((scenario) => scenario.slow === true);
+  if (slow.length > 0) define('what mostly waits', slow);
 }
 
-function missing(scenario: Scenario): string | undefined {
-  return scenario.tenants === true && secondKey === '' ? 'OPENCOMPUTER_SECOND_API_KEY is not set' : undefined;
+function reasonAgainst({ cannot, tenants }: Scenario, client: Client): string | undefined {
+  const missing = tenants === true && secondKey === '' ? 'OPENCOMPUTER_SECOND_API_KEY is not set' : undefined;
+  return cannot?.[client.name] ?? cannot?.[client.origin] ?? missing;
 }

@@ -1,8 +1,16 @@
 import type { LiveAgents, LiveExec, LivePty } from './live.ts';
 
-/** What the scenarios use of a client. Both clients have it under the same names. */
+/** What the scenarios use of a client. Every client has it under the same names. */
 export interface Client {
-  readonly name: 'ours' | 'published';
+  readonly name:
+    | 'ours-typescript'
+    | 'ours-python'
+    | 'ours-python-sync'
+    | 'published-typescript'
+    | 'published-python'
+    | 'published-python-0.6';
+  /** From this repository, or from the registry. */
+  readonly origin: 'ours' | 'published';
   create(options?: CreateOptions): Promise<SandboxHandle>;
   connect(sandboxId: string, options?: Key): Promise<SandboxHandle>;
   createFromCheckpoint(checkpointId: string, options?: ForkOptions): Promise<SandboxHandle>;
@@ -11,6 +19,8 @@ export interface Client {
   deleteCheckpointPatch(checkpointId: string, patchId: string, options?: Key): Promise<void>;
   /** Beyond the published client. */
   readonly fork?: (checkpointId: string, options?: ForkManyOptions) => Promise<SandboxHandle[]>;
+  /** Ends what the client runs in; a further call begins anew. */
+  stop?(): Promise<void>;
 }
 
 export interface Key {

@@ -2,7 +2,8 @@ import { Sandbox } from '../../../packages/sdk/src/index.ts';
 import type { Client } from './client.ts';
 
 export const ours: Client = {
-  name: 'ours',
+  name: 'ours-typescript',
+  origin: 'ours',
   create: (options) => Sandbox.create(options),
   connect: (sandboxId, options) => Sandbox.connect(sandboxId, options),
   createFromCheckpoint: (checkpointId, options) => Sandbox.createFromCheckpoint(checkpointId, options),

@@ -3,7 +3,8 @@ import type { Client } from './client.ts';
 
 /** The client that the registry has, as it is. */
 export const published: Client = {
-  name: 'published',
+  name: 'published-typescript',
+  origin: 'published',
   create: (options) => Sandbox.create(options),
   connect: (sandboxId, options) => Sandbox.connect(sandboxId, options),
   createFromCheckpoint: (checkpointId, options) => Sandbox.createFromCheckpoint(checkpointId, options),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
+import { eventually } from '../../support/eventually.ts';
 import { failure } from '../raw-api.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -216,7 +217,7 @@ export const filesScenarios: Scenario[] = [
     async run({ sandbox }) {
       await sandbox.files.write('/tmp/short-lived', 'x');
       const url = await sandbox.downloadUrl('/tmp/short-lived', { expiresIn: 2 });
-      await expect.poll(async () => (await fetch(url)).status, { timeout: 15_000 }).toBe(403);
+      await eventually('the URL ends', async () => (await fetch(url)).status === 403);
     },
   },
 ];

@@ -3,6 +3,9 @@ import { expect } from 'vitest';
 import { apiKey, failure, getSandbox, secondKey } from '../raw-api.ts';
 import type { Scenario } from './scenario.ts';
 
+const noCpus = 'its create has no parameter for CPUs';
+const cannotChooseCpus = { 'published-python': noCpus, 'published-python-0.6': noCpus };
+
 /** Scenarios that make, or end, sandboxes of their own. */
 export const lifecycleScenarios: Scenario[] = [
   {
@@ -13,8 +16,7 @@ export const lifecycleScenarios: Scenario[] = [
         timeout: 300,
         envs: { A: '1' },
         metadata: { project: 'x' },
-        cpuCount: 2,
-        memoryMB: 1024,
+        memoryMB: 512,
       });
       try {
         expect(sandbox.sandboxId).toMatch(/^sb-[0-9a-f]{8}$/);
@@ -23,24 +25,39 @@ export const lifecycleScenarios: Scenario[] = [
           templateID: 'base',
           timeout: 300,
           metadata: { project: 'x' },
-          cpuCount: 2,
-          memoryMB: 1024,
+          cpuCount: 1,
+          memoryMB: 512,
         });
         const { stdout } = await sandbox.exec.run(
-          'nproc; echo $A$B; awk "/MemTotal/{print \\$2}" /proc/meminfo',
+          'pwd; echo $A$B; awk "/MemTotal/{print \\$2}" /proc/meminfo',
           {
             cwd: '/tmp',
             env: { B: '2' },
             timeout: 60,
           },
         );
-        const [cpus, env, memoryKB] = stdout.trim().split('\n');
-        expect([cpus, env]).toEqual(['2', '12']);
-        expect(Number(memoryKB) / 1024).toBeGreaterThan(800);
-        expect(Number(memoryKB) / 1024).toBeLessThanOrEqual(1024);
+        const [cwd, env, memoryKB] = stdout.trim().split('\n');
+        expect([cwd, env]).toEqual(['/tmp', '12']);
+        expect(Number(memoryKB) / 1024).toBeGreaterThan(350);
+        expect(Number(memoryKB) / 1024).toBeLessThanOrEqual(512);
       } finally {
         await sandbox.kill();
       }
+    },
+  },
+  {
+    name: 'create gives as many CPUs as were asked for, or refuses',
+    cannot: cannotChooseCpus,
+    async run({ client }) {
+      const sandbox = await client.create({ cpuCount: 2, memoryMB: 1024 });
+      try {
+        expect(await getSandbox(sandbox.sandboxId)).toMatchObject({ cpuCount: 2, memoryMB: 1024 });
+        expect((await sandbox.exec.run('nproc')).stdout).toBe('2\n');
+      } finally {
+        await sandbox.kill();
+      }
+      for (const cpuCount of [5, 1.5])
+        expect((await failure(client.create({ cpuCount }), 400)).message).toMatch(/cpuCount|cpu_count/);
     },
   },
   {
@@ -50,7 +67,7 @@ export const lifecycleScenarios: Scenario[] = [
       try {
         const before = await getSandbox(sandbox.sandboxId);
         // The published client asks for "never" by itself.
-        expect(before.timeout).toBe(client.name === 'ours' ? 300 : 0);
+        expect(before.timeout).toBe(client.origin === 'ours' ? 300 : 0);
         const again = await client.connect(sandbox.sandboxId);
         expect(again).toMatchObject({ sandboxId: sandbox.sandboxId, status: 'running' });
         expect(again.domain).toBe(sandbox.domain);
@@ -131,11 +148,9 @@ export const lifecycleScenarios: Scenario[] = [
     name: 'options out of range are refused with the name of the option',
     async run({ client }) {
       const refused = [
-        [{ cpuCount: 5 }, 400, /cpuCount/],
-        [{ cpuCount: 1.5 }, 400, /cpuCount/],
-        [{ memoryMB: 127 }, 400, /memoryMB/],
-        [{ memoryMB: -1 }, 400, /memoryMB/],
-        [{ memoryMB: 1e9 }, 400, /memoryMB/],
+        [{ memoryMB: 127 }, 400, /memoryMB|memory_mb/],
+        [{ memoryMB: -1 }, 400, /memoryMB|memory_mb/],
+        [{ memoryMB: 1e9 }, 400, /memoryMB|memory_mb/],
         [{ timeout: -1 }, 400, /timeout/],
         [{ envs: { 'A=B': 'x' } }, 400, /envs/],
         [{ envs: { '': 'x' } }, 400, /envs/],

@@ -9,12 +9,12 @@ export interface Context {
 /** One behaviour that every client must show. */
 export interface Scenario {
   readonly name: string;
-  /** Runs beside others because it mostly waits. */
+  /** Runs beside all others because it mostly waits. Not on a test's own time: `expect.poll` is none of its means. */
   readonly slow?: boolean;
   /** Needs a key of another tenant. */
   readonly tenants?: boolean;
-  /** Why a client cannot express this at all. */
-  readonly cannot?: Partial<Record<Client['name'], string>>;
+  /** Why a client, or all of an origin, cannot express this at all. */
+  readonly cannot?: Partial<Record<Client['name'] | Client['origin'], string>>;
   run(context: Context): Promise<void>;
 }
 

@@ -95,9 +95,15 @@ export const agentScenarios: Scenario[] = [
       });
       await again.kill();
       await again.done;
+    },
+    cannot: { 'published-python': 'it does not tell where the history ends' },
+  },
+  {
+    name: 'an unknown agent cannot be attached to',
+    async run({ sandbox }) {
       await expect(sandbox.agent.attach('00000000').then(({ done }) => done)).rejects.toThrow();
     },
-    cannot: { published: 'it attaches to an unknown agent without an error' },
+    cannot: { 'published-typescript': 'it attaches to an unknown agent without an error' },
   },
   {
     name: 'an agent takes prompts and interrupts over plain HTTP',

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { cannotStopWaiting } from '../exec.ts';
 import { onItsOwn } from '../state/own.ts';
 import { patience, recorder } from './recorder.ts';
 import { lines } from './sessions.ts';
@@ -87,6 +88,7 @@ export const endingScenarios: Scenario[] = [
   },
   {
     name: 'a command that run stopped waiting for can be attached to',
+    cannot: cannotStopWaiting,
     async run({ sandbox }) {
       const failure = await sandbox.exec
         .run('for n in $(seq 1 40); do echo $n; sleep 0.1; done', { timeoutMs: 1000 })

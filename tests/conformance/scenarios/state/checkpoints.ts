@@ -111,7 +111,7 @@ export const checkpointScenarios: Scenario[] = [
       await failure(client.createFromCheckpoint(id, { envs: { 'A=B': 'x' } }), 400);
       await failure(client.createFromCheckpoint(id, { timeout: -1 }), 400);
       // The published client takes "not found" for "deleted".
-      if (client.name === 'ours') await failure(sandbox.deleteCheckpoint(id), 404);
+      if (client.origin === 'ours') await failure(sandbox.deleteCheckpoint(id), 404);
       else await sandbox.deleteCheckpoint(id);
       expect(await names(other)).toEqual(['of another']);
       await other.kill();

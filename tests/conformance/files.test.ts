@@ -1,4 +1,0 @@
-import { runScenarios } from './run-scenarios.ts';
-import { filesScenarios } from './scenarios/files.ts';
-
-runScenarios(filesScenarios);

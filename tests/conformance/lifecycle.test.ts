@@ -1,4 +1,0 @@
-import { runScenarios } from './run-scenarios.ts';
-import { lifecycleScenarios } from './scenarios/lifecycle.ts';
-
-runScenarios(lifecycleScenarios);

@@ -1,0 +1,5 @@
+import { publishedPython06 } from './clients/python.ts';
+import { runScenarios } from './run-scenarios.ts';
+import { lifecycleScenarios } from './scenarios/lifecycle.ts';
+
+runScenarios(publishedPython06, { lifecycle: lifecycleScenarios });
