@@ -28,7 +28,7 @@ export function runScenarios(client: Client, groups: Record<string, readonly Sce
     await client.stop?.();
   });
 
-  const define = (title: string, scenarios: Scenario[]): void =>
+  const define = (title: string, scenarios: Scenario[]) =>
     describe(`${client.name}: ${title}`, () => {
       for (const scenario of scenarios)
         test(scenario.name, async ({ skip }) => {

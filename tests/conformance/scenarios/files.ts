@@ -61,15 +61,15 @@ export const filesScenarios: Scenario[] = [
     },
   },
   {
-    name: '64 MiB as a stream arrive whole, and come back whole',
+    name: '16 MiB as a stream arrive whole, and come back whole',
     async run({ sandbox }) {
-      const { stream, hash } = bigStream(64 * MiB);
+      const { stream, hash } = bigStream(16 * MiB);
       await sandbox.files.write('/tmp/big', stream);
       const expected = await hash;
       const { stdout } = await sandbox.exec.run('sha256sum < /tmp/big; stat -c %s /tmp/big', {
         timeout: 120,
       });
-      expect(stdout).toBe(`${expected}  -\n${64 * MiB}\n`);
+      expect(stdout).toBe(`${expected}  -\n${16 * MiB}\n`);
       const back = await sandbox.files.readBytes('/tmp/big');
       expect(createHash('sha256').update(back).digest('hex')).toBe(expected);
       await sandbox.files.remove('/tmp/big');

@@ -68,17 +68,18 @@ class Driver:
         *path, last = request["call"].split(".")
         for part in path:
             target = getattr(target, part)
-        name = snake(last) if number is not None else self._surface.name_of(f"Sandbox.{snake(last)}")
+        kind = "Sandbox" if number is None else type(target).__name__
+        name = self._surface.name_of(f"{kind}.{snake(last)}") if number is None else snake(last)
         function = getattr(target, name)
-        arguments = self._arguments(function, request)
+        arguments = self._arguments(f"{kind}.{name}", function, request)
         if name not in _in_order:
             return await self._caller.call(function, arguments)
         async with self._order[id(target)]:
             return await self._caller.call(function, arguments)
 
-    def _arguments(self, function: Callable[..., Any], request: dict[str, Any]) -> dict[str, Any]:
+    def _arguments(self, name: str, function: Callable[..., Any], request: dict[str, Any]) -> dict[str, Any]:
         named = {snake(key): decode(value) for key, value in request["arguments"].items()}
-        arguments = self._surface.arguments_of(named)
+        arguments = self._surface.arguments_of(name, named)
         for key, value in arguments.items():
             if isinstance(value, dict) and "$stream" in value:
                 arguments[key] = self._caller.stream(value["$stream"])
@@ -86,9 +87,9 @@ class Driver:
         if listener is not None:
             # A callback that a client does not have is never called: tests that need it say which clients cannot.
             known = inspect.signature(function).parameters
-            for name in listener["names"]:
-                if snake(name) in known:
-                    arguments[snake(name)] = self._callback(listener["id"], name)
+            for callback in listener["names"]:
+                if snake(callback) in known:
+                    arguments[snake(callback)] = self._callback(listener["id"], callback)
         return arguments
 
     def _callback(self, listener: int, name: str) -> Callable[..., None]:

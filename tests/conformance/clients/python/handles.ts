@@ -28,6 +28,10 @@ class Remote {
     return answer;
   }
 
+  toStream(content: ReadableStream<Uint8Array>): Promise<unknown> {
+    return this.#process.toStream(content);
+  }
+
   /** Calls something that gives a further object. */
   async open(call: string, args: Record<string, unknown>, callbacks: Callbacks): Promise<Remote> {
     return new Remote(this.#process, await this.call<Held>(call, args, callbacks));
@@ -49,12 +53,16 @@ class Remote {
   }
 }
 
-/** Options that are callbacks, and the others. */
+const optionNames = 'args env cwd timeout maxRunAfterDisconnect from cols rows prompt model maxTurns'.split(
+  ' ',
+);
+
+/** Options, and those of them that are callbacks. What listens to a session has more members, which are none. */
 function split(options: object): [Record<string, unknown>, Callbacks] {
   const entries = Object.entries(options);
   const isCallback = ([, value]: [string, unknown]): boolean => typeof value === 'function';
   return [
-    Object.fromEntries(entries.filter((entry) => !isCallback(entry))),
+    Object.fromEntries(entries.filter(([name]) => optionNames.includes(name))),
     Object.fromEntries<Callbacks[string]>(entries.filter(isCallback)),
   ];
 }
@@ -182,7 +190,10 @@ function sandboxOver(remote: Remote): SandboxHandle {
     files: {
       read: (path) => remote.call('files.read', { path }),
       readBytes: (path) => remote.call('files.readBytes', { path }),
-      write: (path, content) => remote.call('files.write', { path, content }),
+      async write(path, content) {
+        const sent = content instanceof ReadableStream ? await remote.toStream(content) : content;
+        await remote.call('files.write', { path, content: sent });
+      },
       list: (path) => remote.call('files.list', { path }),
       makeDir: (path) => remote.call('files.makeDir', { path }),
       remove: (path) => remote.call('files.remove', { path }),

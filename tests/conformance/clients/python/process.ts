@@ -61,14 +61,18 @@ export class PythonProcess {
     this.#command = command;
   }
 
-  /** @throws Error with what the Python error has: name, message, status, code, hint */
+  /**
+   * Calls are made in the order in which this is called.
+   * @throws Error with what the Python error has: name, message, status, code, hint
+   */
   async call({ object, call, arguments: given = {}, callbacks = {} }: Call): Promise<unknown> {
     this.#child ??= this.#start();
     const child = await this.#child;
     const id = this.#next++;
     const args: Record<string, unknown> = {};
     for (const [name, value] of Object.entries(given))
-      if (value !== undefined) args[name] = await this.#encode(value, id);
+      if (value instanceof Uint8Array) args[name] = { $bytes: Buffer.from(value).toString('base64') };
+      else if (value !== undefined) args[name] = value;
     const names = Object.keys(callbacks).filter((name) => callbacks[name] !== undefined);
     if (names.length > 0) this.#callbacks.set(id, callbacks);
     const listener = names.length > 0 ? { id, names } : undefined;
@@ -76,6 +80,15 @@ export class PythonProcess {
       this.#pending.set(id, { resolve, reject });
       child.stdin.write(`${JSON.stringify({ id, object, call, arguments: args, listener })}\n`);
     });
+  }
+
+  /** An argument that the client takes as a stream. */
+  async toStream(content: ReadableStream<Uint8Array>): Promise<unknown> {
+    this.#child ??= this.#start();
+    await this.#child;
+    const path = join(this.#directory, `stream-${this.#next++}`);
+    await writeFile(path, content);
+    return { $stream: path };
   }
 
   /** What is known of an object since it was last spoken of. */
@@ -125,14 +138,6 @@ export class PythonProcess {
     this.#pending.delete(id ?? 0);
     if (error === undefined) pending?.resolve(decoded);
     else pending?.reject(Object.assign(new Error(error.message), error));
-  }
-
-  async #encode(value: unknown, id: number): Promise<unknown> {
-    if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') };
-    if (!(value instanceof ReadableStream)) return value;
-    const path = join(this.#directory, `stream-${id}`);
-    await writeFile(path, value as ReadableStream<Uint8Array>);
-    return { $stream: path };
   }
 }
 

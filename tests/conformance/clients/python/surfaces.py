@@ -25,14 +25,14 @@ class Surface:
         module: Has ``Sandbox``.
         blocking: Calls return when they are done; such ones run in threads.
         name_of: The client's name of an operation.
-        arguments_of: The client's arguments, from ones with names in snake case.
+        arguments_of: The client's arguments of an operation, from ones with names in snake case.
         wait: Waits for the end of a session.
     """
 
     module: str
     blocking: bool
     name_of: Callable[[str], str]
-    arguments_of: Callable[[Arguments], Arguments]
+    arguments_of: Callable[[str, Arguments], Arguments]
     wait: Callable[[Any], Any]
 
     @property
@@ -46,11 +46,15 @@ def _published_wait(session: Any) -> Awaitable[int]:
     return session.wait() if hasattr(session, "wait") else session.done
 
 
+def _published_arguments(name: str, given: Arguments) -> Arguments:
+    return {"cmd" if name == "Shell.run" and key == "command" else key: value for key, value in given.items()}
+
+
 def _our_name(name: str) -> str:
     return {"Sandbox.fork": "fork_checkpoint"}.get(name, name.rpartition(".")[2])
 
 
-def _our_arguments(given: Arguments) -> Arguments:
+def _our_arguments(_name: str, given: Arguments) -> Arguments:
     arguments = dict(given)
     if "from" in arguments:
         arguments["offset"] = arguments.pop("from")
@@ -67,7 +71,7 @@ published = Surface(
     module="opencomputer",
     blocking=False,
     name_of=lambda name: name.rpartition(".")[2],
-    arguments_of=dict,
+    arguments_of=_published_arguments,
     wait=_published_wait,
 )
 ours = Surface(
