@@ -50,6 +50,14 @@ need_languages() {
   at_least 1.24 "${go_version#go}" || fail "$go_version is too old." "Install Go 1.24 or newer."
 }
 
+# Python with what virtual environments need, which Debian keeps in a package of its own.
+need_python() {
+  need_packages python3 python3
+  at_least 3.10 "$(python3 -c 'import platform; print(platform.python_version())')" ||
+    fail "$(python3 --version) is too old." "Install Python 3.10 or newer."
+  need_packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip/__init__.py" python3-venv
+}
+
 # Installs the locked dependencies when the lock file has changed since the last time, and builds the client library
 # and the command line.
 install_and_build() {
