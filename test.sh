@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 need_languages
 need_runtime
 need_python
-need_packages as binutils iptables iptables
+need_packages as binutils iptables iptables jq jq
 install_and_build
 for lock in tests/conformance/clients/python/*.lock; do scripts/python-environment.sh "$lock" >/dev/null; done
 node images/build.ts >/dev/null

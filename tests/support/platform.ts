@@ -1,10 +1,9 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import {
   endGroup,
   isSameProcess,
@@ -14,10 +13,10 @@ import {
   waitForExit,
 } from '@opencomputer/worker/processes';
 import { Api } from './api.ts';
+import { addKey } from './keys.ts';
 import { removeNetwork, type Traces, tracesOf } from './host.ts';
 import { machinesBelow, partOf } from './processes.ts';
 
-const execute = promisify(execFile);
 /** Where images and templates are kept from run to run. */
 export const sharedCacheDir = process.env['OPENCOMPUTER_CACHE_DIR'] ?? '/var/lib/opencomputer/cache';
 const readyMs = 600_000;
@@ -86,14 +85,8 @@ export class TestPlatform {
   }
 
   /** Makes a further key, as an operator would. */
-  async addKey(name: string, owner: string): Promise<string> {
-    const command = join(import.meta.dirname, '../../packages/server/src/commands/keys.ts');
-    const { stdout } = await execute(process.execPath, [command, 'add', name, '--owner', owner], {
-      env: { ...process.env, OPENCOMPUTER_DATA_DIR: this.dataDir },
-    });
-    const key = /osb_[0-9a-f]{64}/.exec(stdout)?.[0];
-    if (key === undefined) throw new Error(`the command printed no key: ${stdout}`);
-    return key;
+  addKey(name: string, owner: string): Promise<string> {
+    return addKey(this.dataDir, name, owner);
   }
 
   get log(): string {
@@ -180,15 +173,16 @@ export class TestPlatform {
   }
 }
 
-async function freshDataDir(): Promise<string> {
+/** A data directory for one platform. */
+export async function freshDataDir(): Promise<string> {
   // Beside the cache, since both must be on one file system.
   const parent = join(dirname(sharedCacheDir), 'test');
   await mkdir(parent, { recursive: true });
   return mkdtempSync(join(parent, 'p-'));
 }
 
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
+/** A port that nothing listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
