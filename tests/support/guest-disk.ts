@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { TestMachine } from './test-machine.ts';
@@ -27,9 +28,13 @@ interface Node {
 /**
  * Checks the file system of a machine that does not run: on a copy of its disk, so that nobody repairs what is looked
  * at. What any boot does first, the replay of the journal, is done; nothing else may be left to do.
+ * @param look sees the files of the copy
  * @throws Error with what e2fsck says
  */
-export async function checkFileSystem(machine: TestMachine): Promise<void> {
+export async function checkFileSystem(
+  machine: TestMachine,
+  look: (directory: string) => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   const directory = machine.worker.directory(machine.id);
   const record = JSON.parse(readFileSync(join(directory, 'machine.json'), 'utf8')) as Record;
   const run = join(directory, `run-${record.run}`);
@@ -48,11 +53,30 @@ export async function checkFileSystem(machine: TestMachine): Promise<void> {
     await execute('qemu-img', ['convert', '-O', 'raw', `json:${JSON.stringify(disk)}`, copy]);
     await execute('e2fsck', ['-E', 'journal_only', '-y', copy]).catch(unlessRepaired);
     await execute('e2fsck', ['-f', '-n', copy]);
+    await withFilesOf(copy, look);
   } catch (error) {
     const { message, stdout } = error as Error & { stdout?: string };
     throw new Error(`${message}\n${stdout ?? ''}`, { cause: error });
   } finally {
     await rm(copy, { force: true });
+  }
+}
+
+/** Mounts an image for the time of `look`, so that nothing is written to it. */
+export async function withFilesOf<Result>(
+  image: string,
+  look: (directory: string) => Promise<Result>,
+): Promise<Result> {
+  const directory = await mkdtemp(join(tmpdir(), 'opencomputer-files-'));
+  try {
+    await execute('mount', ['-o', 'loop,ro,noload', image, directory]);
+    try {
+      return await look(directory);
+    } finally {
+      await execute('umount', [directory]);
+    }
+  } finally {
+    await rm(directory, { recursive: true });
   }
 }
 

@@ -1,15 +1,17 @@
 """Keeps a guest busy in ways that show whether its state is right.
 
-`run` starts three processes: one writes files, one commits rows to a SQLite database, one holds a growing structure
-in memory. Each tells on tmpfs what it has done for certain, or what went wrong.
-`check FILES ROWS` reads everything back and compares it with what had been told.
+Three processes work: one writes files, one commits rows to a SQLite database, one holds a structure in memory. Each
+tells on tmpfs what it has done for certain, or what went wrong. A fourth listens on a port for what was told, reads
+everything back, and answers `right` and the hashes of the files that it was asked for, or what is wrong: a program
+that were started for that would take longer than the check.
 """
 
+import collections
 import hashlib
 import os
 import random
+import socket
 import sqlite3
-import sys
 import time
 import traceback
 
@@ -17,9 +19,13 @@ ROOT = "/var/lib/workload"
 FILES = ROOT + "/files"
 DATABASE = ROOT + "/rows.db"
 # Files are written over in turns.
-SLOTS = 200
+SLOTS = 100
 KEYS = 500
-PAUSE = 0.05
+# Links that are held, and how many are made between two looks at all of them.
+LINKS = 200
+TURN = 5
+PAUSE = 0.1
+PORT = 7411
 
 
 def tell(name, text):
@@ -73,31 +79,22 @@ def commit_rows():
 
 
 def hold_memory():
-    ballast = os.urandom(4 << 20)
+    ballast = os.urandom(1 << 20)
     known = hashlib.md5(ballast).digest()
-    chain = [digest(0)]
+    chain = collections.deque([digest(0)], LINKS)
+    number = 0
     while True:
-        for _ in range(20):
+        for _ in range(TURN):
+            number += 1
             chain.append(hashlib.sha256(chain[-1]).digest() + bytes(992))
             time.sleep(PAUSE)
-        for before, after in zip(chain, chain[1:]):
+        links = list(chain)
+        for before, after in zip(links, links[1:]):
             if after != hashlib.sha256(before).digest() + bytes(992):
                 raise Exception("a link of the chain in memory is wrong")
         if hashlib.md5(ballast).digest() != known:
             raise Exception("bytes in memory have changed")
-        tell("links", str(len(chain)))
-
-
-def run():
-    os.makedirs(FILES)
-    for work in write_files, commit_rows, hold_memory:
-        if os.fork() == 0:
-            try:
-                work()
-            except BaseException:
-                tell("broken", traceback.format_exc())
-                raise
-    os.wait()
+        tell("links", str(number))
 
 
 def check(files, rows):
@@ -112,16 +109,51 @@ def check(files, rows):
         assert number >= last and number % SLOTS == slot, "file %d was told, %d is there" % (last, number)
 
     database = sqlite3.connect(DATABASE)
-    broken = database.execute("PRAGMA integrity_check").fetchall()
-    assert broken == [("ok",)], broken
-    number = 0
-    for row in database.execute("SELECT number, digest FROM log ORDER BY number"):
-        number += 1
-        assert row == (number, digest(number).hex()), "row %d is %r" % (number, row)
-    assert number >= rows, "row %d was told, the last is %d" % (rows, number)
+    try:
+        broken = database.execute("PRAGMA integrity_check").fetchall()
+        assert broken == [("ok",)], broken
+        number = 0
+        for row in database.execute("SELECT number, digest FROM log ORDER BY number"):
+            number += 1
+            assert row == (number, digest(number).hex()), "row %d is %r" % (number, row)
+        assert number >= rows, "row %d was told, the last is %d" % (rows, number)
+    finally:
+        database.close()
 
 
-if sys.argv[1] == "run":
-    run()
-else:
-    check(int(sys.argv[2]), int(sys.argv[3]))
+def answer(question):
+    """The first line holds what was told, the others paths."""
+    told, *paths = question.decode().splitlines()
+    os.sync()
+    # What is read now is on the disk.
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("3")
+    check(*map(int, told.split()))
+    lines = ["right"]
+    for path in paths:
+        with open(path, "rb") as f:
+            lines.append(hashlib.file_digest(f, "md5").hexdigest())
+    return "\n".join(lines)
+
+
+def listen(listener):
+    while True:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as question:
+            try:
+                text = answer(question.read(int(question.readline())))
+            except Exception:
+                text = traceback.format_exc()
+            connection.sendall(text.encode())
+
+
+os.makedirs(FILES)
+listener = socket.create_server(("127.0.0.1", PORT))
+for work in write_files, commit_rows, hold_memory:
+    if os.fork() == 0:
+        try:
+            work()
+        except BaseException:
+            tell("broken", traceback.format_exc())
+            raise
+listen(listener)
