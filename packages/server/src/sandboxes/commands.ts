@@ -120,6 +120,8 @@ export class Commands {
     } catch (failure) {
       if (!(failure instanceof ApiError) || failure.code !== 'exec_not_found') throw failure;
       this.#running.ended(sandboxId, request.id);
+      // It may have run, in a memory that was left for another since.
+      if (error instanceof ApiError && error.code === 'guest_failed') throw error;
       throw new ApiError('worker_unavailable', 'the command was not started: the worker went away', {
         cause: error,
       });
