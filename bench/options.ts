@@ -4,6 +4,7 @@ export const groups = [
   'start',
   'create',
   'exec',
+  'python',
   'files',
   'live',
   'memory',

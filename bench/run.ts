@@ -21,6 +21,7 @@ import { measureImage } from './measures/image.ts';
 import { measureLive } from './measures/live.ts';
 import { measureMemory } from './measures/memory.ts';
 import { measurePause } from './measures/pause.ts';
+import { measurePython } from './measures/python.ts';
 import { measureStart } from './measures/start.ts';
 import { type Group, groups, type Options, readOptions, usage } from './options.ts';
 import { BenchPlatform } from './platform.ts';
@@ -31,6 +32,7 @@ const measurements: Record<Group, Measurement> = {
   start: measureStart,
   create: measureCreate,
   exec: measureExec,
+  python: measurePython,
   files: measureFiles,
   live: measureLive,
   memory: measureMemory,

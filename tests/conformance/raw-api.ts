@@ -48,10 +48,11 @@ export async function getSandbox(sandboxId: string): Promise<WireSandbox> {
   return (await response.json()) as WireSandbox;
 }
 
-/** The HTTP status that either client's error stands for. */
+/** The HTTP status that a client's error stands for, also where it refuses what the server would. */
 function statusOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('status' in error && typeof error.status === 'number') return error.status;
+  if (error.name === 'InvalidRequestError') return 400;
   const found = /: (\d{3})(?:\s|$)/.exec(error.message)?.[1];
   return found === undefined ? undefined : Number(found);
 }

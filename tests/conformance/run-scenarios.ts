@@ -49,7 +49,9 @@ export function runScenarios(client: Client, groups: Record<string, readonly Sce
   if (slow.length > 0) define('what mostly waits', slow);
 }
 
-function reasonAgainst({ cannot, tenants }: Scenario, client: Client): string | undefined {
+function reasonAgainst({ cannot, tenants, expensive }: Scenario, client: Client): string | undefined {
+  if (expensive === true && client.name === 'ours-python-sync')
+    return 'expensive: the asynchronous form shows it';
   const missing = tenants === true && secondKey === '' ? 'OPENCOMPUTER_SECOND_API_KEY is not set' : undefined;
   return cannot?.[client.name] ?? cannot?.[client.origin] ?? missing;
 }

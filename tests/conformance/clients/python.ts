@@ -53,6 +53,21 @@ function pythonClient(
   };
 }
 
+const source = join(root, 'sdk-python/src');
+
+export const ourPython = pythonClient('ours-python', {
+  surface: 'ours',
+  lock: join(here, 'ours.lock'),
+  source,
+});
+
+/** The form of it that needs no event loop. */
+export const ourPythonSync = pythonClient('ours-python-sync', {
+  surface: 'ours-sync',
+  lock: join(here, 'ours.lock'),
+  source,
+});
+
 /**
  * The newest client that the registry has for Python, as it is. Its other release line, 0.6, differs in two things
  * alone: it names no version in a header when it creates, and it does not keep the `endAt` of the answer. So that one

@@ -11,6 +11,11 @@ export interface Scenario {
   readonly name: string;
   /** Runs beside all others because it mostly waits. Not on a test's own time: `expect.poll` is none of its means. */
   readonly slow?: boolean;
+  /**
+   * Boots or forks machines for long and shows little of the client: not run again with the synchronous form of the
+   * Python client, which is written from the asynchronous one.
+   */
+  readonly expensive?: boolean;
   /** Needs a key of another tenant. */
   readonly tenants?: boolean;
   /** Why a client, or all of an origin, cannot express this at all. */

@@ -192,7 +192,7 @@ export const sessionScenarios: Scenario[] = [
       expect(await again.done).toBe(0);
       expect(String(second.stdout)).toBe('two\n');
       const failure = sandbox.exec.attach(session.sessionId, { from: 1_000_000 });
-      await expect(failure).rejects.toThrow(/from \(1000000\) is beyond/);
+      await expect(failure).rejects.toThrow(/from.*1000000.*beyond/);
     },
   },
   {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
-import { failure, getSandbox, secondKey } from '../../raw-api.ts';
+import { failure, getSandbox, request, secondKey } from '../../raw-api.ts';
 import { goesOn, startCounter } from './counter.ts';
 import { onItsOwn } from './own.ts';
 import type { SandboxHandle } from '../../clients/client.ts';
@@ -28,15 +28,16 @@ export const checkpointScenarios: Scenario[] = [
       expect(list[1]).toMatchObject({
         id: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
         sandboxId: sandbox.sandboxId,
-        orgId: expect.stringMatching(/./),
         name: 'first',
         kind: 'full',
         status: 'ready',
-        sandboxConfig: { template: 'base' },
         isPublic: false,
         createdAt: first.createdAt,
       });
       expect(list[1]?.id).toBe(first.id);
+      const onTheWire = await request('GET', `/api/sandboxes/${sandbox.sandboxId}/checkpoints`);
+      const asTold = { orgId: expect.stringMatching(/./), sandboxConfig: { template: 'base' } };
+      expect(await onTheWire.json()).toMatchObject([asTold, asTold]);
       for (const { sizeBytes } of list) expect(sizeBytes).toBeGreaterThan(0);
       expect(Math.abs(Date.parse(first.createdAt) - Date.now())).toBeLessThan(180_000);
       expect(await sandbox.isRunning()).toBe(true);
@@ -73,6 +74,7 @@ export const checkpointScenarios: Scenario[] = [
   },
   {
     name: 'retention deletes the oldest of the kind, and only those',
+    expensive: true,
     run: onItsOwn(async ({ sandbox }) => {
       await sandbox.createCheckpoint('of the disk', { kind: 'disk_only' });
       const retentionPolicy = { mode: 'delete_oldest', maxCount: 2 } as const;

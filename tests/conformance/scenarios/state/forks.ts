@@ -22,6 +22,7 @@ async function differ(sandboxes: SandboxHandle[]): Promise<void> {
 export const forkScenarios: Scenario[] = [
   {
     name: 'forks made at once after createCheckpoint go on with its processes under identities of their own',
+    expensive: true,
     run: onItsOwn(async ({ client, sandbox, keep }) => {
       await sandbox.files.write('note', 'then');
       const before = await startCounter(sandbox);
@@ -51,6 +52,7 @@ export const forkScenarios: Scenario[] = [
   },
   {
     name: 'a checkpoint of the disk alone has the files, and its forks boot',
+    expensive: true,
     run: onItsOwn(async ({ client, sandbox, keep }) => {
       await startCounter(sandbox);
       await sandbox.exec.run('echo then > note; sync');
@@ -102,6 +104,7 @@ export const forkScenarios: Scenario[] = [
   },
   {
     name: 'a sandbox forks itself several times in one call, leaving a checkpoint only under a name',
+    expensive: true,
     cannot: { published: 'it has no fork()' },
     run: onItsOwn(async ({ sandbox, keepAll }) => {
       const before = await startCounter(sandbox);
@@ -119,6 +122,7 @@ export const forkScenarios: Scenario[] = [
   },
   {
     name: 'one call makes several forks of a checkpoint',
+    expensive: true,
     cannot: { published: 'it has no static fork()' },
     run: onItsOwn(async ({ client, sandbox, keepAll }) => {
       const before = await startCounter(sandbox);

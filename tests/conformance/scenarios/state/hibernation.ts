@@ -59,6 +59,7 @@ export const hibernationScenarios: Scenario[] = [
   },
   {
     name: 'reboot and powerCycle keep id, disk and environment, and end all processes',
+    expensive: true,
     run: onItsOwn(async ({ sandbox }) => {
       const { sandboxId } = sandbox;
       const look = 'hostname; echo $FROM_SANDBOX; cat note; test ! -e /dev/shm/count && echo restarted';

@@ -1,0 +1,5 @@
+import { ourPythonSync } from './clients/python.ts';
+import { runScenarios } from './run-scenarios.ts';
+import { everyScenario } from './scenarios/every.ts';
+
+runScenarios(ourPythonSync, everyScenario);
