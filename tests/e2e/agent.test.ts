@@ -127,7 +127,9 @@ describe('a sandbox without a key', () => {
   });
 
   test('has claude as a command, and as a package for programs', { timeout: turnMs }, async () => {
-    expect(await machine().output('claude --version', { timeout: 300 })).toMatch(/^\d+\.\d+\.\d+ \(Claude Code\)$/);
+    expect(await machine().output('claude --version', { timeout: 300 })).toMatch(
+      /^\d+\.\d+\.\d+ \(Claude Code\)$/,
+    );
     const listed = await machine().output('npm ls --global --depth=0', { timeout: 300 });
     for (const name of ['@anthropic-ai/claude-agent-sdk@', '@anthropic-ai/claude-code@', 'npm@'])
       expect(listed).toContain(name);
