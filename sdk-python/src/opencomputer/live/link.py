@@ -100,6 +100,7 @@ class SessionLink:
                     raise
             attempt += 1
             await asyncio.sleep(pause)
+        self._socket = socket
         self._task = keep_running(self._run(socket, first))
 
     async def send(self, data: bytes) -> None:
@@ -125,6 +126,9 @@ class SessionLink:
         self._end(no_input(self._address.session_id, "was closed"))
         if self._task is not None and self._task is not _current_task():
             self._task.cancel()
+            # A task that has not begun does not clean up.
+            if self._socket is not None:
+                self._socket.transport.abort()
 
     async def _sent(self, futures: list[asyncio.Future[None]]) -> None:
         self._to_write.set()

@@ -13,7 +13,7 @@ from ..deadline import Deadline, Expired
 from ..error_mapping import error_from_answer, error_from_failure, error_from_redirect, origin
 from ..errors import ConnectionError, OpenComputerError
 from ..http import Request, timeout_error
-from .failures import close_error
+from .failures import broken_frame, close_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Servers send frames of 64 KiB at most.
 _longest_message = 2 * 1024 * 1024
+# With these this side has ended the connection, because of what came.
+_our_refusals = {1002, 1007, 1009}
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,7 @@ def _refusal(address: SessionAddress, failure: Exception, *, opened: bool) -> Op
 def closed_error(session_id: str, failure: ConnectionClosed) -> OpenComputerError:
     """What the end of a socket means."""
     if failure.rcvd is None:
+        if failure.sent is not None and failure.sent.code in _our_refusals:
+            return broken_frame(session_id, ValueError(failure.sent.reason))
         return close_error(session_id, 1006, "")
     return close_error(session_id, failure.rcvd.code, failure.rcvd.reason)

@@ -1,0 +1,36 @@
+"""Collects what a session is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opencomputer import OpenComputerError
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.stdout = ""
+        self.stderr = ""
+        self.events: list[str] = []
+
+    def callbacks(self) -> dict[str, Any]:
+        return {
+            "on_stdout": self._on_stdout,
+            "on_stderr": self._on_stderr,
+            "on_scrollback_end": lambda: self.events.append("end of scrollback"),
+            "on_exit": lambda code: self.events.append(f"exit {code}"),
+            "on_gap": lambda size: self.events.append(f"gap {size}"),
+            "on_disconnect": self._on_disconnect,
+            "on_reconnect": lambda: self.events.append("reconnected"),
+        }
+
+    async def _on_stdout(self, data: bytes) -> None:
+        self.stdout += data.decode("latin-1")
+
+    def _on_stderr(self, data: bytes) -> None:
+        self.stderr += data.decode("latin-1")
+
+    def _on_disconnect(self, reason: OpenComputerError) -> None:
+        assert reason.code
+        self.events.append("disconnected")
