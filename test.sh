@@ -10,6 +10,6 @@ need_runtime
 need_python
 need_packages as binutils iptables iptables jq jq
 install_and_build
-for lock in tests/conformance/clients/python/*.lock; do scripts/python-environment.sh "$lock" >/dev/null; done
+for lock in sdk-python/requirements-dev.lock tests/conformance/clients/python/*.lock; do scripts/python-environment.sh "$lock" >/dev/null; done
 node images/build.ts >/dev/null
 exec node scripts/test.ts "$@"

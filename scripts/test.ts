@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 
 interface Counts {
   passed: number;
@@ -97,6 +97,37 @@ function goTests(): Suite {
   };
 }
 
+/** Linter, type checker and tests of the Python client, in the environment that its lock file describes. */
+function pythonTests(): Suite {
+  const folder = join(root, 'sdk-python');
+  return {
+    name: 'python',
+    run: async () => {
+      const environment = join(root, 'scripts/python-environment.sh');
+      const { stdout } = await promisify(execFile)(environment, [join(folder, 'requirements-dev.lock')]);
+      const python = stdout.trim();
+      const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+      for (const check of ['ruff check', 'ruff format --check', 'basedpyright'])
+        counts[(await run(python, ['-m', ...check.split(' ')], folder)) === 0 ? 'passed' : 'failed']++;
+      const directory = await mkdtemp(join(tmpdir(), 'opencomputer-test-'));
+      const report = join(directory, 'report.xml');
+      try {
+        const code = await run(python, ['-m', 'pytest', '-q', `--junitxml=${report}`], folder);
+        const head = /<testsuite [^>]*>/.exec(await readFile(report, 'utf8'))?.[0] ?? '';
+        const told = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+        const failed = told('failures') + told('errors');
+        counts.passed += told('tests') - failed - told('skipped');
+        // A run that breaks off fails without a failed test.
+        counts.failed += code !== 0 && failed === 0 ? 1 : failed;
+        counts.skipped += told('skipped');
+        return counts;
+      } finally {
+        await rm(directory, { recursive: true, force: true });
+      }
+    },
+  };
+}
+
 const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 
 /** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
@@ -115,6 +146,7 @@ const suites: readonly Suite[] = [
   check('agent format and vet', 'sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], join(root, 'agent')),
   goTests(),
   vitest('unit', []),
+  pythonTests(),
   vitest('conformance', ['--config', 'tests/vitest.config.ts', 'tests/conformance']),
   vitest('e2e', [
     '--config',

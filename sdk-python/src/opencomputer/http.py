@@ -279,8 +279,9 @@ def _parse_json(response: httpx.Response, content: bytes) -> Any:
     try:
         value: object = json.loads(content)
     except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, (dict, list)):
+        value = ""
+    # Older servers answer null for an empty list.
+    if value is None or isinstance(value, (dict, list)):
         return value  # pyright: ignore[reportUnknownVariableType]
     text = content[:120].decode("utf-8", "replace")
     raise unexpected_answer(

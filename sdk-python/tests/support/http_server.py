@@ -51,12 +51,16 @@ class Exchange(BaseHTTPRequestHandler):
     """One connection; a test's handler answers each request on it."""
 
     protocol_version = "HTTP/1.1"
-    server: _Server
     disable_nagle_algorithm: ClassVar[bool] = True
+
+    @property
+    def _owner(self) -> TestServer:
+        assert isinstance(self.server, _Server)
+        return self.server.owner
 
     def setup(self) -> None:
         super().setup()
-        self.server.owner.opened(self.connection)
+        self._owner.opened(self.connection)
 
     def handle(self) -> None:
         try:
@@ -65,7 +69,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def answer(self) -> None:
-        self.server.owner.answer(self)
+        self._owner.answer(self)
 
     do_GET = do_POST = do_PUT = do_DELETE = answer
 

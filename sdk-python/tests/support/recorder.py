@@ -19,8 +19,8 @@ class Recorder:
             "on_stdout": self._on_stdout,
             "on_stderr": self._on_stderr,
             "on_scrollback_end": lambda: self.events.append("end of scrollback"),
-            "on_exit": lambda code: self.events.append(f"exit {code}"),
-            "on_gap": lambda size: self.events.append(f"gap {size}"),
+            "on_exit": self._on_exit,
+            "on_gap": self._on_gap,
             "on_disconnect": self._on_disconnect,
             "on_reconnect": lambda: self.events.append("reconnected"),
         }
@@ -30,6 +30,12 @@ class Recorder:
 
     def _on_stderr(self, data: bytes) -> None:
         self.stderr += data.decode("latin-1")
+
+    def _on_exit(self, code: int) -> None:
+        self.events.append(f"exit {code}")
+
+    def _on_gap(self, size: int) -> None:
+        self.events.append(f"gap {size}")
 
     def _on_disconnect(self, reason: OpenComputerError) -> None:
         assert reason.code

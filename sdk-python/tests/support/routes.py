@@ -11,9 +11,7 @@ from .http_server import Exchange, SeenRequest, TestServer, wire_sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Answer: TypeAlias = (
-    "tuple[int, object] | tuple[int, object, dict[str, str]] | Callable[[SeenRequest, Exchange], object]"
-)
+Answer: TypeAlias = "tuple[int, object] | Callable[[SeenRequest, Exchange], object]"
 
 sandbox_path = "/api/sandboxes/sb-0a1b2c3d"
 
