@@ -107,7 +107,7 @@ function pythonTests(): Suite {
       const { stdout } = await promisify(execFile)(environment, [join(folder, 'requirements-dev.lock')]);
       const python = stdout.trim();
       const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-      for (const check of ['ruff check', 'ruff format --check', 'basedpyright'])
+      for (const check of ['ruff check', 'ruff format --check', `basedpyright --pythonpath ${python}`])
         counts[(await run(python, ['-m', ...check.split(' ')], folder)) === 0 ? 'passed' : 'failed']++;
       const directory = await mkdtemp(join(tmpdir(), 'opencomputer-test-'));
       const report = join(directory, 'report.xml');
