@@ -131,7 +131,9 @@ function pythonTests(): Suite {
 const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 
 /** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
-const heavy = ['files-large', 'exec-load', 'live-many'].map((name) => `tests/e2e/${name}.test.ts`);
+const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
+  (name) => `tests/e2e/${name}.test.ts`,
+);
 
 const suites: readonly Suite[] = [
   check('format', 'oxfmt', ['--check', ...paths]),
