@@ -90,7 +90,7 @@ describe('a KVM that', () => {
 
   test('hangs means emulation, and the machine is killed with its children', async () => {
     const found = await probeWith(await fakeQemu('sleep 60 & sleep 60'));
-    expect(found).toMatchObject({ accelerator: 'tcg', cpuModel: 'max', cached: false });
+    expect(found).toMatchObject({ accelerator: 'tcg', cpuModel: 'max,-erms,-fsrm', cached: false });
     expect(found.reason).toContain('printed nothing within 0.7 s');
     expect(found.hint).toContain(join(directory, 'state', 'acceleration.json'));
     expect(await starts()).toHaveLength(1);
@@ -99,7 +99,7 @@ describe('a KVM that', () => {
 
   test('aborts with every CPU model means emulation, with what QEMU said', async () => {
     const found = await probeWith(await fakeQemu(aborts), { deadlineMs: 10_000 });
-    expect(found).toMatchObject({ accelerator: 'tcg', cpuModel: 'max' });
+    expect(found).toMatchObject({ accelerator: 'tcg', cpuModel: 'max,-erms,-fsrm' });
     expect(found.reason).toContain('error: failed to set MSR 0x10a to 0x0');
     expect(found.reason).toContain('SIGABRT');
     expect((await starts()).map(({ cpuModel }) => cpuModel)).toEqual(['host', 'host,-arch-capabilities']);
@@ -189,7 +189,7 @@ describe('without booting', () => {
   test('the setting tcg starts nothing', async () => {
     expect(await probeWith('/nonexistent', { setting: 'tcg' })).toMatchObject({
       accelerator: 'tcg',
-      cpuModel: 'max',
+      cpuModel: 'max,-erms,-fsrm',
     });
   });
 });
@@ -236,6 +236,17 @@ describe('the kept answer', () => {
     }
     expect(await readdir(join(directory, 'state'))).toEqual(['acceleration.json']);
     expect((await stat(cacheFile())).mode & 0o777).toBe(0o600);
+  });
+
+  test('does not decide on the model for emulation', async () => {
+    const qemu = await fakeQemu(hangs);
+    await probeWith(qemu, { deadlineMs: 700 });
+    const kept = await readFile(cacheFile(), 'utf8');
+    await writeFile(cacheFile(), kept.replace('max,-erms,-fsrm', 'max'));
+    expect(await probeWith(qemu, { deadlineMs: 700 })).toMatchObject({
+      cached: true,
+      cpuModel: 'max,-erms,-fsrm',
+    });
   });
 
   test('falls with another QEMU and with another kernel', async () => {

@@ -44,7 +44,11 @@ interface Verdict {
 
 /** Tried in this order. Some hosts lack a register that plain `host` wants to set, and QEMU aborts there. */
 const kvmCpuModels = ['host', 'host,-arch-capabilities'];
-const tcgCpuModel = 'max';
+/**
+ * All that emulation offers but "fast" string instructions: kernel and C library copy with `rep movsb` where the
+ * processor has them, and emulation carries that out byte by byte, several times slower than the other ways they know.
+ */
+const tcgCpuModel = 'max,-erms,-fsrm';
 
 /**
  * Finds out by booting the real guest kernel whether this host can run machines under KVM.
@@ -179,6 +183,13 @@ function emulated(reason: string, hint: string): Verdict {
   return { accelerator: 'tcg', reason, hint, cpuModel: tcgCpuModel };
 }
 
+/** The model for emulation is ours to choose, whatever was kept with an answer of an earlier release. */
 function present({ accelerator, reason, hint, cpuModel }: Verdict, cached: boolean): Acceleration {
-  return { accelerator, reason, cached, cpuModel, ...(hint === undefined ? {} : { hint }) };
+  return {
+    accelerator,
+    reason,
+    cached,
+    cpuModel: accelerator === 'tcg' ? tcgCpuModel : cpuModel,
+    ...(hint === undefined ? {} : { hint }),
+  };
 }
