@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"sync/atomic"
 )
 
@@ -190,64 +189,5 @@ func (a *attachment) isGone() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-var frameBuffers = sync.Pool{New: func() any { return new([frameHeader + maxFrame]byte) }}
-
-// tell sends the output and what became of the input until one side ends.
-func (a *attachment) tell(w http.ResponseWriter) {
-	buffer := frameBuffers.Get().(*[frameHeader + maxFrame]byte)
-	defer frameBuffers.Put(buffer)
-	response := http.NewResponseController(w)
-	accepted := a.accepted.Load()
-	head := appendNumberFrame(nil, frameAccepted, accepted)
-	head = appendNumberFrame(head, framePosition, a.reader.next)
-	replaying := true
-	position := a.reader.next
-	for !a.isGone() {
-		if now := a.accepted.Load(); now != accepted {
-			accepted = now
-			head = appendNumberFrame(head, frameAccepted, accepted)
-		}
-		room := buffer[frameHeader:]
-		if replaying && a.replayed > position {
-			room = room[:min(uint64(len(room)), a.replayed-position)]
-		} else if replaying {
-			head = appendNumberFrame(head, frameReplayed, position)
-			replaying = false
-		}
-		next := a.session.transcript.read(a.reader, room)
-		if next.gap > 0 {
-			head = appendNumberFrame(head, frameGap, next.gap)
-		}
-		position += next.gap + uint64(next.count)
-		if next.count > 0 {
-			putHeader(buffer[:], byte(next.kind), next.count)
-		}
-		over := next.final && !replaying
-		if over {
-			head = appendExitFrame(head, a.session.snapshot(false).exitCode)
-		}
-		if len(head) > 0 {
-			if _, err := w.Write(head); err != nil {
-				return
-			}
-			head = head[:0]
-		}
-		if next.count > 0 {
-			if _, err := w.Write(buffer[:frameHeader+next.count]); err != nil {
-				return
-			}
-		}
-		if response.Flush() != nil || over {
-			return
-		}
-		if next.idle {
-			select {
-			case <-a.reader.wake:
-			case <-a.gone:
-			}
-		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // attached is the host's side of an attached stream.
 type attached struct {
-	t      *testing.T
+	t      testing.TB
 	input  *io.PipeWriter
 	body   io.ReadCloser
 	cancel context.CancelFunc

@@ -17,19 +17,19 @@ import (
 
 // host is the worker's side of a connection to an agent under test.
 type host struct {
-	t      *testing.T
+	t      testing.TB
 	agent  *agent
 	socket string
 	client *http.Client
 }
 
 // newHost serves an agent on a socket and does not shake hands yet.
-func newHost(t *testing.T) *host {
+func newHost(t testing.TB) *host {
 	t.Helper()
 	return newHostWithin(t, handshakeDeadline)
 }
 
-func newHostWithin(t *testing.T, deadline time.Duration) *host {
+func newHostWithin(t testing.TB, deadline time.Duration) *host {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := listenSocket("unix:" + socket)
@@ -55,7 +55,7 @@ func newHostWithin(t *testing.T, deadline time.Duration) *host {
 }
 
 // newReadyHost has shaken hands.
-func newReadyHost(t *testing.T) *host {
+func newReadyHost(t testing.TB) *host {
 	t.Helper()
 	h := newHost(t)
 	h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"first"}`)
@@ -169,7 +169,7 @@ func (r result) wantExit(t *testing.T, code int) {
 	}
 }
 
-func decode[T any](t *testing.T, body []byte) T {
+func decode[T any](t testing.TB, body []byte) T {
 	t.Helper()
 	var value T
 	if err := json.Unmarshal(body, &value); err != nil {

@@ -6,7 +6,13 @@ import (
 	"syscall"
 )
 
-const outputReadSize = 64 << 10
+const (
+	outputReadSize = 64 << 10
+	// outputPipeSize is how many bytes a command may be ahead of the agent:
+	// the more, the less often the two take turns.
+	outputPipeSize = 256 << 10
+	setPipeSize    = 1031 // F_SETPIPE_SZ of fcntl(2)
+)
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputReadSize]byte) }}
 
@@ -33,6 +39,8 @@ func newOutputPipe(kind stream, sink func(stream, []byte)) (*outputPipe, *os.Fil
 		syscall.Close(ends[1])
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
+	// Not vital: where the kernel refuses, the pipe keeps its usual size.
+	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(ends[0]), setPipeSize, outputPipeSize)
 	pipe := &outputPipe{
 		kind:  kind,
 		file:  os.NewFile(uintptr(ends[0]), "output"),

@@ -236,11 +236,11 @@ func (t *transcript) acknowledge(r *reader, position uint64) {
 	}
 }
 
-// piece is what a reader gets next.
+// piece is what a reader gets next: bytes of one stream, or a gap.
 type piece struct {
 	kind  stream
 	count int
-	gap   uint64 // bytes that were lost before it
+	gap   uint64 // bytes that were lost here
 	idle  bool   // there is nothing now; the reader will be woken
 	final bool   // there is nothing and never will be
 }
@@ -250,15 +250,17 @@ type piece struct {
 func (t *transcript) read(r *reader, into []byte) piece {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := piece{}
 	if r.next < t.ring.offset {
-		next.gap = t.ring.offset - r.next
+		gap := t.ring.offset - r.next
 		r.next = t.ring.offset
 		r.taken = max(r.taken, r.next)
+		t.moved(r)
+		return piece{gap: gap}
 	}
+	next := piece{}
 	next.kind, next.count = t.ring.copyFrom(r.next, into)
 	r.next += uint64(next.count)
-	if next.count > 0 || next.gap > 0 {
+	if next.count > 0 {
 		t.moved(r)
 	}
 	next.idle = next.count == 0

@@ -1,7 +1,10 @@
 import type { Upstream } from './upstream.ts';
 
-/** The session is told at once after so many bytes, and otherwise after so many milliseconds. */
-const atOnceBytes = 64 * 1024;
+/**
+ * The session is told at once after so many bytes, and otherwise after so many milliseconds. It keeps 1 MiB that was
+ * not told, and each telling wakes the guest.
+ */
+const atOnceBytes = 256 * 1024;
 const laterMs = 100;
 
 /** Tells a session how much of its output has left for the client, not for every byte. */

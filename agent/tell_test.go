@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+)
+
+// Batches hold whole frames, never outgrow their buffer, and together are
+// what the ring holds, with the gap before it.
+func TestBatchesAreTheOutputInOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 11))
+	for name, largest := range map[string]int{"single bytes": 1, "lines": 200, "blocks": 150_000} {
+		total := min(3<<20, largest*20_000)
+		transcript := newTranscript(newRing(1<<20, &budget{limit: 1 << 30}), 0)
+		var want bytes.Buffer
+		for want.Len() < total {
+			kind := stream(1 + random.IntN(2))
+			piece := make([]byte, 1+random.IntN(largest))
+			for i := range piece {
+				piece[i] = byte(random.Uint32())
+			}
+			want.Write(piece)
+			transcript.add(kind, piece)
+		}
+		reader, _ := transcript.attach(0, false, false)
+		told := &teller{
+			attachment: &attachment{session: &session{transcript: transcript, finished: true}, reader: reader, replayed: transcript.end()},
+			replaying:  true,
+		}
+		transcript.finish()
+
+		var got bytes.Buffer
+		gap, replayed, exits, batches := uint64(0), 0, 0, 0
+		buffer := new([batchSize]byte)
+		for state := tellMore; state != tellOver; batches++ {
+			var batch []byte
+			if batch, state = told.collect(buffer[:0]); len(batch) == 0 || &batch[0] != &buffer[0] {
+				t.Fatalf("%s: a batch of %d bytes, in another buffer", name, len(batch))
+			}
+			if state == tellIdle {
+				t.Fatalf("%s: idle before the end", name)
+			}
+			for frames := bytes.NewReader(batch); frames.Len() > 0; {
+				kind, payload, err := readFrame(frames)
+				if err != nil || exits > 0 {
+					t.Fatalf("%s: after %d bytes and %d exits: %v", name, got.Len(), exits, err)
+				}
+				switch kind {
+				case byte(stdout), byte(stderr):
+					got.Write(payload)
+				case frameGap:
+					gap += binary.BigEndian.Uint64(payload)
+				case frameReplayed:
+					replayed++
+				case frameExit:
+					exits++
+				}
+			}
+		}
+		if rest := want.Bytes()[gap:]; !bytes.Equal(got.Bytes(), rest) || replayed != 1 || exits != 1 {
+			t.Errorf("%s: %d bytes after a gap of %d of %d, %d ends of replay, %d exits", name, got.Len(), gap, total, replayed, exits)
+		}
+		if largest > 1 && (gap == 0 || batches > 1<<20/(batchSize-maxFrame)+2) {
+			t.Errorf("%s: a gap of %d, %d batches for 1 MiB", name, gap, batches)
+		}
+	}
+}
