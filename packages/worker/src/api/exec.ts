@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { commandResult, type GuestChannel, signalCommand, startCommand } from '../guest/index.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
+import { beside } from './beside.ts';
 import { queryMilliseconds, readJson, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
@@ -12,27 +13,23 @@ const signalSchema = z.object({ signal: z.number().int().min(1).max(64) });
  * Waits for a command. A snapshot of the machine ends the connection to the guest in the middle of the wait; the
  * command itself goes on, so the wait goes on too once the machine can be talked to again.
  */
-async function waitThroughChanges(
+function waitThroughChanges(
   registry: MachineRegistry,
   id: string,
   wait: (channel: GuestChannel) => Promise<GuestExecResult>,
   again: (channel: GuestChannel) => Promise<GuestExecResult>,
 ): Promise<GuestExecResult> {
   let first: Machine | undefined;
-  for (let attempt = wait; ; attempt = again) {
-    await registry.running(id).gate.waitOpen();
-    const machine = registry.running(id);
-    first ??= machine;
-    if (!machine.continues(first))
-      throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran');
-    const { closings } = machine.gate;
-    try {
-      return await attempt(machine.channel);
-    } catch (error) {
-      const cutOff = error instanceof ApiError && error.code === 'guest_failed';
-      if (!cutOff || machine.gate.closings === closings) throw error;
-    }
-  }
+  return beside(
+    () => registry.running(id),
+    (machine) => {
+      const attempt = first === undefined ? wait : again;
+      first ??= machine;
+      if (!machine.continues(first))
+        throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran');
+      return attempt(machine.channel);
+    },
+  );
 }
 
 /** Commands in machines. */

@@ -36,23 +36,23 @@ export function fileRoutes(registry: MachineRegistry): Routes {
       sendEmpty(call.response);
     },
     'DELETE /v1/machines/:id/files': async (call) => {
-      await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)));
+      await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)), 'repeats');
       sendEmpty(call.response);
     },
     'GET /v1/machines/:id/files/list': async (call) =>
       sendJson(
         call.response,
         200,
-        await registry.operate(call.id, (channel) => listDirectory(channel, pathOf(call))),
+        await registry.operate(call.id, (channel) => listDirectory(channel, pathOf(call)), 'repeats'),
       ),
     'GET /v1/machines/:id/files/stat': async (call) =>
       sendJson(
         call.response,
         200,
-        await registry.operate(call.id, (channel) => statPath(channel, pathOf(call))),
+        await registry.operate(call.id, (channel) => statPath(channel, pathOf(call)), 'repeats'),
       ),
     'POST /v1/machines/:id/files/mkdir': async (call) => {
-      await registry.operate(call.id, (channel) => makeDirectory(channel, pathOf(call)));
+      await registry.operate(call.id, (channel) => makeDirectory(channel, pathOf(call)), 'repeats');
       sendEmpty(call.response);
     },
   };

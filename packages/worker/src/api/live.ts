@@ -4,6 +4,7 @@ import { terminalSizeSchema } from '@opencomputer/protocol';
 import { type GuestChannel, listSessions, openLogs, resizeTerminal } from '../guest/index.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
+import { beside } from './beside.ts';
 import { readJson, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
@@ -22,25 +23,27 @@ export interface LiveMachines {
 
 /**
  * Opens a stream that outlives the call and does not hold up the changes of the machine's life: they end it. It is
- * not opened in the middle of one.
+ * not opened in the middle of one, and is opened again when one cuts the opening off.
  */
-export async function openBeside(
+export function openBeside(
   machines: LiveMachines,
   id: string,
   open: (channel: GuestChannel) => Promise<ClientHttp2Stream>,
 ): Promise<ClientHttp2Stream> {
-  await machines.running(id).gate.waitOpen();
-  return open(machines.running(id).channel);
+  return beside(
+    () => machines.running(id),
+    (machine) => open(machine.channel),
+  );
 }
 
 /** Sessions and logs of machines. */
 export function liveRoutes(registry: MachineRegistry): Routes {
   return {
     'GET /v1/machines/:id/exec': async ({ response, id }) =>
-      sendJson(response, 200, { sessions: await registry.operate(id, listSessions) }),
+      sendJson(response, 200, { sessions: await registry.operate(id, listSessions, 'repeats') }),
     'POST /v1/machines/:id/exec/:execId/resize': async ({ request, response, id, execId }) => {
       const size = await readJson(request, terminalSizeSchema);
-      await registry.operate(id, (channel) => resizeTerminal(channel, execId, size));
+      await registry.operate(id, (channel) => resizeTerminal(channel, execId, size), 'repeats');
       sendJson(response, 200, {});
     },
     'GET /v1/machines/:id/logs': async ({ response, url, id, signal }) => {

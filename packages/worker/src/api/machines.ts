@@ -29,6 +29,6 @@ export function machineRoutes(registry: MachineRegistry, lifecycle: Lifecycle): 
       sendJson(response, 200, await lifecycle.restore(id, snapshot));
     },
     'GET /v1/machines/:id/stats': async ({ response, id }) =>
-      sendJson(response, 200, await registry.operate(id, guestStats)),
+      sendJson(response, 200, await registry.operate(id, guestStats, 'repeats')),
   };
 }

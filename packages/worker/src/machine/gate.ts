@@ -24,6 +24,10 @@ export class Gate {
     return this.#closings;
   }
 
+  get isOpen(): boolean {
+    return this.#closed === undefined;
+  }
+
   /** Runs an operation once the gate is open. @throws ApiError `guest_timeout` when it stays closed for long */
   async pass<Result>(operation: () => Promise<Result>): Promise<Result> {
     // Nothing may come between the last look and the entry: a change would count those inside without this one.

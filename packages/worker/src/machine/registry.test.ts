@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { ApiError } from '@opencomputer/protocol';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { childIdentity } from '../host/processes.ts';
@@ -132,6 +133,41 @@ describe('an operation that waits for a change', () => {
     machine.gate.open();
     expect(await refused).toMatchObject({ code: 'conflict', details: { hibernated: true } });
     expect(made).toBe(false);
+  });
+});
+
+describe('an operation that a change cuts off', () => {
+  /** Ends the first call as a change does that had no patience for it. */
+  function cutOffOnce(machine: Machine): { calls: () => number; operation: () => Promise<string> } {
+    let calls = 0;
+    const operation = async (): Promise<string> => {
+      calls += 1;
+      if (calls > 1) return 'done';
+      await machine.gate.close(0);
+      setImmediate(() => machine.gate.open());
+      throw new ApiError('guest_failed', 'the guest closed the call without an answer');
+    };
+    return { calls: () => calls, operation };
+  }
+
+  it('is made again after it where that does no harm', async () => {
+    const registry = new MachineRegistry();
+    const machine = await startMachine();
+    registry.setRunning(machine);
+    const { calls, operation } = cutOffOnce(machine);
+    expect(await registry.operate(id, operation, 'repeats')).toBe('done');
+    expect(calls()).toBe(2);
+  });
+
+  it('fails otherwise, and so does one that the guest fails by itself', async () => {
+    const registry = new MachineRegistry();
+    const machine = await startMachine();
+    registry.setRunning(machine);
+    const { calls, operation } = cutOffOnce(machine);
+    expect(await failureOf(registry.operate(id, operation))).toMatchObject({ code: 'guest_failed' });
+    expect(calls()).toBe(1);
+    const nonsense = (): Promise<never> => Promise.reject(new ApiError('guest_failed', 'nonsense'));
+    expect(await failureOf(registry.operate(id, nonsense, 'repeats'))).toMatchObject({ message: 'nonsense' });
   });
 });
 

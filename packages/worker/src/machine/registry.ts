@@ -76,15 +76,31 @@ export class MachineRegistry {
     throw machineEnded(id, resting.reason ?? 'unknown');
   }
 
-  /** Runs an operation on a machine, not in the middle of a change of its life. @throws ApiError like `running` */
-  async operate<Result>(id: string, operation: (channel: GuestChannel) => Promise<Result>): Promise<Result> {
+  /**
+   * Runs an operation on a machine, not in the middle of a change of its life. A change waits a while for it.
+   * @param cutOff what becomes of one that a change had no patience for: made again after it, where that does no harm
+   * @throws ApiError like `running`
+   */
+  async operate<Result>(
+    id: string,
+    operation: (channel: GuestChannel) => Promise<Result>,
+    cutOff: 'fails' | 'repeats' = 'fails',
+  ): Promise<Result> {
     for (;;) {
       const machine = this.running(id);
-      const done = await machine.gate.pass(async () =>
-        // The change that it waited for may have put another in its place, or laid it to rest.
-        this.#running.get(id) === machine ? { result: await operation(machine.channel) } : undefined,
-      );
-      if (done !== undefined) return done.result;
+      let closings = machine.gate.closings;
+      try {
+        const done = await machine.gate.pass(async () => {
+          closings = machine.gate.closings;
+          // The change that it waited for may have put another in its place, or laid it to rest.
+          return this.#running.get(id) === machine ? { result: await operation(machine.channel) } : undefined;
+        });
+        if (done !== undefined) return done.result;
+      } catch (error) {
+        const byChange =
+          error instanceof ApiError && error.code === 'guest_failed' && machine.gate.closings > closings;
+        if (!byChange || cutOff === 'fails') throw error;
+      }
     }
   }
 }
