@@ -1,10 +1,20 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Sandbox } from '../../packages/sdk/src/index.ts';
+import { Sandbox, type SandboxAgentEvent, type SandboxOptions } from '../../packages/sdk/src/index.ts';
 import { TestAgent } from '../support/agent-session.ts';
 import { eventually } from '../support/eventually.ts';
 import { TestPlatform } from '../support/platform.ts';
+
+/** What the README of the client shows of agents, as a function of the names that it leaves to its reader. */
+async function readmeProgram(): Promise<(...values: unknown[]) => Promise<void>> {
+  const readme = await readFile(join(import.meta.dirname, '../../packages/sdk/README.md'), 'utf8');
+  const source = /^## Agents\n[\s\S]*?```ts\n([\s\S]*?)```/m.exec(readme)?.[1];
+  if (source === undefined) throw new Error('the README shows no agent');
+  const program = `(async (Sandbox, key, show, console) => {${source}})`;
+  return runInThisContext(program) as (...values: unknown[]) => Promise<void>;
+}
 
 /** The agent of the guide, word by word. */
 async function exampleAgent(): Promise<string> {
@@ -59,5 +69,29 @@ describe('the agent of the guide, in place of the one of the image', () => {
     expect((await agent.turn()).map(({ type }) => type)).toEqual(['result', 'turn_complete']);
     await agent.session.kill();
     expect(await agent.ended()).toBe(137);
+  });
+
+  test('serves the program of the README', async () => {
+    const events: SandboxAgentEvent[] = [];
+    const errors: string[] = [];
+    let made: Sandbox | undefined;
+    const create = async (options: SandboxOptions): Promise<Sandbox> => {
+      expect(options.envs).toEqual({ ANTHROPIC_API_KEY: 'sk-test' });
+      made = await Sandbox.create({ ...options, apiUrl: platform.url, apiKey: platform.key });
+      await made.files.write('/home/sandbox/shell-agent', await exampleAgent());
+      await made.exec.run('chmod +x /home/sandbox/shell-agent');
+      return made;
+    };
+    const program = await readmeProgram();
+    const show = (event: SandboxAgentEvent): void => void events.push(event);
+    await program({ create }, 'sk-test', show, { error: (text: string) => errors.push(text) });
+    expect(errors).toEqual([]);
+    // It was killed as soon as it was attached to: how far it got by then is open.
+    expect(events.slice(0, 2)).toEqual([{ type: 'ready' }, { type: 'configured' }].slice(0, events.length));
+    await eventually('the agent has ended', async () => {
+      const [agent] = (await made?.agent.list()) ?? [];
+      return agent?.running === false;
+    });
+    await made?.kill();
   });
 });

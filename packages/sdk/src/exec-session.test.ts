@@ -322,7 +322,7 @@ describe('a server that misbehaves', () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen);
-    server.session.close(1008, 'the client has read nothing for 60 s');
+    server.session.close(1013, 'the client has read nothing for 60 s');
     server.session.print('more');
     await expect.poll(() => seen.stdout).toBe('more');
     session.close();

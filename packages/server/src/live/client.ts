@@ -136,7 +136,7 @@ export class ClientSocket {
   tick(now = performance.now()): void {
     const waiting = this.#socket.bufferedAmount > 0;
     if (waiting && now - this.#lastProgress > this.#timing.stallMs)
-      return this.breakOff(1008, `the client has read nothing for ${this.#timing.stallMs / 1000} s`);
+      return this.breakOff(1013, `the client has read nothing for ${this.#timing.stallMs / 1000} s`);
     // One that is not read from can't be heard either.
     if (this.#heldBack || now - this.#lastPing < this.#timing.pingMs || this.ending) return;
     if (this.#unanswered >= silentPings) return this.terminate();
