@@ -97,6 +97,9 @@ function goTests(): Suite {
   };
 }
 
+/** Everything that is Python on the host, seen from the client's folder. */
+const pythonSources = '. ../tests/conformance/clients/python ../bench/python';
+
 /** Linter, type checker and tests of the Python client, in the environment that its lock file describes. */
 function pythonTests(): Suite {
   const folder = join(root, 'sdk-python');
@@ -107,7 +110,10 @@ function pythonTests(): Suite {
       const { stdout } = await promisify(execFile)(environment, [join(folder, 'requirements-dev.lock')]);
       const python = stdout.trim();
       const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
-      for (const check of ['ruff check', 'ruff format --check', `basedpyright --pythonpath ${python}`])
+      const ruff = ['ruff check', 'ruff format --check'].map(
+        (command) => `${command} --config pyproject.toml ${pythonSources}`,
+      );
+      for (const check of [...ruff, `basedpyright --pythonpath ${python}`])
         counts[(await run(python, ['-m', ...check.split(' ')], folder)) === 0 ? 'passed' : 'failed']++;
       const directory = await mkdtemp(join(tmpdir(), 'opencomputer-test-'));
       const report = join(directory, 'report.xml');

@@ -13,11 +13,13 @@ import json
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surfaces import Caller, Surface, surfaces
 from values import Encoder, camel, decode, snake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What stays with the client, and is spoken of by a number. With the properties that tests look at.
 _objects = {
@@ -51,7 +53,7 @@ class Driver:
         try:
             result = await self._perform(number, request)
             answer["value"] = self._value(result, request.get("listener"), changed)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the test is to have it
+        except Exception as error:  # whatever it is, the test is to have it
             answer["error"] = _told(error)
         self._write(answer, changed)
 
@@ -94,7 +96,7 @@ class Driver:
 
     def _callback(self, listener: int, name: str) -> Callable[..., None]:
         def tell(*values: Any) -> None:
-            value = values[0] if values else None
+            value: Any = values[0] if values else None
             if type(value).__name__ == "AgentEvent":
                 value = {"type": value.type, **value.data}
             event = {"listener": listener, "name": name, "value": self._encoder.encode(value)}

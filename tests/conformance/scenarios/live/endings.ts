@@ -103,7 +103,8 @@ export const endingScenarios: Scenario[] = [
     name: 'a session and its clients live through hibernation and wake',
     run: onItsOwn(async ({ sandbox }) => {
       const seen = recorder();
-      const script = 'n=0; while :; do n=$((n+1)); echo $n; read -r -t 0.2 line && exit $line; done';
+      const script =
+        'n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done & read -r line; kill $!; wait; exit $line';
       const session = await sandbox.exec.start('bash', { args: ['-c', script], ...seen });
       await expect.poll(() => String(seen.stdout), patience).toContain('3\n');
       await sandbox.hibernate();
