@@ -1,7 +1,5 @@
-import { mkdir, rm, statfs } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectError, type TestSandbox } from '../support/api.ts';
 import { copyCache } from '../support/cache-copy.ts';
@@ -10,14 +8,12 @@ import { DiskImage } from '../support/disk-image.ts';
 import { eventually } from '../support/eventually.ts';
 import { TestPlatform } from '../support/platform.ts';
 
-const execute = promisify(execFile);
 const mebibyte = 1024 * 1024;
 
 describe('a host whose disk fills up', () => {
   let disk: DiskImage;
   let platform: TestPlatform;
   let sandbox: TestSandbox;
-  const fillers = () => [join(disk.directory, 'filler-a'), join(disk.directory, 'filler-b')] as const;
 
   beforeAll(async () => {
     disk = await DiskImage.mount(6144);
@@ -35,36 +31,13 @@ describe('a host whose disk fills up', () => {
     await sandbox.write('/home/sandbox/kept', 'kept');
   });
   afterAll(async () => {
-    if (disk !== undefined) await free();
+    await disk?.free();
     await platform?.destroy();
     await disk?.unmount();
   });
 
-  const freeBytes = async (): Promise<number> => {
-    const { bavail, bsize } = await statfs(disk.directory);
-    return bavail * bsize;
-  };
-  /** Takes space until `leave` bytes are free. */
-  async function fill(path: string, leave: number): Promise<void> {
-    const take = (await freeBytes()) - leave;
-    if (take > 0) await execute('fallocate', ['-l', String(take), path]);
-  }
-  /** Takes the last block. */
-  async function fillWholly(path: string): Promise<void> {
-    await fill(path, 64 * mebibyte);
-    await expect(execute('dd', ['if=/dev/zero', `of=${path}-rest`, 'bs=4096'])).rejects.toThrow(
-      /No space left/,
-    );
-  }
-  async function free(): Promise<void> {
-    for (const path of fillers()) {
-      await rm(path, { force: true });
-      await rm(`${path}-rest`, { force: true });
-    }
-  }
-
   test('takes no new sandbox while too little is free, and says so', async () => {
-    await fill(fillers()[0], 1024 * mebibyte);
+    await disk.fill(1024 * mebibyte);
     const before = await platform.api.list('&status=all');
     const refused = await platform.api.call('POST', '/api/sandboxes', { json: {} });
     expectError(refused, 503, 'no_capacity', /disk/);
@@ -74,7 +47,7 @@ describe('a host whose disk fills up', () => {
   });
 
   test('with nothing left at all, every answer is clear and nothing that was there is lost', async () => {
-    await fillWholly(fillers()[1]);
+    await disk.fillWholly();
     const refused = await platform.api.call('POST', '/api/sandboxes', { json: {} });
     expect([503, 507]).toContain(refused.status);
     expect(refused.body['code']).toMatch(/^(no_capacity|no_space)$/);
@@ -98,7 +71,7 @@ describe('a host whose disk fills up', () => {
       return answer.status === 507;
     });
 
-    await free();
+    await disk.free();
     expect(await eventually('it goes on', () => sandbox.output('echo well; cat ~/kept'))).toBe('well\nkept');
     const before = await counterOf(sandbox);
     await eventually('its processes too', async () => (await counterOf(sandbox)) > before);
@@ -114,11 +87,11 @@ describe('a host whose disk fills up', () => {
   });
 
   test('sandboxes can be deleted while the disk is full', async () => {
-    await fillWholly(fillers()[0]);
+    await disk.fillWholly();
     const answer = await sandbox.call('DELETE', '');
     // It may take the room that the deletion itself frees; until then the cause is named.
     if (answer.status !== 204) expectError(answer, 507, 'no_space');
-    await free();
+    await disk.free();
     if (answer.status !== 204) await sandbox.delete();
     await eventually('nothing of it is left', () => platform.traces().directories.length === 0);
     expect(await sandbox.info()).toMatchObject({ status: 'stopped' });

@@ -1,16 +1,9 @@
-import { execFile } from 'node:child_process';
-import { mkdir, readFile, rm, statfs, truncate, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DiskImage } from '../support/disk-image.ts';
 import { eventually } from '../support/eventually.ts';
-import { sharedCacheDir } from '../support/platform.ts';
-import type { TestMachine } from '../support/test-machine.ts';
 import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
-
-const execute = promisify(execFile);
 
 /** Each machine of these is for itself; most of their time goes into boots and into patience. */
 describe.concurrent('saved memory', { timeout: 400_000 }, () => {
@@ -89,72 +82,3 @@ describe('a damaged record', () => {
     expect(worker.entries('machines')).toEqual([]);
   });
 });
-
-describe('a host whose disk is full', () => {
-  let worker: TestWorker;
-  let disk: DiskImage;
-
-  beforeAll(async () => {
-    const template = await templateOfTests();
-    disk = await DiskImage.mount(8192);
-    // Hard links: the cache must be on the file system of the data.
-    const cacheDir = join(disk.directory, 'cache');
-    for (const path of ['overlays', 'acceleration.json', template]) await copySparse(path, cacheDir);
-    worker = await TestWorker.start({ dataDir: join(disk.directory, 'd'), cacheDir });
-  }, 300_000);
-  afterAll(async () => {
-    await worker?.destroy();
-    await disk?.unmount();
-  });
-
-  async function fill(leftBytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(disk.directory);
-    await execute('fallocate', ['-l', String(bavail * bsize - leftBytes), join(disk.directory, 'filler')]);
-  }
-
-  it('refuses to hibernate or to take a checkpoint, and the machine runs on', async () => {
-    const machine = await worker.create();
-    await startWitness(machine);
-    const told = await testimony(machine);
-    await fill(24 * 1024 * 1024);
-    for (const call of [
-      () => machine.call('POST', '/hibernate'),
-      () => worker.call('PUT', '/v1/snapshots/00000000-0000-4000-8000-000000000001', snapshotOf(machine)),
-    ]) {
-      const answer = await call();
-      expect(answer).toMatchObject({ status: 507, body: { code: 'no_space' } });
-      expect(await machine.info()).toMatchObject({ state: 'running' });
-      expect(worker.entries('machines', machine.id)).toEqual(['machine.json', 'qemu.log', 'run-1']);
-      expect(worker.entries('snapshots')).toEqual([]);
-      expect(worker.entries('trash')).toEqual([]);
-    }
-    await goesOn(machine, told);
-    await rm(join(disk.directory, 'filler'));
-    await machine.hibernate();
-    await machine.wake();
-    await goesOn(machine, told);
-    await machine.delete();
-  });
-});
-
-function snapshotOf(machine: TestMachine): { json: object } {
-  return { json: { machine: machine.id, kind: 'full' } };
-}
-
-/** The template of the shape that test machines have, below the cache; made first where it is missing. */
-async function templateOfTests(): Promise<string> {
-  const worker = await TestWorker.start();
-  try {
-    const machine = await worker.create();
-    const record = await readFile(join(worker.directory(machine.id), 'machine.json'), 'utf8');
-    const { origin } = JSON.parse(record) as { origin: string };
-    return join('templates', origin);
-  } finally {
-    await worker.destroy();
-  }
-}
-
-async function copySparse(path: string, cacheDir: string): Promise<void> {
-  await mkdir(dirname(join(cacheDir, path)), { recursive: true });
-  await execute('cp', ['-a', '--sparse=always', join(sharedCacheDir, path), join(cacheDir, path)]);
-}

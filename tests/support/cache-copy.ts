@@ -6,6 +6,7 @@ import { inject } from 'vitest';
 import { ensureImages } from '../../images/build.ts';
 import { sharedCacheDir } from './platform.ts';
 import { sharedApi } from './shared.ts';
+import { TestWorker } from './worker.ts';
 
 const execute = promisify(execFile);
 const sparseCopy = ['-a', '--sparse=always', '--reflink=auto'];
@@ -41,4 +42,26 @@ async function templateOfDefaultShape(): Promise<string> {
   const { origin } = JSON.parse(await readFile(record, 'utf8')) as { origin: string };
   await sandbox.delete();
   return origin;
+}
+
+/**
+ * Copies what a worker alone needs for test machines to a cache on another file system: their template, which is made
+ * first where it is missing.
+ */
+export async function copyWorkerCache(target: string): Promise<void> {
+  const template = await templateOfTestMachines();
+  await mkdir(join(target, 'templates'), { recursive: true, mode: 0o700 });
+  for (const path of ['overlays', 'acceleration.json', join('templates', template)])
+    await execute('cp', [...sparseCopy, join(sharedCacheDir, path), join(target, path)]);
+}
+
+async function templateOfTestMachines(): Promise<string> {
+  const worker = await TestWorker.start();
+  try {
+    const { id } = await worker.create();
+    const record = await readFile(join(worker.directory(id), 'machine.json'), 'utf8');
+    return (JSON.parse(record) as { origin: string }).origin;
+  } finally {
+    await worker.destroy();
+  }
 }

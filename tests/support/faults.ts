@@ -20,9 +20,10 @@ export class FaultyWorker {
     this.#directory = directory;
   }
 
-  static async start(): Promise<FaultyWorker> {
+  static async start(options: { dataDir?: string; cacheDir?: string } = {}): Promise<FaultyWorker> {
     const directory = await mkdtemp(join(tmpdir(), 'opencomputer-faults-'));
-    const worker = await TestWorker.start({ env: { OPENCOMPUTER_TEST_FAULTS: join(directory, 'fault') } });
+    const env = { OPENCOMPUTER_TEST_FAULTS: join(directory, 'fault') };
+    const worker = await TestWorker.start({ ...options, env });
     return new FaultyWorker(worker, directory);
   }
 
@@ -54,6 +55,30 @@ export class FaultyWorker {
       await this.worker.startAgain();
     }
     return `${fault} at ${step}: ${outcome}`;
+  }
+
+  /**
+   * Makes a change that is held at a step while `meanwhile` is done.
+   * @returns what the change answered
+   * @throws Error when the change does not come to that step
+   */
+  async hold<Answer>(
+    step: string,
+    meanwhile: () => Promise<void>,
+    change: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const file = join(this.#directory, 'fault');
+    const held = `${file}.held`;
+    await writeFile(file, `${step} hold`);
+    const changed = change();
+    changed.catch(() => undefined);
+    await eventually(`${step} is reached`, () => existsSync(held), { withinMs: 30_000, everyMs: 10 });
+    try {
+      await meanwhile();
+    } finally {
+      await rm(held);
+    }
+    return changed;
   }
 }
 

@@ -1,14 +1,10 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { instanceTagOf } from '../../packages/worker/src/config.ts';
 import { openNetwork } from '../../packages/worker/src/network/index.ts';
 import { machinesBelow } from './processes.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-
-function instanceTag(dataDir: string): string {
-  return createHash('sha256').update(dataDir).digest('hex').slice(0, 8);
-}
 
 /** What an installation has on its host: one entry per object, by sandbox id where there is one. */
 export interface Traces {
@@ -21,7 +17,7 @@ export interface Traces {
 
 /** Looks at the host itself, not at what the platform says about it. */
 export function tracesOf(dataDir: string): Traces {
-  const prefix = `oc-${instanceTag(dataDir)}-`;
+  const prefix = `oc-${instanceTagOf(dataDir)}-`;
   return {
     processes: [...machinesBelow(dataDir).keys()].toSorted(),
     directories: entries(join(dataDir, 'worker/machines')),
@@ -34,7 +30,7 @@ export function tracesOf(dataDir: string): Traces {
 export async function removeNetwork(dataDir: string): Promise<void> {
   const stateDir = join(dataDir, 'worker/network');
   if (!existsSync(stateDir)) return;
-  const network = await openNetwork({ instanceTag: instanceTag(dataDir), stateDir, warm: 0, log: quiet });
+  const network = await openNetwork({ instanceTag: instanceTagOf(dataDir), stateDir, warm: 0, log: quiet });
   await network.sweep([]);
   await network.close({ keep: false });
 }

@@ -53,6 +53,11 @@ export interface WorkerConfig {
   instanceTag: string;
 }
 
+/** Tells installations on one host apart, and names what they have in its kernel. */
+export function instanceTagOf(dataDir: string): string {
+  return createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 8);
+}
+
 /** Reads the configuration. @throws Error that names the variable that is wrong */
 export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
   // A variable that is set to nothing counts as absent.
@@ -77,6 +82,6 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     socketOwner: uid === undefined || gid === undefined ? undefined : { uid, gid },
     logLevel: values.OPENCOMPUTER_LOG_LEVEL,
     testFaults: values.OPENCOMPUTER_TEST_FAULTS,
-    instanceTag: createHash('sha256').update(dataDir).digest('hex').slice(0, 8),
+    instanceTag: instanceTagOf(dataDir),
   };
 }

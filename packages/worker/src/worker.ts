@@ -21,7 +21,7 @@ import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
-import { LogOutput } from './host/log-output.ts';
+import { LogOutput } from '@opencomputer/protocol/log-output';
 import { Integrity } from './host/integrity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { scratchDirectory } from '../testing/scratch.ts';
 import { injectFaults } from './faults.ts';
 import { atStep, steps, watchSteps } from './steps.ts';
@@ -24,6 +24,20 @@ test('a fault happens at its step, once', async () => {
   expect(existsSync(file)).toBe(true);
   await expect(atStep('wake:loaded', id)).rejects.toMatchObject({ code: 'ENOSPC' });
   expect(existsSync(file)).toBe(false);
+  await atStep('wake:loaded', id);
+});
+
+test('a step is held until it may go on', async () => {
+  const file = join(await scratchDirectory(), 'fault');
+  injectFaults(file, tag);
+  await writeFile(file, 'wake:loaded hold');
+  let gone = false;
+  const step = atStep('wake:loaded', id)?.then(() => (gone = true));
+  await vi.waitFor(() => expect(existsSync(`${file}.held`)).toBe(true));
+  expect(existsSync(file)).toBe(false);
+  expect(gone).toBe(false);
+  await rm(`${file}.held`);
+  await step;
   await atStep('wake:loaded', id);
 });
 

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
 import type { ByteRange } from '../host/checksums.ts';
@@ -12,6 +12,9 @@ import { hangUpAndWait, saveDevices } from './snapshot.ts';
 
 /** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
 const patienceMs = 10_000;
+
+/** More than the state of a machine's devices: where less is free, that is why it could not be written. */
+const devicesBytes = 8 * 1024 * 1024;
 
 /**
  * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
@@ -32,13 +35,15 @@ export async function withGateClosed<Result>(
 /**
  * Brings the agent to rest, its data on its disk, and ends the channel. A guest that does not react is frozen as it
  * is: its memory is saved all the same, and the next handshake is tried until it answers.
+ * @throws ApiError `no_space` when it cannot react: the full disk of the host has stopped it
  */
 export async function quiet(machine: Machine, log: Logger): Promise<void> {
   try {
-    await quiesceGuest(machine.channel, { sync: true });
+    await machine.unlessFull(quiesceGuest(machine.channel, { sync: true }));
   } catch (error) {
-    log.warn({ machine: machine.id, err: error }, 'the guest does not come to rest; it is frozen as it is');
     machine.channel.hangUp();
+    machine.assertRuns();
+    log.warn({ machine: machine.id, err: error }, 'the guest does not come to rest; it is frozen as it is');
     return;
   }
   try {
@@ -68,6 +73,14 @@ export async function stopMachine(machine: Machine): Promise<void> {
 export async function takeMemory(machine: Machine, ram: string): Promise<ByteRange[]> {
   // One that was left by a run under another user could not be written over.
   await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
-  await saveDevices(machine.qmp, snapshotFiles.devices);
+  try {
+    await saveDevices(machine.qmp, snapshotFiles.devices);
+  } catch (error) {
+    // QEMU says the same of every write that fails.
+    const { bavail, bsize } = await statfs(machine.runDirectory);
+    if (bavail * bsize >= devicesBytes) throw error;
+    const full = new Error('no space is left for the state of its devices', { cause: error });
+    throw Object.assign(full, { code: 'ENOSPC' });
+  }
   return saveDirtyPages(machine.process.identity.pid, join(machine.runDirectory, machineFiles.ram), ram);
 }

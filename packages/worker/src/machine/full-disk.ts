@@ -13,6 +13,7 @@ export class FullDiskWatch {
   readonly #qmp: Qmp;
   readonly #id: string;
   readonly #log: Logger;
+  readonly #waiting = new Set<(error: ApiError) => void>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(qmp: Qmp, id: string, log: Logger) {
@@ -32,13 +33,27 @@ export class FullDiskWatch {
 
   /** @throws ApiError `no_space` while the machine stands still */
   assertRuns(): void {
-    if (this.#timer === undefined) return;
-    throw new ApiError(
+    if (this.#timer !== undefined) throw this.#error();
+  }
+
+  /** Waits for something that the guest does. @throws ApiError `no_space` once the machine stands still meanwhile */
+  async unlessFull<Result>(work: Promise<Result>): Promise<Result> {
+    work.catch(() => undefined);
+    this.assertRuns();
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.#waiting.add(reject);
+    try {
+      return await Promise.race([work, promise]);
+    } finally {
+      this.#waiting.delete(reject);
+    }
+  }
+
+  #error(): ApiError {
+    return new ApiError(
       'no_space',
       `the host of ${this.#id} has no disk space left; the sandbox stands still until it has`,
-      {
-        hint: 'Free disk space on the host; the sandbox goes on by itself then.',
-      },
+      { hint: 'Free disk space on the host; the sandbox goes on by itself then.' },
     );
   }
 
@@ -49,6 +64,7 @@ export class FullDiskWatch {
       'the disk of the host is full: the machine stands still until it is not',
     );
     this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
+    for (const reject of this.#waiting) reject(this.#error());
   }
 
   async #tryAgain(): Promise<void> {

@@ -116,6 +116,11 @@ export class Machine {
     this.#fullDisk.assertRuns();
   }
 
+  /** Waits for something that the guest does. @throws ApiError `no_space` once the machine stands still meanwhile */
+  unlessFull<Result>(work: Promise<Result>): Promise<Result> {
+    return this.#fullDisk.unlessFull(work);
+  }
+
   /** @throws Error when its process has ended: what has not run yet can be begun again */
   assertAlive(): void {
     if (!isSameProcess(this.process.identity)) throw new Error('its QEMU process ended before it ran');

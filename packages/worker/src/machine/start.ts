@@ -91,18 +91,21 @@ async function startQemu(
   return new Machine({ directory, record, slot, gate, launched, log: platform.log }, onEnd);
 }
 
-/** Lets a restored machine run and waits for its agent, which takes the identity. */
+/**
+ * Lets a restored machine run and waits for its agent, which takes the identity.
+ * @throws ApiError `no_space` when the full disk of the host stops it before
+ */
 export async function begin(machine: Machine, origin: 'template' | 'snapshot'): Promise<void> {
   // The handshake waits in the port until the machine runs.
   const handshake = machine.channel.session(restoredHandshakeMs, firstHandshakeMs[origin]);
   handshake.catch(() => undefined);
   await machine.qmp.run('cont');
-  await handshake;
+  await machine.unlessFull(handshake);
 }
 
 /** Waits until a booting machine's agent has taken the identity. */
 export async function waitUntilBooted(machine: Machine): Promise<void> {
-  await machine.channel.session(bootHandshakeMs, bootHandshakeMs);
+  await machine.unlessFull(machine.channel.session(bootHandshakeMs, bootHandshakeMs));
 }
 
 /** Waits until a machine that has been started answers, and cleans up behind the start whether it does or not. */

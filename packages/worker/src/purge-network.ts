@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { instanceTagOf } from './config.ts';
+import { takeWorkerLock } from './lock.ts';
+import { findProcesses } from './machine/process.ts';
+import { openNetwork } from './network/index.ts';
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Takes away what an installation that does not run has in the kernel of its host: bridge, firewall rules,
+ * namespaces. The next start makes them again; nothing on a disk is touched.
+ * @returns whether there was a network to take away
+ * @throws Error while its worker runs, or a machine does, which would lose its network
+ */
+export async function purgeNetwork(dataDir: string): Promise<boolean> {
+  const stateDir = join(dataDir, 'worker/network');
+  if (!existsSync(stateDir)) return false;
+  const instanceTag = instanceTagOf(dataDir);
+  const lock = await takeWorkerLock(instanceTag, dataDir);
+  try {
+    const running = [...findProcesses(`opencomputer-${instanceTag}-`).keys()];
+    if (running.length > 0)
+      throw new Error(
+        `sandboxes still run, and would lose their network: ${running.map((name) => name.replace(/\.\d+$/, '')).join(', ')}; ` +
+          'hibernate or kill them first',
+      );
+    const network = await openNetwork({ instanceTag, stateDir, warm: 0, log: quiet });
+    await network.sweep([]);
+    await network.close({ keep: false });
+    return network.mode === 'namespace';
+  } finally {
+    lock.close();
+  }
+}
