@@ -11,7 +11,7 @@ import pytest
 root = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("script", ["generate_sync.py"])
+@pytest.mark.parametrize("script", ["generate_sync.py", "generate_reference.py"])
 def test_is_up_to_date(script: str) -> None:
     done = subprocess.run(
         [sys.executable, root / "scripts" / script, "--check"], capture_output=True, text=True, check=False
