@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CommandResult } from '../support/api.ts';
 import { eventually } from '../support/eventually.ts';
 import { MemoryWatch } from '../support/memory.ts';
+import { Oc } from '../support/oc.ts';
 import { fileSandbox, sharedPids } from '../support/shared.ts';
 
 const printedBytes = 256 * 1024 * 1024;
@@ -19,6 +22,33 @@ describe('a guest that takes all it can', () => {
     expect(result.stdout.length).toBeLessThanOrEqual(8 * 1024 * 1024);
     expect(result.stdout.endsWith('the end\n')).toBe(true);
     expect(watch.growthMB).toBeLessThan(300);
+  });
+
+  test('output that is read slowly through oc waits in the machine, not in client, server or worker', async () => {
+    const oc = await Oc.make();
+    onTestFinished(() => oc.remove());
+    const megabytes = 160;
+    const child = oc.spawn(
+      'exec',
+      '--no-stdin',
+      sandbox().id,
+      '--',
+      'head',
+      '-c',
+      `${megabytes}M`,
+      '/dev/zero',
+    );
+    const exited = once(child, 'exit');
+    await once(child.stdout, 'readable');
+    using watch = new MemoryWatch([...sharedPids(), child.pid ?? 0]);
+    let bytes = 0;
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      // About 8 MB a second: a fraction of what the machine can send.
+      await delay(chunk.length / 8192);
+    }
+    expect([bytes, (await exited)[0]]).toEqual([megabytes * 2 ** 20, 0]);
+    expect(watch.growthMB).toBeLessThan(80);
   });
 
   test('output to both streams is bounded as well', async () => {

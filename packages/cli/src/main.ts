@@ -11,8 +11,7 @@ import type { Report } from './output/errors.ts';
 async function main(argv: readonly string[]): Promise<number> {
   const end = argv.indexOf('--');
   const json = (end < 0 ? argv : argv.slice(0, end)).includes('--json');
-  const program = buildProgram();
-  if (json) program.configureOutput({ outputError: () => undefined });
+  const program = buildProgram(json);
   try {
     await program.parseAsync(argv, { from: 'user' });
     return Number(process.exitCode ?? exitCodes.ok);

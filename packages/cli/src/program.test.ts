@@ -88,3 +88,28 @@ describe('usage', () => {
     expect(said).toContain(explanation);
   });
 });
+
+describe('wrong usage', () => {
+  async function complaint(...args: string[]): Promise<string> {
+    const error = await run(join(root, 'oc'), args).then(
+      () => undefined,
+      (failure: unknown) => failure as { code: number; stderr: string; stdout: string },
+    );
+    expect(error).toMatchObject({ code: 1, stdout: '' });
+    return error?.stderr ?? '';
+  }
+
+  test('is named, with where to look it up', async () => {
+    expect(await complaint('exec')).toBe(
+      "oc: missing required argument 'sandbox'\n    See `oc exec --help`.\n",
+    );
+    expect(await complaint('shel')).toBe(
+      "oc: unknown command 'shel'\n    (Did you mean shell?)\n    See `oc --help`.\n",
+    );
+  });
+
+  test('is JSON alone where JSON is asked for, in every command', async () => {
+    for (const args of [['shel'], ['exec'], ['checkpoint', 'create', '--nope']])
+      expect(JSON.parse(await complaint('--json', ...args))).toMatchObject({ code: 'usage' });
+  });
+});

@@ -16,7 +16,7 @@ import { shellCommand } from './commands/shell.ts';
 import { commandTree, withExamples } from './examples.ts';
 
 const groups: readonly (readonly [string, () => Command[]])[] = [
-  ['Sandboxes:', () => [createCommand(), listCommand('ls'), killCommand(), sandboxCommand()]],
+  ['Sandboxes:', () => [createCommand(), listCommand('ls').alias('list'), killCommand(), sandboxCommand()]],
   ['Work in them:', () => [execCommand(), shellCommand(), copyCommand(), logsCommand()]],
   ['State:', () => [forkCommand(), checkpointCommand(), patchCommand(), eventsCommand()]],
   ['Settings:', () => [configCommand(), completionCommand()]],
@@ -28,8 +28,23 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-/** The tree of commands. Wrong usage throws a CommanderError, after it was explained on standard error. */
-export function buildProgram(): Command {
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
+/** An error of usage, with the head and the indent that all errors have. */
+function inOurStyle(text: string): string {
+  return text.replace(/^error: /, 'oc: ').replaceAll('\n(', '\n    (');
+}
+
+/** Errors are printed as JSON then, and by the caller. */
+const silent = { outputError: () => undefined, writeErr: () => undefined };
+
+/**
+ * The tree of commands. Wrong usage throws a CommanderError, after it was explained on standard error.
+ * @param json nothing is written on standard error
+ */
+export function buildProgram(json = false): Command {
   const program = new Command('oc')
     .description('Real computers for AI agents: make Linux machines, work in them, checkpoint and fork them.')
     .version(version(), '--version', 'print the version')
@@ -39,6 +54,8 @@ export function buildProgram(): Command {
     .addOption(new Option('--api-url <URL>', 'address of the platform; default http://127.0.0.1:8080'))
     .helpCommand('help [command]', 'explain a command')
     .exitOverride()
+    .configureOutput(json ? silent : { outputError: (text, write) => write(inOurStyle(text)) })
+    .showHelpAfterError('    See `oc --help`.')
     .configureHelp({ showGlobalOptions: true });
   for (const [title, commands] of groups) {
     program.commandsGroup(title);
@@ -46,6 +63,9 @@ export function buildProgram(): Command {
   }
   program.addCommand(completeCommand(), { hidden: true });
   for (const each of commandTree(program))
-    for (const child of each.commands) child.copyInheritedSettings(program);
+    for (const child of each.commands) {
+      child.copyInheritedSettings(program);
+      child.showHelpAfterError(`    See \`${pathOf(child)} --help\`.`);
+    }
   return withExamples(program, 'oc up', 'oc create --metadata project=demo', 'oc help checkpoint');
 }

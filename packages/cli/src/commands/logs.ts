@@ -54,9 +54,16 @@ export function logsCommand(): Command {
   );
 }
 
-function format({ paint }: App, { _time, source, command, path, line }: LogEvent): string {
+/** A time with milliseconds: more digits are noise to people. */
+function shortTime(time: string): string {
+  return time.replace(/(\.\d{3})\d+/, '$1');
+}
+
+function format({ paint }: App, event: LogEvent): string {
+  const { source, command, path, exit_code: exitCode } = event;
+  const line = exitCode === undefined ? event.line : `${event.line}, exit code ${exitCode}`;
   const origin = command ?? path;
   const label = origin === undefined ? source : `${source} ${origin}`;
   const text = process.stdout.isTTY ? oneLine(line) : line;
-  return `${paint('dim', _time)} ${paint(source === 'exec_stderr' ? 'yellow' : 'cyan', oneLine(label))} ${text}`;
+  return `${paint('dim', shortTime(event._time))} ${paint(source === 'exec_stderr' ? 'yellow' : 'cyan', oneLine(label))} ${text}`;
 }

@@ -28,6 +28,8 @@ _oc() {
   (( $#open )) && compadd -S '' -a open
   (( $#plain )) || _files
 }
+# A zsh without a configuration of its own has not loaded its completion yet.
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -D; }
 compdef _oc oc
 `;
 

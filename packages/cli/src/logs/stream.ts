@@ -10,6 +10,8 @@ export interface LogEvent {
   path?: string;
   exec_id?: string;
   command?: string;
+  /** Of a command that has ended. */
+  exit_code?: number;
 }
 
 /** A line of the stream that is longer is not of this protocol. */
