@@ -22,7 +22,7 @@ _oc() {
   local -a plain open
   local word meaning
   while IFS=$'\t' read -r word meaning; do
-    if [[ $word == *: ]]; then open+=("$word"); else plain+=("${'$'}{word//:/\\:}:$meaning"); fi
+    if [[ $word == *: ]]; then open+=("$word"); else plain+=("${'$'}{word//:/\\:}${'$'}{meaning:+:$meaning}"); fi
   done < <(oc __complete -- "${'$'}{(@)words[2,CURRENT]}" 2>/dev/null)
   (( $#plain )) && _describe 'oc' plain
   (( $#open )) && compadd -S '' -a open
