@@ -21,7 +21,6 @@ function behindProxy(run: (sandbox: SandboxHandle, proxy: CuttingProxy) => Promi
 export const reconnectionScenarios: Scenario[] = [
   {
     name: 'connections that break lose and double no output',
-    expensive: true,
     cannot,
     run: behindProxy(async (sandbox, proxy) => {
       const seen = recorder();

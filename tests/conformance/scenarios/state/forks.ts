@@ -104,7 +104,6 @@ export const forkScenarios: Scenario[] = [
   },
   {
     name: 'a sandbox forks itself several times in one call, leaving a checkpoint only under a name',
-    expensive: true,
     cannot: { published: 'it has no fork()' },
     run: onItsOwn(async ({ sandbox, keepAll }) => {
       const before = await startCounter(sandbox);
@@ -122,7 +121,6 @@ export const forkScenarios: Scenario[] = [
   },
   {
     name: 'one call makes several forks of a checkpoint',
-    expensive: true,
     cannot: { published: 'it has no static fork()' },
     run: onItsOwn(async ({ client, sandbox, keepAll }) => {
       const before = await startCounter(sandbox);
