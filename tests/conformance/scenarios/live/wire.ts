@@ -194,6 +194,26 @@ export const tokenScenarios: Scenario[] = [
     },
   },
   {
+    name: 'create, get, wake and fork tell a token and where to connect with it',
+    run: onItsOwn(async ({ client, sandbox, keep }) => {
+      const checkpoint = await sandbox.createCheckpoint('for-token');
+      const ask = async (method: string, path: string, json?: object): Promise<string> => {
+        const response = await request(method, `/api/sandboxes${path}`, json === undefined ? {} : { json });
+        const told = (await response.json()) as Record<string, string>;
+        expect(told, path).toMatchObject({ connectURL: expect.stringMatching(/^https?:\/\/[^/]+\/api$/) });
+        const { token = '', sandboxID = '' } = told;
+        const listed = await request('GET', `/api/sandboxes/${sandboxID}/exec`, { key: token });
+        expect(listed.status, path).toBe(200);
+        return sandboxID;
+      };
+      await keep(client.connect(await ask('POST', '', { timeout: 300 })));
+      await keep(client.connect(await ask('POST', `/from-checkpoint/${checkpoint.id}`, { timeout: 300 })));
+      await ask('GET', `/${sandbox.sandboxId}`);
+      await sandbox.hibernate();
+      await ask('POST', `/${sandbox.sandboxId}/wake`, {});
+    }),
+  },
+  {
     name: 'a token of another sandbox is refused, and one of a killed sandbox is useless',
     run: onItsOwn(async ({ client, sandbox }) => {
       const other = await client.create({ timeout: 300 });
