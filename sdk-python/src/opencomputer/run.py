@@ -83,11 +83,13 @@ class CommandRunner:
         left = None if limit is None else limit - (time.monotonic() - started)
         return await self._wait(exec_id, left, limit, request_timeout)
 
-    async def wait(self, exec_id: str, wait_timeout: float | None, request_timeout: float | None) -> ProcessResult:
+    async def wait(
+        self, exec_id: str | None, wait_timeout: float | None, request_timeout: float | None
+    ) -> ProcessResult:
         """See ``Exec.wait``."""
-        check.segment("command", exec_id, "Take it from ExecTimeoutError.exec_id.")
+        known = check.segment("command", exec_id, "Take it from ExecTimeoutError.exec_id.")
         limit = check.optional(check.seconds, "wait_timeout", wait_timeout)
-        return await self._wait(exec_id, limit, limit, request_timeout)
+        return await self._wait(known, limit, limit, request_timeout)
 
     async def _wait(
         self, exec_id: str, left: float | None, limit: float | None, request_timeout: float | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from ..errors import ConnectionError, OpenComputerError
 from ..retry import may_pass, retry_pause
@@ -197,7 +198,7 @@ class SessionLink:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._socket = None
-            if not socket.close_code:
+            if socket.state is not State.CLOSED:
                 socket.transport.abort()
         return None
 

@@ -70,12 +70,12 @@ class Exec:
         )
 
     def wait(
-        self, exec_id: str, *, wait_timeout: float | None = None, request_timeout: float | None = None
+        self, exec_id: str | None, *, wait_timeout: float | None = None, request_timeout: float | None = None
     ) -> ProcessResult:
         """Waits for a command that ``run`` stopped waiting for. Results are kept for ten minutes after the end.
 
         Args:
-            exec_id: From ``ExecTimeoutError.exec_id``.
+            exec_id: From ``ExecTimeoutError.exec_id``. Refused when that is None: nothing is known to wait for.
             wait_timeout: Seconds to wait; then ``ExecTimeoutError``. Default: until the command ends.
             request_timeout: Seconds that each HTTP request may take. Default 15.
 
