@@ -50,6 +50,7 @@ export class PythonProcess {
   readonly #callbacks = new Map<number, Callbacks>();
   readonly #properties = new Map<number, Record<string, unknown>>();
   #child: Promise<ChildProcessWithoutNullStreams> | undefined;
+  #closed: Promise<void> = Promise.resolve();
   /** For content that is too much for a line. */
   #directory = '';
   #next = 1;
@@ -100,9 +101,8 @@ export class PythonProcess {
     const child = await this.#child;
     if (child === undefined) return;
     this.#child = undefined;
-    const closed = new Promise((resolve) => child.once('close', resolve));
     child.stdin.end();
-    if (child.exitCode === null) await closed;
+    await this.#closed;
     await rm(this.#directory, { recursive: true, force: true });
   }
 
@@ -118,7 +118,12 @@ export class PythonProcess {
     child.stderr.on('data', (data: Buffer) => (complaints = (complaints + String(data)).slice(-8000)));
     child.once('error', fail);
     child.stdin.on('error', fail);
-    child.once('close', (code) => fail(new Error(`the Python client ended with ${code}: ${complaints}`)));
+    this.#closed = new Promise((resolve) => {
+      child.once('close', (code) => {
+        fail(new Error(`the Python client ended with ${code}: ${complaints}`));
+        resolve();
+      });
+    });
     createInterface({ input: child.stdout }).on('line', (line) => {
       this.#order = this.#order.then(() => this.#hear(JSON.parse(line) as Message));
       this.#order.catch(fail);
