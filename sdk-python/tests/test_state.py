@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 import pytest
 
 from opencomputer import (
+    CapacityError,
     ConnectionError,
     InvalidRequestError,
     RetentionPolicy,
@@ -99,6 +100,16 @@ async def test_changes_of_state() -> None:
         ("power-cycle", {}),
         ("timeout", {"timeout": 0}),
     ]
+
+
+async def test_a_change_that_fails_after_its_header_went_out_is_a_failure() -> None:
+    late = {"error": "the disk is full", "code": "no_space", "hint": "Free something.", "requestId": "r-1"}
+    with TestServer(routed(POST_hibernate=(200, late))) as server:
+        sandbox = await sandbox_at(server)
+        with pytest.raises(CapacityError) as caught:
+            await sandbox.hibernate()
+    assert (caught.value.code, caught.value.request_id) == ("no_space", "r-1")
+    assert sandbox.status == "running"
 
 
 async def test_checkpoints() -> None:

@@ -80,7 +80,9 @@ export class HttpClient {
     return this.exchange(request, async ({ response, deadline }) => {
       const text = await response.text();
       deadline.release();
-      return { value: parseJson(response, text), headers: response.headers };
+      const value = parseJson(response, text);
+      if (isLateFailure(value)) throw errorFromAnswer(response.status, response.headers, text);
+      return { value, headers: response.headers };
     });
   }
 
@@ -212,6 +214,11 @@ function parseJson(response: Response, text: string): object {
     if (!(error instanceof SyntaxError)) throw error;
   }
   throw errorFromNonsense(response.url, response.status, text);
+}
+
+/** Where an answer takes long, its header goes out before it is known whether it is a failure. */
+function isLateFailure(value: object): boolean {
+  return 'error' in value && 'code' in value && 'hint' in value && typeof value.error === 'string';
 }
 
 /** A call that took longer than its limit. */

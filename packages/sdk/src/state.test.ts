@@ -41,6 +41,14 @@ const seen = (server: TestServer) =>
   ]);
 
 describe('power', () => {
+  test('a change that fails after its header went out is a failure', async () => {
+    const late = { error: 'the disk is full', code: 'no_space', hint: 'Free something.', requestId: 'r-1' };
+    await using server = await serving({ [`POST ${own}/hibernate`]: [200, late] });
+    const sandbox = await connected(server);
+    await expect(sandbox.hibernate()).rejects.toMatchObject({ code: 'no_space', requestId: 'r-1' });
+    expect(sandbox.status).toBe('running');
+  });
+
   test('each verb has its route, and the status follows', async () => {
     const woken = { ...wireSandbox, timeout: 600, startedFrom: 'disk', coldBootReason: 'damaged' };
     await using server = await serving({

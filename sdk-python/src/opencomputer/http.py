@@ -100,8 +100,11 @@ class HttpClient:
         """The same, with the headers of the answer."""
 
         async def read(answer: OpenAnswer) -> tuple[object, httpx.Headers]:
-            content = await answer.response.aread()
-            return _parse_json(answer.response, content), answer.response.headers
+            response, content = answer.response, await answer.response.aread()
+            value = _parse_json(response, content)
+            if _is_late_failure(value):
+                raise error_from_answer(response.status_code, response.headers, content.decode("utf-8", "replace"))
+            return value, response.headers
 
         return await self.exchange(request, read)
 
@@ -273,6 +276,11 @@ def timeout_error(request: Request, limit: float, *, progress: bool | None = Non
         hint="Raise request_timeout (0: no limit) where this may take longer, "
         "or look whether the server is overloaded.",
     )
+
+
+def _is_late_failure(value: object) -> bool:
+    """Where an answer takes long, its header goes out before it is known whether it is a failure."""
+    return isinstance(value, dict) and {"error", "code", "hint"} <= value.keys()
 
 
 def _parse_json(response: httpx.Response, content: bytes) -> Any:
