@@ -88,7 +88,12 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     const network = await open(lab, tag, 1);
     await until('a slot is ready', async () => (await traces(tag)).includes(`oc-${tag}-0`));
     await network.release(await network.claim());
-    await until('the next is ready', async () => (await traces(tag)).includes(`oc${tag}-1`));
+    await until('the next is there', async () => (await traces(tag)).includes(`oc-${tag}-1`));
+    // The last thing that is set up in a namespace; without its link the rest of the work would fail.
+    await until('the next is ready', async () => {
+      const { stdout } = await run(['ip', '-n', `oc-${tag}-1`, 'neigh', 'show', 'nud', 'permanent']);
+      return stdout.includes('dev tap0');
+    });
     await run(['ip', 'link', 'del', `oc${tag}-1`]);
     const slot = await network.claim();
     expect(slot.index).not.toBe(1);
