@@ -150,14 +150,14 @@ async function measureStream(sandbox: Sandbox, channel: GuestChannel, context: C
   const signal = new AbortController().signal;
   const ways = {
     ours: () => streamSession(sandbox, megabytes),
-    floor: () => port.print(megabytes * mebibyte),
-    agent: () => streamDirectly(channel, megabytes),
+    floor: () => streamDirectly(channel, megabytes),
+    port: () => port.print(megabytes * mebibyte),
     file: async () => drain((await readFile(channel, path, signal)).stream, megabytes),
   };
-  const rates: Record<keyof typeof ways, number[]> = { ours: [], floor: [], agent: [], file: [] };
+  const rates: Record<keyof typeof ways, number[]> = { ours: [], floor: [], port: [], file: [] };
   try {
     for (let round = -1; round < streamRounds; round++)
-      for (const way of ['ours', 'floor', 'agent', 'file'] as const) {
+      for (const way of ['ours', 'floor', 'port', 'file'] as const) {
         const { ms } = await timed(ways[way]);
         if (round >= 0) rates[way].push(megabytes / (ms / 1000));
       }
@@ -166,7 +166,7 @@ async function measureStream(sandbox: Sandbox, channel: GuestChannel, context: C
   }
   const median = (values: readonly number[]): number => Math.round(summarize(values).median);
   const notes = {
-    'MB/s of the same session through the agent alone': median(rates.agent),
+    'MB/s of the same command piped to the bare agent port': median(rates.port),
     'MB/s of a file through the agent': median(rates.file),
   };
   const what = { group: 'live', name: `output of a session, ${megabytes} MB`, unit: 'MB/s', notes } as const;
