@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { Failure, Outcome } from './outcome.ts';
+import { root, run, withDirectory } from './process.ts';
+
+/** What is used of vitest's JSON report, https://vitest.dev/guide/reporters#json-reporter. */
+export interface VitestReport {
+  numPassedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  testResults: readonly {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: readonly { fullName: string; status: string; failureMessages: readonly string[] }[];
+  }[];
+}
+
+/** The messages without the stack frames of the runner itself. */
+const reason = (messages: readonly string[]): string =>
+  messages
+    .flatMap((message) => message.split('\n'))
+    .filter((line) => !/^\s+at (.*node_modules|new Promise)/.test(line))
+    .join('\n');
+
+/** Reads a report: its failed tests, and the files that failed without a failed test, as when they cannot be loaded. */
+export function readVitestReport(report: VitestReport, code: number): Outcome {
+  const failures: Failure[] = [];
+  for (const file of report.testResults) {
+    const name = relative(root, file.name);
+    const failed = file.assertionResults.filter(({ status }) => status === 'failed');
+    for (const test of failed)
+      failures.push({ name: `${name} > ${test.fullName}`, message: reason(test.failureMessages) });
+    if (failed.length === 0 && file.status === 'failed') failures.push({ name, message: file.message });
+  }
+  if (code !== 0 && failures.length === 0)
+    failures.push({ name: 'the run', message: `vitest exited with ${code} though no test failed` });
+  return {
+    passed: report.numPassedTests,
+    skipped: report.numPendingTests + report.numTodoTests,
+    failures,
+  };
+}
+
+/** Runs vitest with these arguments. */
+export function runVitest(args: readonly string[]): Promise<Outcome> {
+  return withDirectory(async (directory) => {
+    const report = join(directory, 'report.json');
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const code = await run('vitest', ['run', ...args, ...reporters]);
+    return readVitestReport(JSON.parse(await readFile(report, 'utf8')) as VitestReport, code);
+  });
+}
