@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runGoTests } from './test-runners/go.ts';
-import { describeFailures, type Outcome } from './test-runners/outcome.ts';
+import { describeOutcome, type Outcome } from './test-runners/outcome.ts';
 import { root, runCheck } from './test-runners/process.ts';
 import { runPython } from './test-runners/python.ts';
 import { runVitest } from './test-runners/vitest.ts';
@@ -15,6 +15,8 @@ const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
 );
 const machines = (...args: readonly string[]): Promise<Outcome> =>
   runVitest(['--config', 'tests/vitest.config.ts', ...args]);
+/** A loaded host may cost a test its patience once. What damages state must not: no second try for chaos. */
+const secondTry = '--retry=1';
 
 const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   format: () => runCheck('oxfmt', ['--check', ...paths]),
@@ -27,9 +29,9 @@ const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   agent: () => runGoTests(agent),
   unit: () => runVitest([]),
   python: () => runPython(),
-  conformance: () => machines('tests/conformance'),
-  e2e: () => machines('tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
-  load: () => machines('--no-file-parallelism', ...heavy),
+  conformance: () => machines(secondTry, 'tests/conformance'),
+  e2e: () => machines(secondTry, 'tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
+  load: () => machines(secondTry, '--no-file-parallelism', ...heavy),
   chaos: () => machines('tests/chaos'),
 };
 
@@ -44,7 +46,7 @@ if (values.list === true || unknown.length > 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const summary: string[] = [];
-const failures: string[] = [];
+const troubles: string[] = [];
 for (const [name, runSuite] of Object.entries(suites)) {
   if (!chosen.includes(name)) continue;
   const started = Date.now();
@@ -58,10 +60,11 @@ for (const [name, runSuite] of Object.entries(suites)) {
   summary.push(
     `${name.padEnd(22)} ${outcome.passed} passed, ${failed} failed, ${outcome.skipped} skipped  (${seconds} s)`,
   );
-  if (failed > 0) failures.push(describeFailures(name, outcome.failures));
+  const trouble = describeOutcome(name, outcome);
+  if (trouble !== '') troubles.push(trouble);
 }
 // What failed stands at the end: of a long log, the end is what one sees first.
-process.stdout.write(`\n${[...failures, summary.join('\n')].join('\n')}\n\n`);
+process.stdout.write(`\n${[...troubles, summary.join('\n')].join('\n')}\n\n`);
 process.stdout.write(
   `${total.passed} passed, ${total.failed} failed${total.skipped === 0 ? '' : `, ${total.skipped} skipped`}\n`,
 );

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GoEvents } from './go.ts';
-import { describeFailures } from './outcome.ts';
+import { describeOutcome } from './outcome.ts';
 import { root, runCheck } from './process.ts';
 import { readVitestReport, type VitestReport } from './vitest.ts';
 
@@ -21,7 +21,8 @@ describe('a report of vitest', () => {
       failureMessages,
     });
     const tests = [
-      test('a b', 'passed'),
+      test('a a', 'passed'),
+      test('a b', 'passed', ['Error: once']),
       test('a c', 'failed', ['Error: why\n    at a (/x/node_modules/y.js:1:1)\n    at b (/x/a.test.ts:1:1)']),
     ];
     const report = vitestReport([{ name: file, status: 'failed', message: '', assertionResults: tests }]);
@@ -29,6 +30,7 @@ describe('a report of vitest', () => {
       passed: 2,
       skipped: 1,
       failures: [{ name: 'tests/a.test.ts > a c', message: 'Error: why\n    at b (/x/a.test.ts:1:1)' }],
+      flaky: [{ name: 'tests/a.test.ts > a b', message: 'Error: once' }],
     });
   });
 
@@ -60,6 +62,7 @@ describe('events of go test', () => {
       passed: 1,
       skipped: 1,
       failures: [{ name: 'm/b TestX', message: 'in m/b\n' }],
+      flaky: [],
     });
   });
 
@@ -77,7 +80,7 @@ describe('events of go test', () => {
 
 describe('a check without tests', () => {
   it('counts as one, and says what it ran', async () => {
-    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [] });
+    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [], flaky: [] });
     expect((await runCheck('false', ['-x'])).failures).toEqual([
       { name: 'false -x', message: 'exited with 1' },
     ]);
@@ -87,8 +90,13 @@ describe('a check without tests', () => {
 describe('failures at the end of a log', () => {
   it('show names whole and long reasons in part', () => {
     const message = Array.from({ length: 100 }, (_, line) => `line ${line}`).join('\n');
-    const text = describeFailures('e2e', [{ name: 'a b', message }]);
-    expect(text).toMatch(/^failed: e2e: a b\n {4}line 0\n/);
+    const text = describeOutcome('e2e', {
+      passed: 0,
+      skipped: 0,
+      failures: [{ name: 'a b', message }],
+      flaky: [{ name: 'c', message: 'once' }],
+    });
+    expect(text).toMatch(/^passed at the second try: e2e: c\n {4}once\n\nfailed: e2e: a b\n {4}line 0\n/);
     expect(text).toContain('(70 more lines above)');
   });
 });
