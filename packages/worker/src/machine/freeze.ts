@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import type { Logger } from 'pino';
+import { hangUpAndWait } from './agent-port.ts';
 import { machineFiles } from './argv.ts';
 import { runState } from './launch.ts';
 import type { Machine } from './machine.ts';
 import { snapshotFiles } from './manifest.ts';
 import { saveDirtyPages } from './ram.ts';
-import { hangUpAndWait, saveDevices } from './snapshot.ts';
+import { saveDevices } from './snapshot.ts';
 
 /** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
 const patienceMs = 10_000;

@@ -5,55 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
+import { greeting, reply, startMonitor } from './testing/monitor.ts';
 import { Qmp, QmpError } from './qmp.ts';
-
-const greeting = '{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": ["oob"]}}\r\n';
-
-interface Command {
-  execute: string;
-  arguments: Record<string, unknown>;
-  id: number;
-}
-
-/** A monitor on a unix socket. `answer` is asked for each command but the negotiation. */
-async function startMonitor(options: {
-  greet?: (socket: Socket) => void;
-  negotiate?: boolean;
-  answer?: (command: Command, socket: Socket) => void;
-}): Promise<{ path: string; seen: Command[]; sockets: Socket[] }> {
-  const path = join(await scratchDirectory(), 'qmp.sock');
-  const seen: Command[] = [];
-  const sockets: Socket[] = [];
-  const server = createServer((socket) => {
-    sockets.push(socket);
-    socket.on('error', () => undefined);
-    if (options.greet === undefined) socket.write(greeting);
-    else options.greet(socket);
-    let text = '';
-    socket.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-      const lines = text.split('\n');
-      text = lines.pop() ?? '';
-      for (const line of lines) {
-        const command = JSON.parse(line) as Command;
-        seen.push(command);
-        if (command.execute !== 'qmp_capabilities') options.answer?.(command, socket);
-        else if (options.negotiate !== false) reply(socket, command.id, {});
-      }
-    });
-  });
-  server.listen(path);
-  await once(server, 'listening');
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return { path, seen, sockets };
-}
-
-function reply(socket: Socket, id: number, value: unknown): void {
-  socket.write(`${JSON.stringify({ return: value, id })}\n`);
-}
 
 async function connected(path: string, deadlineMs = 5000): Promise<Qmp> {
   const qmp = await Qmp.connect(path, deadlineMs, () => true);

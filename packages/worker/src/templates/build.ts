@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { linkFile, discardDirectory } from '../disk/overlay.ts';
 import { GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
+import { hangUpAndWait } from '../machine/agent-port.ts';
 import { machineArgv, machineFiles } from '../machine/argv.ts';
 import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
 import { launch, type Launched } from '../machine/launch.ts';
@@ -24,7 +25,7 @@ import {
   templateNamePrefix,
 } from '../machine/platform.ts';
 import { endProcess } from '../machine/process.ts';
-import { hangUpAndWait, saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
+import { saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
 import { waitForExit } from '../host/processes.ts';
 import { digestsOf } from '../machine/damage.ts';
 import { inheritSums, saveSums } from '../machine/memory-sums.ts';
