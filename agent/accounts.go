@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -65,8 +67,8 @@ func findAccount(name string) (*account, error) {
 	if known := cache.accounts[name]; known != nil {
 		return known, nil
 	}
-	passwd, passwdErr := readSmallFile("/etc/passwd", maxAccountFile)
-	group, groupErr := readSmallFile("/etc/group", maxAccountFile)
+	passwd, passwdErr := linux.ReadSmallFile("/etc/passwd", maxAccountFile)
+	group, groupErr := linux.ReadSmallFile("/etc/group", maxAccountFile)
 	found := parseAccount(name, string(passwd), string(group))
 	if found == nil && passwdErr != nil {
 		return nil, fmt.Errorf("no user %s: %w", name, passwdErr)

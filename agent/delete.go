@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 	"unsafe"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // keptRoots are never deleted, by whatever path they are named.
@@ -21,7 +23,7 @@ func deleteFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := deleteTree(r.Context(), path); err != nil && !isErrno(err, syscall.ENOENT) {
+	if err := deleteTree(r.Context(), path); err != nil && !linux.IsErrno(err, syscall.ENOENT) {
 		return errFile(err, path)
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -97,7 +99,7 @@ func (r *remover) remove(parent *os.File, name string, depth int) error {
 	}
 	directory, openErr := openDirectory(int(parent.Fd()), name)
 	if openErr != nil {
-		if isErrno(openErr, syscall.ENOTDIR, syscall.ELOOP) {
+		if linux.IsErrno(openErr, syscall.ENOTDIR, syscall.ELOOP) {
 			return err // a file that may not be deleted
 		}
 		return openErr

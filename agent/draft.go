@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"unsafe"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // openTemporary is O_TMPFILE: a file without a name, gone with its descriptor.
@@ -31,7 +33,7 @@ func newDraft(directory string) (*draft, error) {
 	if err == nil {
 		return &draft{file: file, directory: directory}, nil
 	}
-	if !isErrno(err, syscall.EOPNOTSUPP, syscall.EISDIR, syscall.EINVAL) {
+	if !linux.IsErrno(err, syscall.EOPNOTSUPP, syscall.EISDIR, syscall.EINVAL) {
 		return nil, err
 	}
 	name := temporaryName()

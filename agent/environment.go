@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -53,7 +55,7 @@ func systemEnv() map[string]string {
 	if version == cache.version {
 		return cache.env
 	}
-	text, err := readSmallFile(environmentFile, maxEnvironmentFile)
+	text, err := linux.ReadSmallFile(environmentFile, maxEnvironmentFile)
 	if err != nil {
 		return nil
 	}

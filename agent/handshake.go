@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"strconv"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -56,11 +58,11 @@ func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []b
 	out = append(out, `,"bootId":`...)
 	out = appendJSONString(out, a.bootID)
 	out = append(out, `,"uptimeMs":`...)
-	out = strconv.AppendInt(out, uptime().Milliseconds(), 10)
+	out = strconv.AppendInt(out, linux.Uptime().Milliseconds(), 10)
 	out = append(out, `,"init":`...)
 	out = appendJSONString(out, a.initKind)
 	out = append(out, `,"memoryBytes":`...)
-	out = strconv.AppendUint(out, memoryTotal(), 10)
+	out = strconv.AppendUint(out, linux.MemoryTotal(), 10)
 	out = append(out, `,"warnings":[`...)
 	for i, warning := range warnings {
 		if i > 0 {

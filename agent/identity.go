@@ -3,17 +3,16 @@ package main
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"log"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 type identityRequest struct {
@@ -79,11 +78,11 @@ func (i *identity) apply(request *identityRequest) (warnings []string, err error
 		}
 	}
 	if i.root != "" && request.Hostname != "" {
-		warn(replaceContent(filepath.Join(i.root, "etc/hostname"), []byte(request.Hostname+"\n")))
+		warn(linux.WriteSmallFile(filepath.Join(i.root, "etc/hostname"), []byte(request.Hostname+"\n")))
 		warn(nameInHosts(filepath.Join(i.root, "etc/hosts"), request.Hostname))
 	}
 	if i.root != "" && request.MachineID != "" {
-		warn(replaceContent(filepath.Join(i.root, "etc/machine-id"), []byte(request.MachineID+"\n")))
+		warn(linux.WriteSmallFile(filepath.Join(i.root, "etc/machine-id"), []byte(request.MachineID+"\n")))
 	}
 	if request.Env != nil {
 		i.env.Store(&request.Env)
@@ -137,44 +136,4 @@ func isHostname(name string) bool {
 		}
 	}
 	return true
-}
-
-// replaceContent makes a small file hold exactly content. It writes in place:
-// the file may be a mount of its own, and a full disk still takes bytes over
-// bytes. Nothing is written when the file says so already.
-func replaceContent(path string, content []byte) error {
-	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_NONBLOCK|syscall.O_CLOEXEC|syscall.O_NOCTTY, 0o644)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer syscall.Close(fd)
-	var info syscall.Stat_t
-	if err := syscall.Fstat(fd, &info); err != nil {
-		return &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	if info.Mode&syscall.S_IFMT != syscall.S_IFREG {
-		return &os.PathError{Op: "write", Path: path, Err: errors.New("not a regular file")}
-	}
-	if info.Size == int64(len(content)) {
-		existing := make([]byte, len(content))
-		if count, err := syscall.Pread(fd, existing, 0); err == nil && count == len(content) && string(existing) == string(content) {
-			return nil
-		}
-	}
-	if count, err := syscall.Pwrite(fd, content, 0); err != nil || count != len(content) {
-		return &os.PathError{Op: "write", Path: path, Err: errors.Join(err, errShort(count, len(content)))}
-	}
-	if info.Size > int64(len(content)) {
-		if err := syscall.Ftruncate(fd, int64(len(content))); err != nil {
-			return &os.PathError{Op: "truncate", Path: path, Err: err}
-		}
-	}
-	return nil
-}
-
-func errShort(count, wanted int) error {
-	if count == wanted || count <= 0 {
-		return nil
-	}
-	return syscall.ENOSPC
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -129,6 +131,5 @@ func killAll(number syscall.Signal) {
 // hasChildren reaps and tells whether any process is left to wait for.
 func hasChildren() bool {
 	reapAll(0)
-	_, err := exitedChild(waitByAny, 0, waitNoHang)
-	return err != syscall.ECHILD
+	return linux.HasChildren()
 }

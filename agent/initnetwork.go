@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // Every machine has these addresses, in a network of its own.
@@ -66,7 +68,7 @@ func configureNetwork() error {
 	putAddress(route.destination[:], [4]byte{})
 	putAddress(route.netmask[:], [4]byte{})
 	putAddress(route.gateway[:], hostAddress)
-	err = ioctl(uintptr(socket), syscall.SIOCADDRT, unsafe.Pointer(&route))
+	err = linux.Ioctl(uintptr(socket), syscall.SIOCADDRT, unsafe.Pointer(&route))
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("default route: %w", err)
 	}
@@ -76,12 +78,12 @@ func configureNetwork() error {
 func interfaceUp(socket int, name string) error {
 	var request interfaceRequest
 	copy(request.name[:], name)
-	if err := ioctl(uintptr(socket), syscall.SIOCGIFFLAGS, unsafe.Pointer(&request)); err != nil {
+	if err := linux.Ioctl(uintptr(socket), syscall.SIOCGIFFLAGS, unsafe.Pointer(&request)); err != nil {
 		return fmt.Errorf("interface %s: %w", name, err)
 	}
 	flags := binary.NativeEndian.Uint16(request.value[:])
 	binary.NativeEndian.PutUint16(request.value[:], flags|syscall.IFF_UP)
-	if err := ioctl(uintptr(socket), syscall.SIOCSIFFLAGS, unsafe.Pointer(&request)); err != nil {
+	if err := linux.Ioctl(uintptr(socket), syscall.SIOCSIFFLAGS, unsafe.Pointer(&request)); err != nil {
 		return fmt.Errorf("interface %s up: %w", name, err)
 	}
 	return nil
@@ -91,7 +93,7 @@ func setAddress(socket int, request uintptr, address [4]byte) error {
 	var change interfaceRequest
 	copy(change.name[:], guestInterface)
 	putAddress(change.value[:], address)
-	if err := ioctl(uintptr(socket), request, unsafe.Pointer(&change)); err != nil {
+	if err := linux.Ioctl(uintptr(socket), request, unsafe.Pointer(&change)); err != nil {
 		return fmt.Errorf("address of %s: %w", guestInterface, err)
 	}
 	return nil
@@ -106,7 +108,7 @@ func putAddress(into []byte, address [4]byte) {
 // configureResolver names the host as DNS server unless the file, followed
 // through links, names a server already.
 func configureResolver(path string) error {
-	text, err := readSmallFile(path, 64<<10)
+	text, err := linux.ReadSmallFile(path, 64<<10)
 	if err == nil && strings.Contains(string(text), "nameserver") {
 		return nil
 	}
@@ -117,5 +119,5 @@ func configureResolver(path string) error {
 		}
 	}
 	server := fmt.Sprintf("nameserver %d.%d.%d.%d\n", hostAddress[0], hostAddress[1], hostAddress[2], hostAddress[3])
-	return replaceContent(path, []byte(server))
+	return linux.WriteSmallFile(path, []byte(server))
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // resolve checks the working directory and finds the executable the way a
@@ -15,7 +17,7 @@ func (c *command) resolve() error {
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return errStart("working directory does not exist: %s", c.directory)
-	case isErrno(err, syscall.ENOTDIR) || err == nil && !info.IsDir():
+	case linux.IsErrno(err, syscall.ENOTDIR) || err == nil && !info.IsDir():
 		return errStart("working directory is not a directory: %s", c.directory)
 	case err != nil:
 		return errStart("working directory cannot be used: %v", err)
@@ -60,7 +62,7 @@ func (c *command) tryExecutable(name, path string) error {
 	}
 	info, err := os.Stat(seen)
 	switch {
-	case errors.Is(err, os.ErrNotExist) || isErrno(err, syscall.ENOTDIR):
+	case errors.Is(err, os.ErrNotExist) || linux.IsErrno(err, syscall.ENOTDIR):
 		return notFoundRefusal{errStart("executable not found: %s", name)}
 	case err != nil:
 		return errStart("executable cannot be used: %v", err)

@@ -4,6 +4,9 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -12,6 +15,8 @@ const (
 	// the more, the less often the two take turns.
 	outputPipeSize = 256 << 10
 	setPipeSize    = 1031 // F_SETPIPE_SZ of fcntl(2)
+
+	ioctlBytesAvailable = 0x541B // FIONREAD
 )
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputReadSize]byte) }}
@@ -114,4 +119,13 @@ func (p *outputPipe) drain() {
 		}
 		waiting -= count
 	}
+}
+
+// pipeBytes is how many bytes wait in a pipe.
+func pipeBytes(fd int) int {
+	var count int32
+	if err := linux.Ioctl(uintptr(fd), ioctlBytesAvailable, unsafe.Pointer(&count)); err != nil {
+		return 0
+	}
+	return int(count)
 }

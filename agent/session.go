@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // lastOutputPatience is how long a result waits, after its command has exited,
@@ -60,7 +62,7 @@ func (s *session) watch(pidfd int, onEnd func(*session)) {
 		go pipe.collect()
 	}
 	go func() {
-		awaitExit(s.pid, pidfd)
+		linux.AwaitExit(s.pid, pidfd)
 		s.reap()
 		s.finish()
 		close(s.done)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 const (
@@ -35,7 +37,7 @@ type sessionTable struct {
 }
 
 func newSessionTable(groups *cgroups, logs *logbook) *sessionTable {
-	memory := int64(memoryTotal())
+	memory := int64(linux.MemoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // errStart says why a command could not be started.
@@ -121,20 +123,20 @@ func (c *command) fork(groupFD int, ends *commandEnds, begin func(pid int)) (pid
 // explain turns an error of fork or exec into words.
 func (c *command) explain(err error) error {
 	switch {
-	case isErrno(err, syscall.ENOENT):
+	case linux.IsErrno(err, syscall.ENOENT):
 		return errStart("executable not found: the interpreter that %s names does not exist", c.executable)
-	case isErrno(err, syscall.EACCES, syscall.EPERM):
+	case linux.IsErrno(err, syscall.EACCES, syscall.EPERM):
 		if !c.account.mayAccess(c.directory, accessExecute) {
 			return errStart("permission denied: user %s may not enter the working directory %s", c.account.name, c.directory)
 		}
 		return errStart("permission denied: user %s may not execute %s", c.account.name, c.executable)
-	case isErrno(err, syscall.ENOEXEC):
+	case linux.IsErrno(err, syscall.ENOEXEC):
 		return errStart("not executable: %s is neither a program of this machine nor a script with a #! line", c.executable)
-	case isErrno(err, syscall.E2BIG):
+	case linux.IsErrno(err, syscall.E2BIG):
 		return errStart("arguments or environment too long for the kernel: one may have at most 128 KiB")
-	case isErrno(err, syscall.EAGAIN):
+	case linux.IsErrno(err, syscall.EAGAIN):
 		return errStart("too many processes: the sandbox has reached its limit of %s", maxProcesses)
-	case isErrno(err, syscall.ENOMEM):
+	case linux.IsErrno(err, syscall.ENOMEM):
 		return errStart("out of memory: the kernel could not start %s", c.executable)
 	}
 	return errStart("cannot start %s: %v", c.executable, err)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 type stats struct {
@@ -19,7 +21,7 @@ type stats struct {
 }
 
 func sendStats(w http.ResponseWriter) error {
-	now := stats{MemoryTotalBytes: memoryTotal(), UptimeMs: uptime().Milliseconds()}
+	now := stats{MemoryTotalBytes: linux.MemoryTotal(), UptimeMs: linux.Uptime().Milliseconds()}
 	now.MemoryAvailableBytes = memoryAvailable()
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs("/", &disk); err != nil {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"unsafe"
+
+	"opencomputer.dev/agent/internal/linux"
 )
 
 // ioctls of terminals: see ioctl_tty(2).
@@ -45,10 +47,10 @@ func openTerminal(size windowSize, account *account) (master, slave *os.File, er
 		}
 	}()
 	var locked, number int32
-	if err := ioctl(uintptr(fd), ioctlLockTerminal, unsafe.Pointer(&locked)); err != nil {
+	if err := linux.Ioctl(uintptr(fd), ioctlLockTerminal, unsafe.Pointer(&locked)); err != nil {
 		return nil, nil, fmt.Errorf("unlock the terminal: %w", err)
 	}
-	if err := ioctl(uintptr(fd), ioctlTerminalNumber, unsafe.Pointer(&number)); err != nil {
+	if err := linux.Ioctl(uintptr(fd), ioctlTerminalNumber, unsafe.Pointer(&number)); err != nil {
 		return nil, nil, fmt.Errorf("number of the terminal: %w", err)
 	}
 	if err := setWindowSize(uintptr(fd), size); err != nil {
@@ -70,7 +72,7 @@ func openTerminal(size windowSize, account *account) (master, slave *os.File, er
 func setWindowSize(fd uintptr, size windowSize) error {
 	// struct winsize: rows, columns, and a size in pixels that nobody uses.
 	window := [4]uint16{uint16(size.Rows), uint16(size.Cols)}
-	if err := ioctl(fd, ioctlSetWindowSize, unsafe.Pointer(&window)); err != nil {
+	if err := linux.Ioctl(fd, ioctlSetWindowSize, unsafe.Pointer(&window)); err != nil {
 		return fmt.Errorf("set the size of the terminal: %w", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package linux
 
 import (
 	"errors"
@@ -16,9 +16,9 @@ const (
 	waitByPidfd = 3          // P_PIDFD
 )
 
-// awaitExit returns once the child has exited, without reaping it. The pidfd,
+// AwaitExit returns once the child has exited, without reaping it. The pidfd,
 // when there is one, lets the wait cost no thread; it is closed.
-func awaitExit(pid, pidfd int) {
+func AwaitExit(pid, pidfd int) {
 	if pidfd >= 0 && awaitPidfd(pidfd) == nil {
 		return
 	}
@@ -61,4 +61,10 @@ func exitedChild(idKind, id int, options uintptr) (bool, error) {
 		return false, errno
 	}
 	return info[0] != 0, nil
+}
+
+// HasChildren tells whether this process has any child left to wait for.
+func HasChildren() bool {
+	_, err := exitedChild(waitByAny, 0, waitNoHang)
+	return err != syscall.ECHILD
 }
