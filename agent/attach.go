@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"sync/atomic"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const maxClientLength = 64
@@ -26,7 +28,7 @@ type attachment struct {
 }
 
 func errOffset(format string, values ...any) error {
-	return refuse(http.StatusBadRequest, "invalid_offset", format, values...)
+	return wire.Refuse(http.StatusBadRequest, "invalid_offset", format, values...)
 }
 
 // attachOptions is where a stream begins, on whose behalf, and whether the
@@ -41,7 +43,7 @@ type attachOptions struct {
 func attachQuery(r *http.Request) (options attachOptions, err error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return options, errExec("bad query: %v", err)
+		return options, wire.Invalid("bad query: %v", err)
 	}
 	options.acks = query.Get("acks") == "true"
 	switch text := query.Get("from"); text {
@@ -55,11 +57,11 @@ func attachQuery(r *http.Request) (options attachOptions, err error) {
 	}
 	options.client = query.Get("client")
 	if len(options.client) > maxClientLength {
-		return options, errExec("client may have at most %d characters", maxClientLength)
+		return options, wire.Invalid("client may have at most %d characters", maxClientLength)
 	}
 	for _, char := range []byte(options.client) {
 		if !isClientChar(char) {
-			return options, errExec("client may have letters, digits, - and _ only")
+			return options, wire.Invalid("client may have letters, digits, - and _ only")
 		}
 	}
 	return options, nil

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // keptRoots are never deleted, by whatever path they are named.
@@ -67,7 +68,7 @@ func deleteTree(ctx context.Context, path string) error {
 }
 
 func errKept(path string) error {
-	return refuse(http.StatusForbidden, "not_permitted", "%s is part of the machine and is not deleted", path)
+	return wire.Refuse(http.StatusForbidden, "not_permitted", "%s is part of the machine and is not deleted", path)
 }
 
 const (

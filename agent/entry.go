@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // appendEntry appends a FileEntry. isDir follows symbolic links.
@@ -25,9 +27,9 @@ func appendEntry(out []byte, name, path string, info os.FileInfo, isDir bool) []
 		permissions, uid, gid = raw.Mode&0o7777, raw.Uid, raw.Gid
 	}
 	out = append(out, `{"name":`...)
-	out = appendJSONString(out, name)
+	out = wire.AppendString(out, name)
 	out = append(out, `,"path":`...)
-	out = appendJSONString(out, path)
+	out = wire.AppendString(out, path)
 	out = append(out, `,"type":"`...)
 	out = append(out, kind...)
 	out = append(out, `","isDir":`...)
@@ -71,6 +73,6 @@ func statFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return errFile(err, path)
 	}
-	sendBody(w, http.StatusOK, appendEntry(nil, filepath.Base(path), path, info, leadsToDirectory(path, info)))
+	wire.SendBody(w, http.StatusOK, appendEntry(nil, filepath.Base(path), path, info, leadsToDirectory(path, info)))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -89,15 +90,15 @@ func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(nam
 func checkEnv(env map[string]string, used int) error {
 	for name, value := range env {
 		if !isEnvName(name) {
-			return refuse(http.StatusBadRequest, "invalid_request", "bad environment name %.64q: it must not be empty nor contain = or NUL", name)
+			return wire.Invalid("bad environment name %.64q: it must not be empty nor contain = or NUL", name)
 		}
 		if strings.Contains(value, "\x00") {
-			return refuse(http.StatusBadRequest, "invalid_request", "the environment value of %.64q contains NUL", name)
+			return wire.Invalid("the environment value of %.64q contains NUL", name)
 		}
 		used += len(name) + len(value) + 2
 	}
 	if used > maxArguments {
-		return refuse(http.StatusRequestEntityTooLarge, "too_large", "arguments and environment have %d bytes, more than %d", used, maxArguments)
+		return wire.Refuse(http.StatusRequestEntityTooLarge, "too_large", "arguments and environment have %d bytes, more than %d", used, maxArguments)
 	}
 	return nil
 }

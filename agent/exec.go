@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 type execRequest struct {
@@ -37,22 +39,18 @@ const maxMilliseconds = 10 * 365 * 24 * 3600 * 1000
 // maxHoldMs bounds how long a command may be held back for a reader.
 const maxHoldMs = 60_000
 
-func errExec(format string, values ...any) error {
-	return refuse(http.StatusBadRequest, "invalid_request", format, values...)
-}
-
 // check refuses what can't be a command and fills in the defaults.
 func (r *execRequest) check() error {
 	if r.ID != "" && !isSessionID(r.ID) {
-		return errExec("id must be 8 lower-case hex digits")
+		return wire.Invalid("id must be 8 lower-case hex digits")
 	}
 	if len(r.Argv) == 0 || r.Argv[0] == "" {
-		return errExec("argv must name an executable")
+		return wire.Invalid("argv must name an executable")
 	}
 	size := 0
 	for _, argument := range r.Argv {
 		if strings.Contains(argument, "\x00") {
-			return errExec("argv contains NUL")
+			return wire.Invalid("argv contains NUL")
 		}
 		size += len(argument) + 1
 	}
@@ -60,7 +58,7 @@ func (r *execRequest) check() error {
 		return err
 	}
 	if r.Cwd != "" {
-		if err := checkPath(r.Cwd); err != nil {
+		if err := wire.CheckPath(r.Cwd); err != nil {
 			return err
 		}
 	}
@@ -69,16 +67,16 @@ func (r *execRequest) check() error {
 		r.User = sandboxUser
 	case sandboxUser, "root":
 	default:
-		return errExec("user must be sandbox or root")
+		return wire.Invalid("user must be sandbox or root")
 	}
 	if r.TimeoutMs < 0 || r.TimeoutMs > maxMilliseconds {
-		return errExec("timeoutMs must be 0 (none) to %d", int64(maxMilliseconds))
+		return wire.Invalid("timeoutMs must be 0 (none) to %d", int64(maxMilliseconds))
 	}
 	if r.WaitMs != nil && (*r.WaitMs < 0 || *r.WaitMs > maxMilliseconds) {
-		return errExec("waitMs must be 0 to %d", int64(maxMilliseconds))
+		return wire.Invalid("waitMs must be 0 to %d", int64(maxMilliseconds))
 	}
 	if r.BufferBytes < 0 {
-		return errExec("bufferBytes must not be negative")
+		return wire.Invalid("bufferBytes must not be negative")
 	}
 	return r.checkLive()
 }
@@ -88,14 +86,14 @@ func (r *execRequest) checkLive() error {
 	if r.Kind == "" {
 		r.Kind = defaultKind
 	}
-	if len(r.Kind) > maxKindLength || !isVisibleASCII(r.Kind) {
-		return errExec("kind must be 1 to %d visible ASCII characters", maxKindLength)
+	if len(r.Kind) > maxKindLength || !wire.IsVisibleASCII(r.Kind) {
+		return wire.Invalid("kind must be 1 to %d visible ASCII characters", maxKindLength)
 	}
 	if r.MaxRunAfterDisconnectMs < 0 || r.MaxRunAfterDisconnectMs > maxMilliseconds {
-		return errExec("maxRunAfterDisconnectMs must be 0 (for ever) to %d", int64(maxMilliseconds))
+		return wire.Invalid("maxRunAfterDisconnectMs must be 0 (for ever) to %d", int64(maxMilliseconds))
 	}
 	if r.HoldMs < 0 || r.HoldMs > maxHoldMs {
-		return errExec("holdMs must be 0 to %d", int64(maxHoldMs))
+		return wire.Invalid("holdMs must be 0 to %d", int64(maxHoldMs))
 	}
 	if r.TTY != nil {
 		return r.TTY.check()
@@ -119,7 +117,7 @@ func isSessionID(id string) bool {
 // after waitMs.
 func (a *agent) execStart(w http.ResponseWriter, r *http.Request, call *call) error {
 	var request execRequest
-	if err := readJSON(w, r, &request); err != nil {
+	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
 	if err := request.check(); err != nil {
@@ -159,12 +157,12 @@ func (a *agent) execResult(w http.ResponseWriter, r *http.Request, call *call, i
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return errExec("bad query: %v", err)
+		return wire.Invalid("bad query: %v", err)
 	}
 	waitMs := int64(0)
 	if text := query.Get("waitMs"); text != "" {
 		if waitMs, err = strconv.ParseInt(text, 10, 64); err != nil || waitMs < 0 || waitMs > maxMilliseconds {
-			return errExec("waitMs must be 0 to %d", int64(maxMilliseconds))
+			return wire.Invalid("waitMs must be 0 to %d", int64(maxMilliseconds))
 		}
 	}
 	call.leave()
@@ -177,11 +175,11 @@ type signalRequest struct {
 
 func (a *agent) execSignal(w http.ResponseWriter, r *http.Request, id string) error {
 	var request signalRequest
-	if err := readJSON(w, r, &request); err != nil {
+	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
 	if request.Signal < 1 || request.Signal > 64 {
-		return errExec("signal must be 1 to 64")
+		return wire.Invalid("signal must be 1 to 64")
 	}
 	found, err := a.sessions.find(id)
 	if err != nil {
@@ -190,7 +188,7 @@ func (a *agent) execSignal(w http.ResponseWriter, r *http.Request, id string) er
 	if err := found.signal(syscall.Signal(request.Signal)); err != nil {
 		return err
 	}
-	sendBody(w, http.StatusOK, []byte("{}"))
+	wire.SendBody(w, http.StatusOK, []byte("{}"))
 	return nil
 }
 
@@ -202,6 +200,6 @@ func (a *agent) execList(w http.ResponseWriter) error {
 		}
 		body = appendInfo(body, s.snapshot(false))
 	}
-	sendBody(w, http.StatusOK, append(body, "]}"...))
+	wire.SendBody(w, http.StatusOK, append(body, "]}"...))
 	return nil
 }

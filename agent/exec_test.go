@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 func TestExecOutputAndExitCodes(t *testing.T) {
@@ -100,7 +102,7 @@ func TestExecRequestRefusals(t *testing.T) {
 	h.refused(400, "invalid_path", "POST", "/v1/exec", `{"argv":["x"],"cwd":"relative"}`)
 	big := strings.Repeat("x", maxArguments)
 	h.refused(413, "too_large", "POST", "/v1/exec", map[string]any{"argv": []string{"echo", big}})
-	h.refused(413, "too_large", "POST", "/v1/exec", strings.Repeat(" ", maxJSONBody+1))
+	h.refused(413, "too_large", "POST", "/v1/exec", strings.Repeat(" ", wire.MaxJSONBody+1))
 	h.refused(404, "not_found", "GET", "/v1/exec/00000000", nil)
 	h.refused(404, "not_found", "POST", "/v1/exec/00000000/signal", `{"signal":9}`)
 	h.refused(404, "unknown_call", "POST", "/v1/exec/00000000/other", nil)

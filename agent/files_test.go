@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // stuckBody sends some bytes and then nothing until it is released.
@@ -79,7 +81,7 @@ func TestFileReadRefusals(t *testing.T) {
 		{400, "invalid_path", "relative"},
 		{400, "invalid_path", ""},
 		{400, "invalid_path", "/nul\x00"},
-		{400, "invalid_path", "/" + strings.Repeat("x", maxPath)},
+		{400, "invalid_path", "/" + strings.Repeat("x", wire.MaxPath)},
 		{400, "invalid_path", "/" + strings.Repeat("x", 300)},
 	} {
 		h.refused(test.status, test.code, "GET", "/v1/files?"+query(test.path), nil)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // gate knows the epoch, counts the calls in flight, and refuses calls while
@@ -65,7 +67,7 @@ func (g *gate) enter(w http.ResponseWriter) (*call, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.quiesced {
-		return nil, refuse(http.StatusConflict, "quiesced", "the agent is quiesced; shake hands again")
+		return nil, wire.Refuse(http.StatusConflict, "quiesced", "the agent is quiesced; shake hands again")
 	}
 	if g.calls == nil {
 		g.calls = make(map[*call]struct{})

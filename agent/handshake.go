@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -24,14 +25,14 @@ type handshakeRequest struct {
 // it executes nothing and touches little.
 func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connection) error {
 	var request handshakeRequest
-	if err := readJSON(w, r, &request); err != nil {
+	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
 	if request.Protocol != protocolVersion {
-		return refuse(http.StatusBadRequest, "unsupported_protocol", "this agent speaks protocol %d, not %d", protocolVersion, request.Protocol)
+		return wire.Refuse(http.StatusBadRequest, "unsupported_protocol", "this agent speaks protocol %d, not %d", protocolVersion, request.Protocol)
 	}
-	if request.Epoch == "" || len(request.Epoch) > maxEpochLength || !isVisibleASCII(request.Epoch) {
-		return refuse(http.StatusBadRequest, "invalid_request", "epoch must be 1 to %d visible ASCII characters", maxEpochLength)
+	if request.Epoch == "" || len(request.Epoch) > maxEpochLength || !wire.IsVisibleASCII(request.Epoch) {
+		return wire.Invalid("epoch must be 1 to %d visible ASCII characters", maxEpochLength)
 	}
 	var warnings []string
 	if request.Identity != nil {
@@ -44,7 +45,7 @@ func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connect
 	state.shaken.Store(true)
 	state.timer.Stop()
 	w.Header()["X-Epoch"] = []string{request.Epoch}
-	sendBody(w, http.StatusOK, a.appendHandshake(nil, request.Epoch, warnings))
+	wire.SendBody(w, http.StatusOK, a.appendHandshake(nil, request.Epoch, warnings))
 	return nil
 }
 
@@ -52,15 +53,15 @@ func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []b
 	out = append(out, `{"protocol":1,"generation":`...)
 	out = strconv.AppendInt(out, generation, 10)
 	out = append(out, `,"version":`...)
-	out = appendJSONString(out, version)
+	out = wire.AppendString(out, version)
 	out = append(out, `,"epoch":`...)
-	out = appendJSONString(out, epoch)
+	out = wire.AppendString(out, epoch)
 	out = append(out, `,"bootId":`...)
-	out = appendJSONString(out, a.bootID)
+	out = wire.AppendString(out, a.bootID)
 	out = append(out, `,"uptimeMs":`...)
 	out = strconv.AppendInt(out, linux.Uptime().Milliseconds(), 10)
 	out = append(out, `,"init":`...)
-	out = appendJSONString(out, a.initKind)
+	out = wire.AppendString(out, a.initKind)
 	out = append(out, `,"memoryBytes":`...)
 	out = strconv.AppendUint(out, linux.MemoryTotal(), 10)
 	out = append(out, `,"warnings":[`...)
@@ -68,17 +69,7 @@ func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []b
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendJSONString(out, warning)
+		out = wire.AppendString(out, warning)
 	}
 	return append(out, "]}"...)
-}
-
-// isVisibleASCII tells whether text can be sent back as a header.
-func isVisibleASCII(text string) bool {
-	for i := 0; i < len(text); i++ {
-		if text[i] <= ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 type identityRequest struct {
@@ -91,11 +92,11 @@ func (i *identity) apply(request *identityRequest) (warnings []string, err error
 }
 
 func errIdentity(part string, err error) error {
-	return refuse(http.StatusInternalServerError, "identity_failed", "the kernel refused the %s: %v", part, err)
+	return wire.Refuse(http.StatusInternalServerError, "identity_failed", "the kernel refused the %s: %v", part, err)
 }
 
 func errInvalidIdentity(format string, values ...any) error {
-	return refuse(http.StatusBadRequest, "invalid_identity", format, values...)
+	return wire.Refuse(http.StatusBadRequest, "invalid_identity", format, values...)
 }
 
 // maxClock keeps the time within what 32-bit file times can hold.

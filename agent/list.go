@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -26,7 +28,7 @@ func listFiles(w http.ResponseWriter, r *http.Request) error {
 		return errFile(err, path)
 	}
 	if !info.IsDir() {
-		return refuse(http.StatusConflict, "not_directory", "not a directory: %s", path)
+		return wire.Refuse(http.StatusConflict, "not_directory", "not a directory: %s", path)
 	}
 	names, truncated, err := directoryNames(path)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -31,33 +33,33 @@ func parseLogQuery(r *http.Request) (logQuery, error) {
 	query := logQuery{tail: true, limit: defaultLogLimit}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return query, errExec("bad query: %v", err)
+		return query, wire.Invalid("bad query: %v", err)
 	}
 	if text := values.Get("tail"); text != "" {
 		if query.tail, err = strconv.ParseBool(text); err != nil {
-			return query, errExec("tail must be true or false")
+			return query, wire.Invalid("tail must be true or false")
 		}
 	}
 	for name, into := range map[string]*time.Time{"since": &query.since, "until": &query.until} {
 		if text := values.Get(name); text != "" {
 			if *into, err = time.Parse(time.RFC3339Nano, text); err != nil {
-				return query, errExec("%s must be a time like 2026-01-31T12:00:00Z", name)
+				return query, wire.Invalid("%s must be a time like 2026-01-31T12:00:00Z", name)
 			}
 		}
 	}
 	if query.text = values.Get("q"); len(query.text) > maxLogQuery {
-		return query, errExec("q may have at most %d bytes", maxLogQuery)
+		return query, wire.Invalid("q may have at most %d bytes", maxLogQuery)
 	}
 	if text := values.Get("limit"); text != "" {
 		if query.limit, err = strconv.Atoi(text); err != nil || query.limit < 1 || query.limit > maxLogLimit {
-			return query, errExec("limit must be 1 to %d", maxLogLimit)
+			return query, wire.Invalid("limit must be 1 to %d", maxLogLimit)
 		}
 	}
 	if text := values.Get("source"); text != "" {
 		query.sources = make(map[string]bool)
 		for name := range strings.SplitSeq(text, ",") {
 			if !slices.Contains([]string{sourceFiles, sourceStdout, sourceStderr, sourceAgent}, name) {
-				return query, errExec("source %.32q is none of %s, %s, %s, %s", name, sourceFiles, sourceStdout, sourceStderr, sourceAgent)
+				return query, wire.Invalid("source %.32q is none of %s, %s, %s, %s", name, sourceFiles, sourceStdout, sourceStderr, sourceAgent)
 			}
 			query.sources[name] = true
 		}
@@ -174,18 +176,18 @@ func appendLogEntry(out []byte, entry *logEntry) []byte {
 	out = append(out, `{"time":"`...)
 	out = entry.time.UTC().AppendFormat(out, time.RFC3339Nano)
 	out = append(out, `","source":`...)
-	out = appendJSONString(out, entry.source)
+	out = wire.AppendString(out, entry.source)
 	out = append(out, `,"line":`...)
-	out = appendJSONString(out, entry.line)
+	out = wire.AppendString(out, entry.line)
 	if entry.path != "" {
 		out = append(out, `,"path":`...)
-		out = appendJSONString(out, entry.path)
+		out = wire.AppendString(out, entry.path)
 	}
 	if s := entry.session; s != nil {
 		out = append(out, `,"execId":`...)
-		out = appendJSONString(out, s.id)
+		out = wire.AppendString(out, s.id)
 		out = append(out, `,"command":`...)
-		out = appendJSONString(out, cutLine(s.argv[0]))
+		out = wire.AppendString(out, cutLine(s.argv[0]))
 	}
 	if entry.exitCode != nil {
 		out = append(out, `,"exitCode":`...)

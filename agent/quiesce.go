@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // quiescePatience is how long calls in flight may go on, and after that how
@@ -18,20 +20,20 @@ type quiesceRequest struct {
 // waits for commands, none accepted until the next handshake.
 func (a *agent) quiesce(w http.ResponseWriter, r *http.Request) error {
 	var request quiesceRequest
-	if err := readJSON(w, r, &request); err != nil {
+	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
 	if !a.gate.close(quiescePatience) {
 		a.gate.open(a.gate.currentEpoch())
-		return refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiescePatience)
+		return wire.Refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiescePatience)
 	}
 	if request.Sync {
 		if err := syncFilesystem("/"); err != nil {
 			a.gate.open(a.gate.currentEpoch())
-			return refuse(http.StatusInternalServerError, "sync_failed", "the root file system could not be written out: %v", err)
+			return wire.Refuse(http.StatusInternalServerError, "sync_failed", "the root file system could not be written out: %v", err)
 		}
 	}
-	sendBody(w, http.StatusOK, []byte("{}"))
+	wire.SendBody(w, http.StatusOK, []byte("{}"))
 	return nil
 }
 

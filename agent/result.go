@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // appendState appends the fields that ExecResult and ExecInfo share.
 func appendState(out []byte, shot *snapshot) []byte {
 	out = append(out, `{"id":`...)
-	out = appendJSONString(out, shot.id)
+	out = wire.AppendString(out, shot.id)
 	out = append(out, `,"running":`...)
 	out = strconv.AppendBool(out, shot.running)
 	out = append(out, `,"exitCode":`...)
@@ -41,10 +43,10 @@ func appendInfo(out []byte, shot snapshot) []byte {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendJSONString(out, argument)
+		out = wire.AppendString(out, argument)
 	}
 	out = append(out, `],"kind":`...)
-	out = appendJSONString(out, shot.kind)
+	out = wire.AppendString(out, shot.kind)
 	out = append(out, `,"stdin":`...)
 	out = strconv.AppendBool(out, shot.input)
 	out = append(out, `,"tty":`...)
@@ -69,7 +71,7 @@ func sendResult(w http.ResponseWriter, shot snapshot) {
 		body = encoding.AppendEncode(body, shot.stdout)
 		body = append(body, between...)
 		body = encoding.AppendEncode(body, shot.stderr)
-		sendBody(w, http.StatusOK, append(body, last...))
+		wire.SendBody(w, http.StatusOK, append(body, last...))
 		return
 	}
 	header := w.Header()

@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"strings"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // route dispatches every call other than handshake and quiesce.
@@ -65,9 +67,9 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *call) error 
 }
 
 func errUnknownCall(r *http.Request) error {
-	return refuse(http.StatusNotFound, "unknown_call", "this agent has no call %s %.200s", r.Method, r.URL.Path)
+	return wire.Refuse(http.StatusNotFound, "unknown_call", "this agent has no call %s %.200s", r.Method, r.URL.Path)
 }
 
 func errMethod(r *http.Request) error {
-	return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not possible on %.200s", r.Method, r.URL.Path)
+	return wire.Refuse(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not possible on %.200s", r.Method, r.URL.Path)
 }

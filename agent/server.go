@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -103,32 +105,32 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	state := r.Context().Value(connectionKey{}).(*connection)
 	if r.URL.Path == "/v1/handshake" {
 		if r.Method != http.MethodPost {
-			sendError(w, errMethod(r))
+			wire.SendError(w, errMethod(r))
 			return
 		}
 		if err := a.handshake(w, r, state); err != nil {
-			sendError(w, err)
+			wire.SendError(w, err)
 		}
 		return
 	}
 	w.Header()["X-Epoch"] = []string{a.gate.currentEpoch()}
 	if !state.shaken.Load() {
-		sendError(w, refuse(http.StatusPreconditionFailed, "handshake_required", "the connection must begin with POST /v1/handshake"))
+		wire.SendError(w, wire.Refuse(http.StatusPreconditionFailed, "handshake_required", "the connection must begin with POST /v1/handshake"))
 		return
 	}
 	if r.URL.Path == "/v1/quiesce" && r.Method == http.MethodPost {
 		if err := a.quiesce(w, r); err != nil {
-			sendError(w, err)
+			wire.SendError(w, err)
 		}
 		return
 	}
 	call, err := a.gate.enter(w)
 	if err != nil {
-		sendError(w, err)
+		wire.SendError(w, err)
 		return
 	}
 	defer call.leave()
 	if err := a.route(w, r, call); err != nil {
-		sendError(w, err)
+		wire.SendError(w, err)
 	}
 }

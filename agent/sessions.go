@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const (
@@ -56,14 +57,14 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running >= maxRunning {
-		return nil, refuse(http.StatusTooManyRequests, "too_many_sessions", "%d commands are running, the most there may be", maxRunning)
+		return nil, wire.Refuse(http.StatusTooManyRequests, "too_many_sessions", "%d commands are running, the most there may be", maxRunning)
 	}
 	if id == "" {
 		for id == "" || t.byID[id] != nil {
 			id = randomID()
 		}
 	} else if t.byID[id] != nil {
-		return nil, refuse(http.StatusConflict, "already_exists", "there is a command %s already", id)
+		return nil, wire.Refuse(http.StatusConflict, "already_exists", "there is a command %s already", id)
 	}
 	if bufferBytes == 0 {
 		bufferBytes = defaultBufferBytes
@@ -167,7 +168,7 @@ func (t *sessionTable) find(id string) (*session, error) {
 	if found := t.byID[id]; found != nil && found.begun() {
 		return found, nil
 	}
-	return nil, refuse(http.StatusNotFound, "not_found", "there is no command %.64q", id)
+	return nil, wire.Refuse(http.StatusNotFound, "not_found", "there is no command %.64q", id)
 }
 
 // list returns every command, oldest first.
@@ -185,5 +186,5 @@ func (t *sessionTable) list() []*session {
 }
 
 func errSessionEnded(id string) error {
-	return refuse(http.StatusConflict, "ended", "the command %s has ended", id)
+	return wire.Refuse(http.StatusConflict, "ended", "the command %s has ended", id)
 }

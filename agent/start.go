@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // errStart says why a command could not be started.
 func errStart(format string, values ...any) error {
-	return refuse(http.StatusUnprocessableEntity, "start_failed", format, values...)
+	return wire.Refuse(http.StatusUnprocessableEntity, "start_failed", format, values...)
 }
 
 // start runs a checked request as a new session.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 type stats struct {
@@ -40,7 +41,7 @@ func sendStats(w http.ResponseWriter) error {
 	if now.Processes, err = countProcesses(); err != nil {
 		return err
 	}
-	return sendJSON(w, now)
+	return wire.SendJSON(w, now)
 }
 
 // memoryAvailable is the kernel's estimate, in bytes; 0 if it gives none.

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/wire"
 )
 
 // ioctls of terminals: see ioctl_tty(2).
@@ -28,7 +29,7 @@ type windowSize struct {
 
 func (w windowSize) check() error {
 	if w.Cols < 1 || w.Cols > maxWindow || w.Rows < 1 || w.Rows > maxWindow {
-		return errExec("cols and rows must be 1 to %d", maxWindow)
+		return wire.Invalid("cols and rows must be 1 to %d", maxWindow)
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func setWindowSize(fd uintptr, size windowSize) error {
 // resize changes the size of a session's terminal; its processes get SIGWINCH.
 func (s *session) resize(size windowSize) error {
 	if s.terminal == nil {
-		return refuse(http.StatusConflict, "not_terminal", "the command %s has no terminal", s.id)
+		return wire.Refuse(http.StatusConflict, "not_terminal", "the command %s has no terminal", s.id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +102,7 @@ func (s *session) resize(size windowSize) error {
 
 func (a *agent) execResize(w http.ResponseWriter, r *http.Request, id string) error {
 	var size windowSize
-	if err := readJSON(w, r, &size); err != nil {
+	if err := wire.ReadJSON(w, r, &size); err != nil {
 		return err
 	}
 	if err := size.check(); err != nil {
@@ -114,6 +115,6 @@ func (a *agent) execResize(w http.ResponseWriter, r *http.Request, id string) er
 	if err := found.resize(size); err != nil {
 		return err
 	}
-	sendBody(w, http.StatusOK, []byte("{}"))
+	wire.SendBody(w, http.StatusOK, []byte("{}"))
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/wire"
 )
 
 const defaultFileMode = 0o644
@@ -26,7 +28,7 @@ func writeFile(w http.ResponseWriter, r *http.Request) error {
 	length := int64(-1)
 	if text := query.Get("length"); text != "" {
 		if length, err = strconv.ParseInt(text, 10, 64); err != nil || length < 0 {
-			return errExec("length must be a number of bytes")
+			return wire.Invalid("length must be a number of bytes")
 		}
 	}
 	body := &uploadBody{source: r.Body, length: length}
@@ -46,7 +48,7 @@ func modeQuery(text string) (uint32, error) {
 	}
 	mode, err := strconv.ParseUint(text, 8, 16)
 	if err != nil || mode > 0o7777 {
-		return 0, errExec("mode must be octal, such as 0644")
+		return 0, wire.Invalid("mode must be octal, such as 0644")
 	}
 	return uint32(mode), nil
 }
@@ -77,7 +79,7 @@ func (b *uploadBody) copyTo(file *os.File) error {
 			break
 		}
 		if err != nil {
-			return refuse(http.StatusBadRequest, "body_cut_off", "the body ended after %d bytes: %v", b.read, err)
+			return wire.Refuse(http.StatusBadRequest, "body_cut_off", "the body ended after %d bytes: %v", b.read, err)
 		}
 	}
 	if b.length >= 0 && b.read != b.length {
@@ -87,7 +89,7 @@ func (b *uploadBody) copyTo(file *os.File) error {
 }
 
 func (b *uploadBody) mismatch(got int64) error {
-	return refuse(http.StatusBadRequest, "length_mismatch", "the body has %d bytes or more, announced were %d", got, b.length)
+	return wire.Refuse(http.StatusBadRequest, "length_mismatch", "the body has %d bytes or more, announced were %d", got, b.length)
 }
 
 // storeFile writes body to the file that path finally names.
