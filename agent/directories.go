@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/account"
 )
 
 // makeDirectory creates a directory and its parents for user sandbox.
@@ -48,7 +50,7 @@ func makeParents(path string) error {
 func makeOne(path string) error {
 	err := os.Mkdir(path, 0o755)
 	if err == nil {
-		return os.Lchown(path, sandboxID, sandboxID)
+		return os.Lchown(path, account.SandboxID, account.SandboxID)
 	}
 	info, statErr := os.Stat(path)
 	switch {

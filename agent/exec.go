@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -54,7 +55,7 @@ func (r *execRequest) check() error {
 		}
 		size += len(argument) + 1
 	}
-	if err := checkEnv(r.Env, size); err != nil {
+	if err := account.CheckEnv(r.Env, size); err != nil {
 		return err
 	}
 	if r.Cwd != "" {
@@ -64,8 +65,8 @@ func (r *execRequest) check() error {
 	}
 	switch r.User {
 	case "":
-		r.User = sandboxUser
-	case sandboxUser, "root":
+		r.User = account.Sandbox
+	case account.Sandbox, "root":
 	default:
 		return wire.Invalid("user must be sandbox or root")
 	}

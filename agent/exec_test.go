@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -100,7 +101,7 @@ func TestExecRequestRefusals(t *testing.T) {
 		h.refused(400, "invalid_request", "POST", "/v1/exec", body)
 	}
 	h.refused(400, "invalid_path", "POST", "/v1/exec", `{"argv":["x"],"cwd":"relative"}`)
-	big := strings.Repeat("x", maxArguments)
+	big := strings.Repeat("x", account.MaxArguments)
 	h.refused(413, "too_large", "POST", "/v1/exec", map[string]any{"argv": []string{"echo", big}})
 	h.refused(413, "too_large", "POST", "/v1/exec", strings.Repeat(" ", wire.MaxJSONBody+1))
 	h.refused(404, "not_found", "GET", "/v1/exec/00000000", nil)
@@ -114,7 +115,7 @@ func TestExecEnvPrecedence(t *testing.T) {
 	h := newHost(t)
 	h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e","identity":{"env":{"LANG":"sandbox","ONE":"sandbox","TWO":"sandbox"}}}`)
 	got := h.exec(map[string]any{"argv": []string{"sh", "-c", "echo $PATH; echo $LANG $ONE $TWO"}, "env": map[string]string{"TWO": "request"}})
-	if want := basePath + "\nsandbox sandbox request\n"; string(got.Stdout) != want {
+	if want := account.BasePath + "\nsandbox sandbox request\n"; string(got.Stdout) != want {
 		t.Errorf("environment %q, want %q", got.Stdout, want)
 	}
 	directory := openDir(t)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -327,7 +328,7 @@ func TestMakeDirectory(t *testing.T) {
 	for range 2 {
 		h.want(204, "POST", "/v1/files/mkdir?"+query(directory+"/x/y"), nil)
 	}
-	if info, err := os.Stat(directory + "/x"); err != nil || info.Sys().(*syscall.Stat_t).Uid != sandboxID {
+	if info, err := os.Stat(directory + "/x"); err != nil || info.Sys().(*syscall.Stat_t).Uid != account.SandboxID {
 		t.Errorf("parent: %+v, %v", info, err)
 	}
 	writeTestFile(t, directory+"/file", "")

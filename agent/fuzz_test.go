@@ -57,14 +57,3 @@ func FuzzPath(f *testing.F) {
 		}
 	})
 }
-
-func FuzzAccounts(f *testing.F) {
-	f.Add("sandbox:x:1000:1000:,,,:/home/sandbox:/bin/bash\n", "sudo:x:27:sandbox\n")
-	f.Fuzz(func(t *testing.T, passwd, group string) {
-		if found := parseAccount(sandboxUser, passwd, group); found == nil || len(found.groups) == 0 {
-			t.Fatal("no account for the sandbox user")
-		}
-		parseEnvironment(passwd)
-		hostsWith(passwd, "name")
-	})
-}

@@ -210,3 +210,12 @@ func TestQuiesceCutsAStuckUpload(t *testing.T) {
 		t.Errorf("file is %q", got)
 	}
 }
+
+func FuzzHosts(f *testing.F) {
+	f.Add("127.0.0.1 localhost\n127.0.1.1 old\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if !strings.Contains(hostsWith(text, "name"), "127.0.1.1\tname\n") {
+			t.Fatalf("%q does not name the machine", hostsWith(text, "name"))
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -123,7 +124,7 @@ func (r *identityRequest) check() (clock int64, entropy []byte, err error) {
 			return 0, nil, errInvalidIdentity("machineId must be 32 lower-case hex digits")
 		}
 	}
-	return clock, entropy, checkEnv(r.Env, 0)
+	return clock, entropy, account.CheckEnv(r.Env, 0)
 }
 
 func isHostname(name string) bool {

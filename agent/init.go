@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/linux"
 )
 
@@ -73,7 +74,7 @@ func runInit() {
 func startAgentProcess() (pid int, err error) {
 	return syscall.ForkExec("/proc/self/exe", []string{"agent", "-init", "agent"}, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{"PATH=" + basePath},
+		Env:   []string{"PATH=" + account.BasePath},
 		Files: []uintptr{0, 1, 2},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

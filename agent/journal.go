@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
+
+	"opencomputer.dev/agent/internal/account"
 )
 
 const (
@@ -40,7 +42,7 @@ func readJournal(ctx context.Context, last int, follow bool, visit func(logEntry
 		arguments = append(arguments, "--follow")
 	}
 	command := exec.CommandContext(ctx, journalReader, arguments...)
-	command.Env = []string{"PATH=" + basePath}
+	command.Env = []string{"PATH=" + account.BasePath}
 	output, err := command.StdoutPipe()
 	if err != nil || command.Start() != nil {
 		return

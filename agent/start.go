@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -19,15 +20,15 @@ func errStart(format string, values ...any) error {
 
 // start runs a checked request as a new session.
 func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string) (*session, error) {
-	account, err := findAccount(request.User)
+	user, err := account.Find(request.User)
 	if err != nil {
 		return nil, errStart("%v", err)
 	}
-	command := &command{argv: request.Argv, account: account, directory: request.Cwd}
+	command := &command{argv: request.Argv, user: user, directory: request.Cwd}
 	if command.directory == "" {
-		command.directory = account.defaultDirectory()
+		command.directory = user.DefaultDirectory()
 	}
-	command.env = commandEnv(account, terminalEnv(request), sandboxEnv, request.Env)
+	command.env = user.Env(terminalEnv(request), sandboxEnv, request.Env)
 	// Looking things up first names what is wrong, and lets a hung file
 	// system hang this call instead of every fork.
 	if err := command.resolve(); err != nil {
@@ -51,7 +52,7 @@ func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string)
 
 // launch starts the process in its cgroup with its pipes or its terminal.
 func (s *session) launch(command *command, request *execRequest, groups *cgroups) (pidfd int, err error) {
-	ends, err := s.openStreams(command.account, request)
+	ends, err := s.openStreams(command.user, request)
 	if err != nil {
 		return -1, err
 	}
@@ -85,7 +86,7 @@ func (s *session) launch(command *command, request *execRequest, groups *cgroups
 // command is what to execute, as whom, where and with which environment.
 type command struct {
 	argv       []string
-	account    *account
+	user       *account.Account
 	directory  string
 	env        []string
 	executable string // found by resolve
@@ -104,7 +105,7 @@ func (c *command) fork(groupFD int, ends *commandEnds, begin func(pid int)) (pid
 		Sys: &syscall.SysProcAttr{
 			Setsid:      true,
 			Setctty:     ends.terminal, // its standard input, descriptor 0
-			Credential:  &syscall.Credential{Uid: c.account.uid, Gid: c.account.gid, Groups: c.account.groups},
+			Credential:  &syscall.Credential{Uid: c.user.UID, Gid: c.user.GID, Groups: c.user.Groups},
 			UseCgroupFD: groupFD >= 0,
 			CgroupFD:    max(groupFD, 0),
 			PidFD:       &pidfd,
@@ -127,10 +128,10 @@ func (c *command) explain(err error) error {
 	case linux.IsErrno(err, syscall.ENOENT):
 		return errStart("executable not found: the interpreter that %s names does not exist", c.executable)
 	case linux.IsErrno(err, syscall.EACCES, syscall.EPERM):
-		if !c.account.mayAccess(c.directory, accessExecute) {
-			return errStart("permission denied: user %s may not enter the working directory %s", c.account.name, c.directory)
+		if !c.user.MayEnter(c.directory) {
+			return errStart("permission denied: user %s may not enter the working directory %s", c.user.Name, c.directory)
 		}
-		return errStart("permission denied: user %s may not execute %s", c.account.name, c.executable)
+		return errStart("permission denied: user %s may not execute %s", c.user.Name, c.executable)
 	case linux.IsErrno(err, syscall.ENOEXEC):
 		return errStart("not executable: %s is neither a program of this machine nor a script with a #! line", c.executable)
 	case linux.IsErrno(err, syscall.E2BIG):

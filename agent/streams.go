@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/account"
 )
 
 // commandEnds are a command's ends of its three streams.
@@ -31,9 +33,9 @@ func terminalEnv(request *execRequest) map[string]string {
 
 // openStreams makes what connects the agent and a command: a terminal, or
 // pipes and an input if somebody may write.
-func (s *session) openStreams(account *account, request *execRequest) (ends *commandEnds, err error) {
+func (s *session) openStreams(user *account.Account, request *execRequest) (ends *commandEnds, err error) {
 	if request.TTY != nil {
-		return s.openTerminal(account, *request.TTY)
+		return s.openTerminal(user, *request.TTY)
 	}
 	ends = &commandEnds{}
 	defer func() {
@@ -70,8 +72,8 @@ func (s *session) openStreams(account *account, request *execRequest) (ends *com
 	return ends, nil
 }
 
-func (s *session) openTerminal(account *account, size windowSize) (*commandEnds, error) {
-	master, slave, err := openTerminal(size, account)
+func (s *session) openTerminal(user *account.Account, size windowSize) (*commandEnds, error) {
+	master, slave, err := openTerminal(size, user)
 	if err != nil {
 		return nil, errStart("no terminal: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -34,9 +35,9 @@ func (w windowSize) check() error {
 	return nil
 }
 
-// openTerminal makes a pseudo-terminal for an account: the end that the agent
+// openTerminal makes a pseudo-terminal for a user: the end that the agent
 // holds and the end of the command.
-func openTerminal(size windowSize, account *account) (master, slave *os.File, err error) {
+func openTerminal(size windowSize, user *account.Account) (master, slave *os.File, err error) {
 	fd, err := syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
@@ -63,7 +64,7 @@ func openTerminal(size windowSize, account *account) (master, slave *os.File, er
 		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	slave = os.NewFile(uintptr(slaveFD), path)
-	if err := slave.Chown(int(account.uid), -1); err != nil {
+	if err := slave.Chown(int(user.UID), -1); err != nil {
 		slave.Close()
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -102,7 +103,7 @@ func storeFile(path string, mode uint32, body *uploadBody) error {
 		return err
 	}
 	directory := parentOf(target)
-	owner, group := uint32(sandboxID), uint32(sandboxID)
+	owner, group := uint32(account.SandboxID), uint32(account.SandboxID)
 	switch {
 	case info == nil:
 		if strings.HasSuffix(target, "/") {

@@ -1,4 +1,6 @@
-package main
+// Package account is the users that commands run as: their ids and groups, where
+// they begin, and their environment.
+package account
 
 import (
 	"fmt"
@@ -13,18 +15,21 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
+// The user that commands run as, and that owns the files the host writes. ID is
+// of the user and of its group.
 const (
-	sandboxUser    = "sandbox"
-	sandboxID      = 1000
-	maxAccountFile = 1 << 20
+	Sandbox   = "sandbox"
+	SandboxID = 1000
 )
 
-// account is a user of the guest that commands run as.
-type account struct {
-	name     string
-	uid, gid uint32
-	groups   []uint32
-	home     string
+const maxFile = 1 << 20
+
+// Account is a user of the guest that commands run as.
+type Account struct {
+	Name     string
+	UID, GID uint32
+	Groups   []uint32 // the account's own group is the first
+	Home     string
 }
 
 // fileVersion tells whether a file has changed since it was parsed.
@@ -46,30 +51,30 @@ func versionOf(path string) fileVersion {
 	return version
 }
 
-// accountCache keeps parsed accounts until passwd or group change.
-var accountCache struct {
+// cached keeps parsed accounts until passwd or group change.
+var cached struct {
 	mu       sync.Mutex
 	versions [2]fileVersion
-	accounts map[string]*account
+	accounts map[string]*Account
 }
 
-// findAccount returns "sandbox" or "root" as /etc/passwd and /etc/group have
+// Find returns "sandbox" or "root" as /etc/passwd and /etc/group have
 // them. A guest without a user sandbox runs commands as uid 1000.
-func findAccount(name string) (*account, error) {
-	cache := &accountCache
+func Find(name string) (*Account, error) {
+	cache := &cached
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
 	versions := [2]fileVersion{versionOf("/etc/passwd"), versionOf("/etc/group")}
 	if cache.accounts == nil || cache.versions != versions {
-		cache.accounts = make(map[string]*account)
+		cache.accounts = make(map[string]*Account)
 		cache.versions = versions
 	}
 	if known := cache.accounts[name]; known != nil {
 		return known, nil
 	}
-	passwd, passwdErr := linux.ReadSmallFile("/etc/passwd", maxAccountFile)
-	group, groupErr := linux.ReadSmallFile("/etc/group", maxAccountFile)
-	found := parseAccount(name, string(passwd), string(group))
+	passwd, passwdErr := linux.ReadSmallFile("/etc/passwd", maxFile)
+	group, groupErr := linux.ReadSmallFile("/etc/group", maxFile)
+	found := parse(name, string(passwd), string(group))
 	if found == nil && passwdErr != nil {
 		return nil, fmt.Errorf("no user %s: %w", name, passwdErr)
 	}
@@ -82,8 +87,8 @@ func findAccount(name string) (*account, error) {
 	return found, nil
 }
 
-func parseAccount(name, passwd, group string) *account {
-	var found *account
+func parse(name, passwd, group string) *Account {
+	var found *Account
 	for line := range strings.Lines(passwd) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), ":")
 		if len(fields) < 7 || fields[0] != name {
@@ -92,47 +97,48 @@ func parseAccount(name, passwd, group string) *account {
 		uid, uidErr := strconv.ParseUint(fields[2], 10, 32)
 		gid, gidErr := strconv.ParseUint(fields[3], 10, 32)
 		if uidErr == nil && gidErr == nil {
-			found = &account{name: name, uid: uint32(uid), gid: uint32(gid), home: fields[5]}
+			found = &Account{Name: name, UID: uint32(uid), GID: uint32(gid), Home: fields[5]}
 			break
 		}
 	}
 	if found == nil {
 		switch name {
 		case "root":
-			found = &account{name: name, home: "/root"}
-		case sandboxUser:
-			found = &account{name: name, uid: sandboxID, gid: sandboxID, home: "/home/sandbox"}
+			found = &Account{Name: name, Home: "/root"}
+		case Sandbox:
+			found = &Account{Name: name, UID: SandboxID, GID: SandboxID, Home: "/home/sandbox"}
 		default:
 			return nil
 		}
 	}
-	found.groups = []uint32{found.gid}
+	found.Groups = []uint32{found.GID}
 	for line := range strings.Lines(group) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), ":")
 		if len(fields) < 4 || !slices.Contains(strings.Split(fields[3], ","), name) {
 			continue
 		}
 		gid, err := strconv.ParseUint(fields[2], 10, 32)
-		if err == nil && !slices.Contains(found.groups, uint32(gid)) {
-			found.groups = append(found.groups, uint32(gid))
+		if err == nil && !slices.Contains(found.Groups, uint32(gid)) {
+			found.Groups = append(found.Groups, uint32(gid))
 		}
 	}
 	return found
 }
 
-// defaultDirectory is the user's home, or / where that does not exist.
-func (a *account) defaultDirectory() string {
-	if info, err := os.Stat(a.home); err == nil && info.IsDir() && a.home != "" {
-		return a.home
+// DefaultDirectory is the user's home, or / where that does not exist.
+func (a *Account) DefaultDirectory() string {
+	if info, err := os.Stat(a.Home); err == nil && info.IsDir() && a.Home != "" {
+		return a.Home
 	}
 	return "/"
 }
 
 const accessExecute = 1
 
-// mayAccess judges by mode bits whether the user may use path and get there.
-func (a *account) mayAccess(path string, bit uint32) bool {
-	if a.uid == 0 {
+// MayEnter judges by mode bits whether the user may go into a directory and get
+// there.
+func (a *Account) MayEnter(path string) bool {
+	if a.UID == 0 {
 		return true
 	}
 	for end := 1; end <= len(path); end++ {
@@ -145,12 +151,12 @@ func (a *account) mayAccess(path string, bit uint32) bool {
 		}
 		mode := info.Mode
 		switch {
-		case info.Uid == a.uid:
+		case info.Uid == a.UID:
 			mode >>= 6
-		case slices.Contains(a.groups, info.Gid):
+		case slices.Contains(a.Groups, info.Gid):
 			mode >>= 3
 		}
-		if mode&bit == 0 {
+		if mode&accessExecute == 0 {
 			return false
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package account
 
 import (
 	"net/http"
@@ -9,22 +9,26 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
+// BasePath is the PATH of commands that have no other.
+const BasePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 const (
-	basePath           = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	environmentFile    = "/etc/environment"
 	maxEnvironmentFile = 256 << 10
-
-	// maxArguments bounds argv and env of a request together, in bytes.
-	maxArguments = 1 << 20
 )
 
-// commandEnv merges the layers of a command's environment; later ones win.
-func commandEnv(account *account, layers ...map[string]string) []string {
+// MaxArguments bounds the arguments and the environment of a command together,
+// in bytes.
+const MaxArguments = 1 << 20
+
+// Env merges the layers of a command's environment; later ones win. Below them
+// are /etc/environment and what login would set.
+func (a *Account) Env(layers ...map[string]string) []string {
 	merged := map[string]string{
-		"PATH":    basePath,
-		"HOME":    account.home,
-		"USER":    account.name,
-		"LOGNAME": account.name,
+		"PATH":    BasePath,
+		"HOME":    a.Home,
+		"USER":    a.Name,
+		"LOGNAME": a.Name,
 		"SHELL":   "/bin/bash",
 		"LANG":    "C.UTF-8",
 	}
@@ -85,9 +89,9 @@ func parseEnvironment(text string) map[string]string {
 
 func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
 
-// checkEnv refuses names and values the kernel can't take, and more than the
+// CheckEnv refuses names and values the kernel can't take, and more than the
 // protocol allows together with the used bytes.
-func checkEnv(env map[string]string, used int) error {
+func CheckEnv(env map[string]string, used int) error {
 	for name, value := range env {
 		if !isEnvName(name) {
 			return wire.Invalid("bad environment name %.64q: it must not be empty nor contain = or NUL", name)
@@ -97,8 +101,8 @@ func checkEnv(env map[string]string, used int) error {
 		}
 		used += len(name) + len(value) + 2
 	}
-	if used > maxArguments {
-		return wire.Refuse(http.StatusRequestEntityTooLarge, "too_large", "arguments and environment have %d bytes, more than %d", used, maxArguments)
+	if used > MaxArguments {
+		return wire.Refuse(http.StatusRequestEntityTooLarge, "too_large", "arguments and environment have %d bytes, more than %d", used, MaxArguments)
 	}
 	return nil
 }
