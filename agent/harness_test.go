@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"opencomputer.dev/agent/internal/transport"
 )
 
 // host is the worker's side of a connection to an agent under test.
@@ -32,7 +34,7 @@ func newHost(t testing.TB) *host {
 func newHostWithin(t testing.TB, deadline time.Duration) *host {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	listener, err := listenSocket("unix:" + socket)
+	listener, err := transport.ListenSocket("unix:" + socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,16 +3,14 @@
 package main
 
 import (
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log"
-	"net"
 	"os"
 	"runtime/debug"
-	"strings"
 	"syscall"
+
+	"opencomputer.dev/agent/internal/transport"
 )
 
 // version is the release of the agent, reported by the handshake.
@@ -55,28 +53,13 @@ func run(opts options) error {
 	if opts.listen == "" {
 		agent.identity = newIdentity(ownMachine{}, "/")
 		protectFromOOM()
-		return agent.serve(newPortListener(opts.portName, agent.gate.isQuiesced))
+		return agent.serve(transport.ListenPort(opts.portName, agent.gate.isQuiesced))
 	}
-	listener, err := listenSocket(opts.listen)
+	listener, err := transport.ListenSocket(opts.listen)
 	if err != nil {
 		return err
 	}
 	log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
 	agent.identity = newIdentity(nil, opts.root)
 	return agent.serve(listener)
-}
-
-// listenSocket opens the socket named by a "unix:PATH" or "tcp:HOST:PORT" spec.
-// A stale unix socket file is replaced.
-func listenSocket(spec string) (net.Listener, error) {
-	network, address, found := strings.Cut(spec, ":")
-	if !found || address == "" || (network != "unix" && network != "tcp") {
-		return nil, fmt.Errorf("bad -listen %q: use unix:PATH or tcp:HOST:PORT", spec)
-	}
-	if network == "unix" {
-		if err := os.Remove(address); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return net.Listen(network, address)
 }

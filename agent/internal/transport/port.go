@@ -1,4 +1,6 @@
-package main
+// Package transport is where the host's connections come from: the machine's
+// virtio-serial port, or a socket for tests.
+package transport
 
 import (
 	"log"
@@ -16,10 +18,16 @@ import (
 // the host can see.
 type portListener struct {
 	name     string
-	quiesced func() bool // whether the host has said that it will hang up
+	quiesced func() bool
 	file     *os.File
 	pending  []byte        // first bytes of a connection that followed without a gap
 	ended    chan struct{} // closed when the current connection has let go of the port
+}
+
+// ListenPort serves the virtio-serial port of that name. quiesced tells whether
+// the host has said that it will hang up.
+func ListenPort(name string, quiesced func() bool) net.Listener {
+	return newPortListener(name, quiesced)
 }
 
 func newPortListener(name string, quiesced func() bool) *portListener {

@@ -1,4 +1,4 @@
-package main
+package transport
 
 // clientPreface is what every HTTP/2 client sends first.
 const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -1,4 +1,4 @@
-package main
+package transport
 
 import (
 	"errors"
@@ -134,7 +134,9 @@ func TestFindPort(t *testing.T) {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeTestFile(t, directory+"/name", name+"\n")
+		if err := os.WriteFile(directory+"/name", []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if path, err := findPort(root, "agent"); err != nil || path != filepath.Join(root, "dev/vport0p2") {
 		t.Fatalf("findPort: %s, %v", path, err)
