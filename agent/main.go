@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"opencomputer.dev/agent/internal/pid1"
 	"opencomputer.dev/agent/internal/transport"
 )
 
@@ -34,7 +35,7 @@ func main() {
 	flag.Parse()
 
 	if os.Getpid() == 1 {
-		runInit()
+		pid1.Run()
 		return
 	}
 	if err := run(opts); err != nil {

@@ -1,4 +1,6 @@
-package main
+// Package pid1 is the init of a guest without systemd: file systems, network,
+// orphans, power, and the agent as its child.
+package pid1
 
 import (
 	"log"
@@ -27,10 +29,10 @@ var powerSignals = map[os.Signal]int{
 	syscall.SIGINT:  syscall.LINUX_REBOOT_CMD_RESTART,
 }
 
-// runInit is PID 1 of a guest without systemd. The agent runs as its child, so
+// Run is the life of PID 1; it does not return. The agent runs as its child, so
 // that one process owns each exit status: the agent those of its commands,
 // this one those of orphans. A dead agent is started again.
-func runInit() {
+func Run() {
 	mountKernelFileSystems()
 	if err := configureNetwork(); err != nil {
 		log.Printf("network: %v", err)
