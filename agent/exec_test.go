@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/account"
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -138,7 +139,7 @@ func TestExecTimeoutKillsOnlyThatCommand(t *testing.T) {
 	if !got.TimedOut || time.Since(begin) > 3*time.Second {
 		t.Fatalf("result %+v after %s", got, time.Since(begin))
 	}
-	if h.agent.sessions.groups.sessions != "" {
+	if strings.Contains(string(h.shell("cat /proc/self/cgroup").Stdout), "/sessions/exec-") {
 		pid, err := strconv.Atoi(strings.TrimSpace(string(got.Stdout)))
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +255,7 @@ func TestExecList(t *testing.T) {
 }
 
 func TestFinishedSessionsAreForgotten(t *testing.T) {
-	table := newSessionTable(&cgroups{}, &logbook{})
+	table := newSessionTable(&cgroup.Groups{}, &logbook{})
 	retire := func(argv string) *session {
 		s, err := table.reserve(&execRequest{Argv: []string{argv}})
 		if err != nil {

@@ -46,7 +46,7 @@ func newHostWithin(t testing.TB, deadline time.Duration) *host {
 		for _, s := range served.sessions.list() {
 			s.mu.Lock()
 			if !s.exited {
-				_ = s.group.kill(s.pid)
+				_ = s.group.Kill(s.pid)
 			}
 			s.mu.Unlock()
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func newAgent(initKind string) *agent {
 		initKind: initKind,
 		bootID:   readBootID(),
 		identity: newIdentity(nil, ""),
-		sessions: newSessionTable(openCgroups(), logs),
+		sessions: newSessionTable(cgroup.Open(), logs),
 		logs:     logs,
 	}
 }

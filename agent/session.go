@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
 )
 
@@ -23,7 +24,7 @@ type session struct {
 	kind     string
 	argv     []string
 	started  time.Time
-	group    *commandGroup
+	group    *cgroup.Group
 	pipes    []*outputPipe
 	input    *input   // nil where nobody can write
 	terminal *os.File // nil without one
@@ -82,7 +83,7 @@ func (s *session) limit(timeout time.Duration) {
 			return
 		}
 		s.timedOut = true
-		if err := s.group.kill(s.pid); err != nil {
+		if err := s.group.Kill(s.pid); err != nil {
 			log.Printf("exec %s: cannot kill after its timeout: %v", s.id, err)
 		}
 	})
@@ -160,7 +161,7 @@ func (s *session) signal(number syscall.Signal) error {
 		return errSessionEnded(s.id)
 	}
 	if number == syscall.SIGKILL {
-		return s.group.kill(s.pid)
+		return s.group.Kill(s.pid)
 	}
 	return os.NewSyscallError("kill", syscall.Kill(-s.pid, number))
 }
@@ -197,7 +198,7 @@ func (s *session) endAlone() {
 	if s.exited || s.transcript.attached() > 0 {
 		return
 	}
-	if err := s.group.kill(s.pid); err != nil {
+	if err := s.group.Kill(s.pid); err != nil {
 		log.Printf("exec %s: cannot kill although nobody reads it any more: %v", s.id, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -25,7 +26,7 @@ const (
 
 // sessionTable holds the commands that run and the results of those that did.
 type sessionTable struct {
-	groups    *cgroups
+	groups    *cgroup.Groups
 	logs      *logbook
 	budget    budget
 	maxBuffer int
@@ -37,7 +38,7 @@ type sessionTable struct {
 	expiry   *time.Timer
 }
 
-func newSessionTable(groups *cgroups, logs *logbook) *sessionTable {
+func newSessionTable(groups *cgroup.Groups, logs *logbook) *sessionTable {
 	memory := int64(linux.MemoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
@@ -74,7 +75,7 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 		id:         id,
 		kind:       request.Kind,
 		argv:       shortened(request.Argv),
-		group:      &commandGroup{},
+		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
 		book:       t.logs,
 		transcript: newTranscript(newRing(limit, &t.budget), time.Duration(request.HoldMs)*time.Millisecond),
@@ -115,7 +116,7 @@ func randomID() string {
 
 // abandon gives up the place of a command that never started.
 func (t *sessionTable) abandon(s *session) {
-	t.groups.release(s.group)
+	t.groups.Release(s.group)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byID, s.id)
@@ -124,7 +125,7 @@ func (t *sessionTable) abandon(s *session) {
 
 // retire moves an ended command to the finished ones.
 func (t *sessionTable) retire(s *session) {
-	t.groups.release(s.group)
+	t.groups.Release(s.group)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.running--

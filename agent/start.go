@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/account"
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -51,14 +52,14 @@ func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string)
 }
 
 // launch starts the process in its cgroup with its pipes or its terminal.
-func (s *session) launch(command *command, request *execRequest, groups *cgroups) (pidfd int, err error) {
+func (s *session) launch(command *command, request *execRequest, groups *cgroup.Groups) (pidfd int, err error) {
 	ends, err := s.openStreams(command.user, request)
 	if err != nil {
 		return -1, err
 	}
 	defer ends.close()
 	s.started = time.Now() // nobody else reads it before begin
-	group, groupFD, err := groups.create(s.id)
+	group, groupFD, err := groups.Create(s.id)
 	if err == nil {
 		s.group = group
 		pidfd, err = command.fork(groupFD, ends, s.begin)
@@ -137,7 +138,7 @@ func (c *command) explain(err error) error {
 	case linux.IsErrno(err, syscall.E2BIG):
 		return errStart("arguments or environment too long for the kernel: one may have at most 128 KiB")
 	case linux.IsErrno(err, syscall.EAGAIN):
-		return errStart("too many processes: the sandbox has reached its limit of %s", maxProcesses)
+		return errStart("too many processes: the sandbox has reached its limit of %s", cgroup.MaxProcesses)
 	case linux.IsErrno(err, syscall.ENOMEM):
 		return errStart("out of memory: the kernel could not start %s", c.executable)
 	}

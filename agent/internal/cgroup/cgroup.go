@@ -1,4 +1,6 @@
-package main
+// Package cgroup keeps the processes of each command together, so that all of
+// them can be limited and ended.
+package cgroup
 
 import (
 	"bufio"
@@ -13,32 +15,32 @@ import (
 )
 
 const (
-	// maxProcesses bounds the processes of all commands together; one command
+	// MaxProcesses bounds the processes of all commands together; one command
 	// may have a little less, so that a fork bomb leaves room to stop it.
-	maxProcesses        = "4096"
+	MaxProcesses        = "4096"
 	maxCommandProcesses = "3840"
 )
 
-// cgroups gives every command a cgroup of its own below the agent's subtree.
-type cgroups struct {
+// Groups gives every command a cgroup of its own below the agent's subtree.
+type Groups struct {
 	sessions  string // directory that holds the commands' cgroups; empty without cgroup v2
 	pids      bool
 	mu        sync.Mutex
 	lingering []string // ended commands' cgroups that still had processes
 }
 
-// openCgroups prepares the subtree the agent was started in. Without cgroup v2
+// Open prepares the subtree the agent was started in. Without cgroup v2
 // commands are only process groups, and the log says so.
-func openCgroups() *cgroups {
+func Open() *Groups {
 	base, err := ownCgroup()
 	if err == nil {
-		var groups *cgroups
-		if groups, err = prepareCgroups(base); err == nil {
+		var groups *Groups
+		if groups, err = prepare(base); err == nil {
 			return groups
 		}
 	}
 	log.Printf("no cgroup v2 subtree (%v): a timeout kills only the command's process group", err)
-	return &cgroups{}
+	return &Groups{}
 }
 
 // ownCgroup returns the directory of the agent's own cgroup v2.
@@ -81,11 +83,11 @@ func cgroupMount() (string, error) {
 	return "", errors.New("no cgroup2 is mounted")
 }
 
-// prepareCgroups moves the agent into the leaf "agent" below base and makes
+// prepare moves the agent into the leaf "agent" below base and makes
 // "sessions" beside it for the commands.
-func prepareCgroups(base string) (*cgroups, error) {
+func prepare(base string) (*Groups, error) {
 	leaf := filepath.Join(base, "agent")
-	groups := &cgroups{sessions: filepath.Join(base, "sessions")}
+	groups := &Groups{sessions: filepath.Join(base, "sessions")}
 	for _, directory := range []string{leaf, groups.sessions} {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			return nil, err
@@ -116,8 +118,8 @@ func prepareCgroups(base string) (*cgroups, error) {
 	return groups, nil
 }
 
-func (g *cgroups) limitProcesses() {
-	err := writeControl(g.sessions, "pids.max", maxProcesses)
+func (g *Groups) limitProcesses() {
+	err := writeControl(g.sessions, "pids.max", MaxProcesses)
 	if err == nil {
 		err = writeControl(g.sessions, "cgroup.subtree_control", "+pids")
 	}
@@ -138,45 +140,48 @@ func writeControl(directory, name, value string) error {
 	return err
 }
 
-// commandGroup holds the processes of one command.
-type commandGroup struct {
+// Group holds the processes of one command. The zero Group is that of a
+// system without cgroup v2.
+type Group struct {
 	directory string // empty without cgroup v2
 }
 
-// create makes the cgroup of a command and opens it; fd is -1 without cgroups.
-func (g *cgroups) create(id string) (group *commandGroup, fd int, err error) {
+// Create makes the cgroup of the command with that id and opens it for a fork
+// into it; fd is the caller's to close, and -1 without cgroups.
+func (g *Groups) Create(id string) (group *Group, fd int, err error) {
 	if g.sessions == "" {
-		return &commandGroup{}, -1, nil
+		return &Group{}, -1, nil
 	}
 	g.sweep()
-	group = &commandGroup{directory: filepath.Join(g.sessions, "exec-"+id)}
+	group = &Group{directory: filepath.Join(g.sessions, "exec-"+id)}
 	if err := os.Mkdir(group.directory, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, -1, err
 	}
 	if g.pids {
 		if err := writeControl(group.directory, "pids.max", maxCommandProcesses); err != nil {
-			g.release(group)
+			g.Release(group)
 			return nil, -1, err
 		}
 	}
 	fd, err = syscall.Open(group.directory, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		g.release(group)
+		g.Release(group)
 		return nil, -1, err
 	}
 	return group, fd, nil
 }
 
-// kill ends every process of the command, whatever it did to hide.
-func (c *commandGroup) kill(pid int) error {
-	if c.directory == "" {
+// Kill ends every process of the command, whatever it did to hide. pid is that
+// of its process group, for a system without cgroups.
+func (g *Group) Kill(pid int) error {
+	if g.directory == "" {
 		return syscall.Kill(-pid, syscall.SIGKILL)
 	}
-	return writeControl(c.directory, "cgroup.kill", "1")
+	return writeControl(g.directory, "cgroup.kill", "1")
 }
 
-// release removes a command's cgroup, now or when its last process is gone.
-func (g *cgroups) release(group *commandGroup) {
+// Release removes a command's cgroup, now or when its last process is gone.
+func (g *Groups) Release(group *Group) {
 	if group.directory == "" || syscall.Rmdir(group.directory) == nil {
 		return
 	}
@@ -189,7 +194,7 @@ func (g *cgroups) release(group *commandGroup) {
 const sweepStep = 8
 
 // sweep removes cgroups whose last process has gone since.
-func (g *cgroups) sweep() {
+func (g *Groups) sweep() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for range min(sweepStep, len(g.lingering)) {
