@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -18,7 +19,7 @@ const maxClientLength = 64
 // attachment is one host stream that reads and writes a session.
 type attachment struct {
 	session  *session
-	reader   *reader
+	reader   *transcript.Reader
 	writer   *writer
 	turn     uint64
 	accepted atomic.Uint64
@@ -82,9 +83,9 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	if err != nil {
 		return err
 	}
-	reader, ok := found.transcript.attach(options.from, options.fromEnd, options.acks)
+	reader, ok := found.transcript.Attach(options.from, options.fromEnd, options.acks)
 	if !ok {
-		return errOffset("from is %d, beyond the %d bytes that the command has printed", options.from, found.transcript.end())
+		return errOffset("from is %d, beyond the %d bytes that the command has printed", options.from, found.transcript.End())
 	}
 	found.joined()
 	defer found.left(reader)
@@ -105,7 +106,7 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	// A quiesce does not wait for a stream that ends by itself.
 	call.leave()
 
-	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.end()}
+	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.End()}
 	if found.input != nil {
 		var accepted uint64
 		attached.writer, attached.turn, accepted = found.input.open(options.client)
@@ -151,7 +152,7 @@ func (a *attachment) listen(body io.Reader) {
 			}
 		case frameTaken:
 			if len(payload) == 8 {
-				a.session.transcript.acknowledge(a.reader, binary.BigEndian.Uint64(payload))
+				a.session.transcript.Acknowledge(a.reader, binary.BigEndian.Uint64(payload))
 			}
 		}
 	}
@@ -180,7 +181,7 @@ func (a *attachment) write(data []byte) bool {
 	accepted, ok := a.session.input.write(a.writer, a.turn, data, a.gone)
 	if ok {
 		a.accepted.Store(accepted)
-		a.reader.signal()
+		a.reader.Signal()
 	}
 	return ok
 }

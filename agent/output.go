@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/transcript"
 )
 
 const (
@@ -24,17 +25,17 @@ var outputBuffers = sync.Pool{New: func() any { return new([outputReadSize]byte)
 // outputPipe collects one output stream of a command until every process that
 // holds its other end is gone.
 type outputPipe struct {
-	kind  stream
+	kind  transcript.Stream
 	file  *os.File
 	fd    int
-	sink  func(kind stream, data []byte)
+	sink  func(kind transcript.Stream, data []byte)
 	mu    sync.Mutex // held while reading, so that bytes arrive in order
 	over  bool
 	ended chan struct{}
 }
 
 // newOutputPipe makes a pipe and returns it with the end the command writes to.
-func newOutputPipe(kind stream, sink func(stream, []byte)) (*outputPipe, *os.File, error) {
+func newOutputPipe(kind transcript.Stream, sink func(transcript.Stream, []byte)) (*outputPipe, *os.File, error) {
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
 		return nil, nil, os.NewSyscallError("pipe2", err)

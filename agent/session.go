@@ -9,6 +9,7 @@ import (
 
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/transcript"
 )
 
 // lastOutputPatience is how long a result waits, after its command has exited,
@@ -31,7 +32,7 @@ type session struct {
 	timer    *time.Timer
 	done     chan struct{} // closed when the result is final
 
-	transcript *transcript
+	transcript *transcript.Transcript
 	book       *logbook
 	logs       [2]*lineLog   // of its streams; nil with a terminal, whose bytes are no lines
 	alone      time.Duration // how long it may run after its last reader has left; 0 is for ever
@@ -50,11 +51,11 @@ type session struct {
 }
 
 // collect takes output of the command. Each stream calls it in order.
-func (s *session) collect(kind stream, data []byte) {
+func (s *session) collect(kind transcript.Stream, data []byte) {
 	if log := s.logs[kind-1]; log != nil {
 		log.write(data)
 	}
-	s.transcript.add(kind, data)
+	s.transcript.Add(kind, data)
 }
 
 // watch follows the started command to its end. pidfd may be -1.
@@ -137,7 +138,7 @@ wait:
 	s.mu.Lock()
 	s.finished = true
 	s.mu.Unlock()
-	s.transcript.finish()
+	s.transcript.Finish()
 	s.logEnd()
 }
 
@@ -176,8 +177,8 @@ func (s *session) joined() {
 }
 
 // left lets a reader go. Without any, the command has only its time left.
-func (s *session) left(r *reader) {
-	if s.transcript.detach(r) > 0 || s.alone == 0 {
+func (s *session) left(r *transcript.Reader) {
+	if s.transcript.Detach(r) > 0 || s.alone == 0 {
 		return
 	}
 	s.mu.Lock()
@@ -195,7 +196,7 @@ func (s *session) left(r *reader) {
 func (s *session) endAlone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.exited || s.transcript.attached() > 0 {
+	if s.exited || s.transcript.Attached() > 0 {
 		return
 	}
 	if err := s.group.Kill(s.pid); err != nil {
@@ -226,7 +227,7 @@ func (s *session) snapshot(withOutput bool) snapshot {
 	s.mu.Lock()
 	shot := snapshot{
 		id: s.id, kind: s.kind, argv: s.argv, started: s.started,
-		input: s.input != nil, terminal: s.terminal != nil, attached: s.transcript.attached(),
+		input: s.input != nil, terminal: s.terminal != nil, attached: s.transcript.Attached(),
 		running: !s.finished, timedOut: s.timedOut && s.finished, duration: s.duration,
 	}
 	if s.finished {
@@ -246,9 +247,9 @@ func (s *session) snapshot(withOutput bool) snapshot {
 	s.mu.Unlock()
 
 	if withOutput {
-		shot.stdout, shot.stderr, shot.truncated = s.transcript.kept()
+		shot.stdout, shot.stderr, shot.truncated = s.transcript.Kept()
 	} else {
-		shot.truncated = s.transcript.truncated()
+		shot.truncated = s.transcript.Truncated()
 	}
 	return shot
 }

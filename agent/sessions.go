@@ -11,6 +11,7 @@ import (
 
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -28,7 +29,7 @@ const (
 type sessionTable struct {
 	groups    *cgroup.Groups
 	logs      *logbook
-	budget    budget
+	budget    *transcript.Budget
 	maxBuffer int
 
 	mu       sync.Mutex
@@ -46,7 +47,7 @@ func newSessionTable(groups *cgroup.Groups, logs *logbook) *sessionTable {
 	return &sessionTable{
 		groups:    groups,
 		logs:      logs,
-		budget:    budget{limit: memory / 8},
+		budget:    transcript.NewBudget(memory / 8),
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
 		byID:      make(map[string]*session),
 	}
@@ -78,7 +79,7 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
 		book:       t.logs,
-		transcript: newTranscript(newRing(limit, &t.budget), time.Duration(request.HoldMs)*time.Millisecond),
+		transcript: transcript.New(limit, t.budget, time.Duration(request.HoldMs)*time.Millisecond),
 		alone:      time.Duration(request.MaxRunAfterDisconnectMs) * time.Millisecond,
 	}
 	if request.TTY == nil {
@@ -140,14 +141,14 @@ func (t *sessionTable) expire() {
 	for len(t.finished) > 0 {
 		oldest := t.finished[0]
 		age := time.Since(oldest.retired)
-		crowded := len(t.finished) > 1 && t.budget.tight()
+		crowded := len(t.finished) > 1 && t.budget.Tight()
 		if len(t.finished) <= maxFinished && age < finishedRetention && !crowded {
 			t.plan(finishedRetention - age)
 			return
 		}
 		t.finished = slices.Delete(t.finished, 0, 1)
 		delete(t.byID, oldest.id)
-		oldest.transcript.discard()
+		oldest.transcript.Discard()
 	}
 }
 

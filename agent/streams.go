@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"opencomputer.dev/agent/internal/account"
+	"opencomputer.dev/agent/internal/transcript"
 )
 
 // commandEnds are a command's ends of its three streams.
@@ -47,9 +48,9 @@ func (s *session) openStreams(user *account.Account, request *execRequest) (ends
 		}
 	}()
 	for _, output := range []struct {
-		kind stream
+		kind transcript.Stream
 		end  **os.File
-	}{{stdout, &ends.out}, {stderr, &ends.errs}} {
+	}{{transcript.Stdout, &ends.out}, {transcript.Stderr, &ends.errs}} {
 		pipe, writer, err := newOutputPipe(output.kind, s.collect)
 		if err != nil {
 			return nil, errStart("no pipe for the output: %v", err)
@@ -81,7 +82,7 @@ func (s *session) openTerminal(user *account.Account, size windowSize) (*command
 	if err != nil {
 		return nil, errStart("no terminal: %v", err)
 	}
-	pipe := &outputPipe{kind: stdout, file: master, sink: s.collect, ended: make(chan struct{})}
+	pipe := &outputPipe{kind: transcript.Stdout, file: master, sink: s.collect, ended: make(chan struct{})}
 	if err := raw.Control(func(fd uintptr) { pipe.fd = int(fd) }); err != nil {
 		return nil, errStart("no terminal: %v", err)
 	}

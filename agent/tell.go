@@ -28,7 +28,7 @@ type teller struct {
 // tell sends frames until one side ends. A buffer is held only while there is
 // something to send.
 func (a *attachment) tell(w http.ResponseWriter) {
-	t := &teller{attachment: a, accepted: a.accepted.Load(), position: a.reader.next, replaying: true}
+	t := &teller{attachment: a, accepted: a.accepted.Load(), position: a.reader.Position(), replaying: true}
 	head := appendNumberFrame(nil, frameAccepted, t.accepted)
 	if _, err := w.Write(appendNumberFrame(head, framePosition, t.position)); err != nil {
 		return
@@ -41,7 +41,7 @@ func (a *attachment) tell(w http.ResponseWriter) {
 		}
 		if state == tellIdle {
 			select {
-			case <-a.reader.wake:
+			case <-a.reader.Woken():
 			case <-a.gone:
 			}
 		}
@@ -87,15 +87,15 @@ func (t *teller) collect(batch []byte) ([]byte, tellState) {
 		if t.replaying {
 			payload = payload[:min(uint64(room), t.replayed-t.position)]
 		}
-		next := t.session.transcript.read(t.reader, payload)
-		t.position += next.gap + uint64(next.count)
+		next := t.session.transcript.Read(t.reader, payload)
+		t.position += next.Gap + uint64(next.Count)
 		switch {
-		case next.gap > 0:
-			batch = appendNumberFrame(batch, frameGap, next.gap)
-		case next.count > 0:
-			putHeader(frame, byte(next.kind), next.count)
-			batch = batch[:len(batch)+frameHeader+next.count]
-		case next.final:
+		case next.Gap > 0:
+			batch = appendNumberFrame(batch, frameGap, next.Gap)
+		case next.Count > 0:
+			putHeader(frame, byte(next.Stream), next.Count)
+			batch = batch[:len(batch)+frameHeader+next.Count]
+		case next.Final:
 			return appendExitFrame(batch, t.session.snapshot(false).exitCode), tellOver
 		default:
 			return batch, tellIdle

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
+
+	"opencomputer.dev/agent/internal/transcript"
 )
 
 // Batches hold whole frames, never outgrow their buffer, and together are
@@ -13,23 +15,23 @@ func TestBatchesAreTheOutputInOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 11))
 	for name, largest := range map[string]int{"single bytes": 1, "lines": 200, "blocks": 150_000} {
 		total := min(3<<20, largest*20_000)
-		transcript := newTranscript(newRing(1<<20, &budget{limit: 1 << 30}), 0)
+		printed := transcript.New(1<<20, transcript.NewBudget(1<<30), 0)
 		var want bytes.Buffer
 		for want.Len() < total {
-			kind := stream(1 + random.IntN(2))
+			kind := transcript.Stream(1 + random.IntN(2))
 			piece := make([]byte, 1+random.IntN(largest))
 			for i := range piece {
 				piece[i] = byte(random.Uint32())
 			}
 			want.Write(piece)
-			transcript.add(kind, piece)
+			printed.Add(kind, piece)
 		}
-		reader, _ := transcript.attach(0, false, false)
+		reader, _ := printed.Attach(0, false, false)
 		told := &teller{
-			attachment: &attachment{session: &session{transcript: transcript, finished: true}, reader: reader, replayed: transcript.end()},
+			attachment: &attachment{session: &session{transcript: printed, finished: true}, reader: reader, replayed: printed.End()},
 			replaying:  true,
 		}
-		transcript.finish()
+		printed.Finish()
 
 		var got bytes.Buffer
 		gap, replayed, exits, batches := uint64(0), 0, 0, 0
@@ -48,7 +50,7 @@ func TestBatchesAreTheOutputInOrder(t *testing.T) {
 					t.Fatalf("%s: after %d bytes and %d exits: %v", name, got.Len(), exits, err)
 				}
 				switch kind {
-				case byte(stdout), byte(stderr):
+				case byte(transcript.Stdout), byte(transcript.Stderr):
 					got.Write(payload)
 				case frameGap:
 					gap += binary.BigEndian.Uint64(payload)

@@ -1,4 +1,4 @@
-package main
+package transcript
 
 import (
 	"bytes"
@@ -8,18 +8,18 @@ import (
 
 // reference is a ring as simple as can be: every byte with its stream.
 type reference struct {
-	streams []stream
+	streams []Stream
 	bytes   []byte
 }
 
 func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	for _, limit := range []int{1, 7, 100, 4096, 10_000} {
-		total := &budget{limit: 1 << 30}
+		total := &Budget{limit: 1 << 30}
 		buffer := newRing(limit, total)
 		var all reference
 		for range 500 {
-			kind := stream(1 + random.Intn(2))
+			kind := Stream(1 + random.Intn(2))
 			data := make([]byte, random.Intn(limit+limit/4+1))
 			random.Read(data)
 			buffer.append(kind, data)
@@ -35,7 +35,7 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 				t.Fatalf("offset %d truncated %v, kept %d of %d", buffer.offset, buffer.truncated, kept, len(all.bytes))
 			}
 			position := len(all.bytes) - kept
-			buffer.each(func(kind stream, data []byte) {
+			buffer.each(func(kind Stream, data []byte) {
 				if !bytes.Equal(data, all.bytes[position:position+len(data)]) || kind != all.streams[position] {
 					t.Fatalf("limit %d: wrong bytes at %d", limit, position)
 				}
@@ -46,7 +46,7 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 			}
 		}
 		buffer.discard()
-		buffer.append(stdout, []byte("x"))
+		buffer.append(Stdout, []byte("x"))
 		if total.used.Load() != 0 || buffer.used != 0 {
 			t.Errorf("a discarded ring holds %d bytes", total.used.Load())
 		}
@@ -54,9 +54,9 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 }
 
 func TestRingMemoryIsBoundedForTinyAlternatingOutput(t *testing.T) {
-	buffer := newRing(64<<10, &budget{limit: 1 << 30})
+	buffer := newRing(64<<10, &Budget{limit: 1 << 30})
 	for i := range 1 << 20 {
-		buffer.append(stream(1+i%2), []byte{byte(i)})
+		buffer.append(Stream(1+i%2), []byte{byte(i)})
 	}
 	if len(buffer.segments) > 3*(64<<10)/4 || !buffer.truncated {
 		t.Errorf("%d segments, %d bytes", len(buffer.segments), buffer.used)
@@ -64,14 +64,14 @@ func TestRingMemoryIsBoundedForTinyAlternatingOutput(t *testing.T) {
 }
 
 func TestRingStaysSmallWhenTheBudgetIsSpent(t *testing.T) {
-	total := &budget{limit: 100}
+	total := &Budget{limit: 100}
 	buffer := newRing(1<<20, total)
-	buffer.append(stdout, make([]byte, 100_000))
-	if len(buffer.data) != ringFirstSize || !total.tight() {
+	buffer.append(Stdout, make([]byte, 100_000))
+	if len(buffer.data) != ringFirstSize || !total.Tight() {
 		t.Errorf("%d bytes taken", len(buffer.data))
 	}
 	before := len(buffer.data)
-	buffer.append(stdout, make([]byte, 1<<20))
+	buffer.append(Stdout, make([]byte, 1<<20))
 	if len(buffer.data) != before || !buffer.truncated {
 		t.Errorf("grew from %d to %d beyond the budget", before, len(buffer.data))
 	}

@@ -1,13 +1,13 @@
-package main
+package transcript
 
 import "slices"
 
-// A stream tells which output of a command bytes came from.
-type stream byte
+// Stream tells which output of a command bytes came from, as the protocol does.
+type Stream byte
 
 const (
-	stdout stream = 1
-	stderr stream = 2
+	Stdout Stream = 1
+	Stderr Stream = 2
 )
 
 const ringFirstSize = 4 << 10
@@ -16,8 +16,8 @@ const ringFirstSize = 4 << 10
 // written, and two bits of stream.
 type segment uint64
 
-func newSegment(kind stream, end uint64) segment { return segment(end<<2) | segment(kind) }
-func (s segment) stream() stream                 { return stream(s & 3) }
+func newSegment(kind Stream, end uint64) segment { return segment(end<<2) | segment(kind) }
+func (s segment) stream() Stream                 { return Stream(s & 3) }
 func (s segment) end() uint64                    { return uint64(s >> 2) }
 
 // ring keeps the last output of a command, both streams in arrival order, in
@@ -30,17 +30,17 @@ type ring struct {
 	oldest    int    // index in segments of the first one kept
 	offset    uint64 // position of the oldest byte in everything ever written
 	limit     int
-	budget    *budget
+	budget    *Budget
 	truncated bool
 }
 
-func newRing(limit int, budget *budget) *ring { return &ring{limit: limit, budget: budget} }
+func newRing(limit int, budget *Budget) *ring { return &ring{limit: limit, budget: budget} }
 
 // end is the position after the newest byte in everything ever written.
 func (r *ring) end() uint64 { return r.offset + uint64(r.used) }
 
 // append adds bytes of one stream; the oldest bytes make room.
-func (r *ring) append(kind stream, data []byte) {
+func (r *ring) append(kind Stream, data []byte) {
 	if len(data) == 0 || r.limit == 0 {
 		return
 	}
@@ -60,7 +60,7 @@ func (r *ring) append(kind stream, data []byte) {
 }
 
 // record notes that the newest bytes are of one stream.
-func (r *ring) record(kind stream) {
+func (r *ring) record(kind Stream) {
 	newest := newSegment(kind, r.end())
 	if last := len(r.segments) - 1; last >= r.oldest && r.segments[last].stream() == kind {
 		r.segments[last] = newest
@@ -119,7 +119,7 @@ func (r *ring) reserve(more int) int {
 
 // copyFrom copies bytes of one stream from a position that is kept. It returns
 // 0 at the end.
-func (r *ring) copyFrom(position uint64, into []byte) (kind stream, count int) {
+func (r *ring) copyFrom(position uint64, into []byte) (kind Stream, count int) {
 	if position >= r.end() {
 		return 0, 0
 	}
@@ -138,7 +138,7 @@ func (r *ring) copyFrom(position uint64, into []byte) (kind stream, count int) {
 }
 
 // each visits what is kept, oldest first, in pieces of one stream.
-func (r *ring) each(visit func(kind stream, data []byte)) {
+func (r *ring) each(visit func(kind Stream, data []byte)) {
 	at, from := r.offset, r.start
 	for _, run := range r.segments[r.oldest:] {
 		for left := int(run.end() - at); left > 0; {
@@ -159,10 +159,10 @@ func (r *ring) split() (out, err []byte) {
 		sizes[run.stream()] += int(run.end() - at)
 		at = run.end()
 	}
-	out = make([]byte, 0, sizes[stdout])
-	err = make([]byte, 0, sizes[stderr])
-	r.each(func(kind stream, data []byte) {
-		if kind == stdout {
+	out = make([]byte, 0, sizes[Stdout])
+	err = make([]byte, 0, sizes[Stderr])
+	r.each(func(kind Stream, data []byte) {
+		if kind == Stdout {
 			out = append(out, data...)
 		} else {
 			err = append(err, data...)
