@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -74,7 +75,7 @@ func isClientChar(char byte) bool {
 
 // execAttach streams a command's output, from a position on, and takes its
 // input. The command goes on when the stream ends.
-func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, id string) error {
+func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
 	options, err := attachQuery(r)
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 	gone := make(chan struct{})
 	over, broken := make(chan struct{}), make(chan struct{})
 	defer close(over)
-	quiesced := a.gate.quiescing()
+	quiesced := call.Quiescing()
 	go func() {
 		defer close(gone)
 		select {
@@ -104,7 +105,7 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *call, i
 		}
 	}()
 	// A quiesce does not wait for a stream that ends by itself.
-	call.leave()
+	call.Leave()
 
 	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.End()}
 	if found.input != nil {

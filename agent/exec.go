@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/account"
+	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -116,7 +117,7 @@ func isSessionID(id string) bool {
 
 // execStart runs a command and answers with its result, or with what there is
 // after waitMs.
-func (a *agent) execStart(w http.ResponseWriter, r *http.Request, call *call) error {
+func (a *agent) execStart(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	var request execRequest
 	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
@@ -128,7 +129,7 @@ func (a *agent) execStart(w http.ResponseWriter, r *http.Request, call *call) er
 	if err != nil {
 		return err
 	}
-	call.leave()
+	call.Leave()
 	return answerAfter(w, r, started, request.WaitMs)
 }
 
@@ -151,7 +152,7 @@ func answerAfter(w http.ResponseWriter, r *http.Request, s *session, waitMs *int
 	return nil
 }
 
-func (a *agent) execResult(w http.ResponseWriter, r *http.Request, call *call, id string) error {
+func (a *agent) execResult(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
 	found, err := a.sessions.find(id)
 	if err != nil {
 		return err
@@ -166,7 +167,7 @@ func (a *agent) execResult(w http.ResponseWriter, r *http.Request, call *call, i
 			return wire.Invalid("waitMs must be 0 to %d", int64(maxMilliseconds))
 		}
 	}
-	call.leave()
+	call.Leave()
 	return answerAfter(w, r, found, &waitMs)
 }
 

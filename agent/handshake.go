@@ -41,7 +41,7 @@ func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connect
 			return err
 		}
 	}
-	a.gate.open(request.Epoch)
+	a.gate.Open(request.Epoch)
 	state.shaken.Store(true)
 	state.timer.Stop()
 	w.Header()["X-Epoch"] = []string{request.Epoch}

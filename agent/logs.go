@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -76,14 +77,14 @@ func (q *logQuery) matches(entry logEntry) bool {
 
 // sendLogs answers with the last lines that match, oldest first, and with
 // those that come after, as lines of JSON.
-func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *call) error {
+func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	query, err := parseLogQuery(r)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	quiesced := a.gate.quiescing()
+	quiesced := call.Quiescing()
 	go func() {
 		select {
 		case <-quiesced:
@@ -91,7 +92,7 @@ func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *call) err
 		case <-ctx.Done():
 		}
 	}()
-	call.leave()
+	call.Leave()
 
 	files := newLogFiles(logDirectory)
 	entries, next, more := a.logs.since(0)

@@ -54,7 +54,7 @@ func run(opts options) error {
 	if opts.listen == "" {
 		agent.identity = newIdentity(ownMachine{}, "/")
 		protectFromOOM()
-		return agent.serve(transport.ListenPort(opts.portName, agent.gate.isQuiesced))
+		return agent.serve(transport.ListenPort(opts.portName, agent.gate.Quiesced))
 	}
 	listener, err := transport.ListenSocket(opts.listen)
 	if err != nil {

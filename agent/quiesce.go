@@ -23,13 +23,13 @@ func (a *agent) quiesce(w http.ResponseWriter, r *http.Request) error {
 	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
-	if !a.gate.close(quiescePatience) {
-		a.gate.open(a.gate.currentEpoch())
+	if !a.gate.Close(quiescePatience) {
+		a.gate.Open(a.gate.Epoch())
 		return wire.Refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiescePatience)
 	}
 	if request.Sync {
 		if err := syncFilesystem("/"); err != nil {
-			a.gate.open(a.gate.currentEpoch())
+			a.gate.Open(a.gate.Epoch())
 			return wire.Refuse(http.StatusInternalServerError, "sync_failed", "the root file system could not be written out: %v", err)
 		}
 	}

@@ -4,11 +4,12 @@ import (
 	"net/http"
 	"strings"
 
+	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/wire"
 )
 
 // route dispatches every call other than handshake and quiesce.
-func (a *agent) route(w http.ResponseWriter, r *http.Request, call *call) error {
+func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	switch path := r.URL.Path; {
 	case path == "/v1/exec":
 		switch r.Method {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/cgroup"
+	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -22,7 +23,7 @@ const (
 type agent struct {
 	initKind string
 	bootID   string
-	gate     gate
+	gate     gate.Gate
 	identity *identity
 	sessions *sessionTable
 	logs     *logbook
@@ -114,7 +115,7 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	w.Header()["X-Epoch"] = []string{a.gate.currentEpoch()}
+	w.Header()["X-Epoch"] = []string{a.gate.Epoch()}
 	if !state.shaken.Load() {
 		wire.SendError(w, wire.Refuse(http.StatusPreconditionFailed, "handshake_required", "the connection must begin with POST /v1/handshake"))
 		return
@@ -125,12 +126,12 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	call, err := a.gate.enter(w)
+	call, err := a.gate.Enter(w)
 	if err != nil {
 		wire.SendError(w, err)
 		return
 	}
-	defer call.leave()
+	defer call.Leave()
 	if err := a.route(w, r, call); err != nil {
 		wire.SendError(w, err)
 	}

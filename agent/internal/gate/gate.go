@@ -1,4 +1,6 @@
-package main
+// Package gate is what a snapshot waits for: it knows which calls are in flight,
+// and lets none in while the agent is quiesced.
+package gate
 
 import (
 	"net/http"
@@ -8,38 +10,40 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// gate knows the epoch, counts the calls in flight, and refuses calls while
-// the agent is quiesced.
-type gate struct {
+// Gate knows the epoch, counts the calls in flight, and refuses calls while
+// the agent is quiesced. The zero Gate is open.
+type Gate struct {
 	mu       sync.Mutex
 	epoch    string
 	quiesced bool
-	calls    map[*call]struct{}
+	calls    map[*Call]struct{}
 	emptied  chan struct{} // closed when calls becomes empty; nil when nobody waits
 	quiet    chan struct{} // closed when the next quiesce begins; nil when nobody waits
 }
 
-// call is one request in flight.
-type call struct {
-	gate     *gate
+// Call is one request in flight.
+type Call struct {
+	gate     *Gate
 	response *http.ResponseController
 	once     sync.Once
 }
 
-func (g *gate) currentEpoch() string {
+// Epoch is what the last handshake has called the time since then.
+func (g *Gate) Epoch() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.epoch
 }
 
-func (g *gate) isQuiesced() bool {
+// Quiesced tells whether no call may begin until the next handshake.
+func (g *Gate) Quiesced() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.quiesced
 }
 
-// open begins an epoch: calls are accepted from now on.
-func (g *gate) open(epoch string) {
+// Open begins an epoch: calls are accepted from now on.
+func (g *Gate) Open(epoch string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.epoch = epoch
@@ -49,37 +53,24 @@ func (g *gate) open(epoch string) {
 	g.quiesced = false
 }
 
-// quiescing returns a channel that is closed when a quiesce begins.
-func (g *gate) quiescing() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.quiet == nil {
-		g.quiet = make(chan struct{})
-		if g.quiesced {
-			close(g.quiet)
-		}
-	}
-	return g.quiet
-}
-
-// enter admits a call, or refuses it while the agent is quiesced.
-func (g *gate) enter(w http.ResponseWriter) (*call, error) {
+// Enter admits a call, or refuses it while the agent is quiesced.
+func (g *Gate) Enter(w http.ResponseWriter) (*Call, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.quiesced {
 		return nil, wire.Refuse(http.StatusConflict, "quiesced", "the agent is quiesced; shake hands again")
 	}
 	if g.calls == nil {
-		g.calls = make(map[*call]struct{})
+		g.calls = make(map[*Call]struct{})
 	}
-	entered := &call{gate: g, response: http.NewResponseController(w)}
+	entered := &Call{gate: g, response: http.NewResponseController(w)}
 	g.calls[entered] = struct{}{}
 	return entered, nil
 }
 
-// leave ends a call as far as quiescing is concerned. A call that only waits
+// Leave ends a call as far as quiescing is concerned. A call that only waits
 // for a command leaves early.
-func (c *call) leave() {
+func (c *Call) Leave() {
 	c.once.Do(func() {
 		c.gate.mu.Lock()
 		defer c.gate.mu.Unlock()
@@ -91,10 +82,24 @@ func (c *call) leave() {
 	})
 }
 
-// close refuses new calls and waits for those in flight: first for patience,
+// Quiescing returns a channel that is closed when a quiesce begins.
+func (c *Call) Quiescing() <-chan struct{} {
+	g := c.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.quiet == nil {
+		g.quiet = make(chan struct{})
+		if g.quiesced {
+			close(g.quiet)
+		}
+	}
+	return g.quiet
+}
+
+// Close refuses new calls and waits for those in flight: first for patience,
 // then, with their bodies cut off, for patience again. It reports whether all
 // are gone.
-func (g *gate) close(patience time.Duration) bool {
+func (g *Gate) Close(patience time.Duration) bool {
 	g.mu.Lock()
 	if g.quiet != nil && !g.quiesced {
 		close(g.quiet)
