@@ -13,6 +13,7 @@ import (
 
 	"opencomputer.dev/agent/internal/account"
 	"opencomputer.dev/agent/internal/cgroup"
+	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -255,7 +256,7 @@ func TestExecList(t *testing.T) {
 }
 
 func TestFinishedSessionsAreForgotten(t *testing.T) {
-	table := newSessionTable(&cgroup.Groups{}, &logbook{})
+	table := newSessionTable(&cgroup.Groups{}, &logs.Book{})
 	retire := func(argv string) *session {
 		s, err := table.reserve(&execRequest{Argv: []string{argv}})
 		if err != nil {

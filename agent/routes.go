@@ -55,7 +55,7 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) e
 		}
 	case path == "/v1/logs":
 		if r.Method == http.MethodGet {
-			return a.sendLogs(w, r, call)
+			return a.logs.Send(w, r, call)
 		}
 	case path == "/v1/stats":
 		if r.Method == http.MethodGet {

@@ -10,6 +10,7 @@ import (
 
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/gate"
+	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -26,17 +27,17 @@ type agent struct {
 	gate     gate.Gate
 	identity *identity
 	sessions *sessionTable
-	logs     *logbook
+	logs     *logs.Book
 }
 
 func newAgent(initKind string) *agent {
-	logs := &logbook{}
+	book := &logs.Book{}
 	return &agent{
 		initKind: initKind,
 		bootID:   readBootID(),
 		identity: newIdentity(nil, ""),
-		sessions: newSessionTable(cgroup.Open(), logs),
-		logs:     logs,
+		sessions: newSessionTable(cgroup.Open(), book),
+		logs:     book,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/transcript"
 )
 
@@ -33,9 +34,10 @@ type session struct {
 	done     chan struct{} // closed when the result is final
 
 	transcript *transcript.Transcript
-	book       *logbook
-	logs       [2]*lineLog   // of its streams; nil with a terminal, whose bytes are no lines
-	alone      time.Duration // how long it may run after its last reader has left; 0 is for ever
+	book       *logs.Book
+	command    *logs.Command
+	lines      [2]*logs.Lines // of its streams; nil with a terminal, whose bytes are no lines
+	alone      time.Duration  // how long it may run after its last reader has left; 0 is for ever
 
 	mu       sync.Mutex
 	pid      int
@@ -52,8 +54,8 @@ type session struct {
 
 // collect takes output of the command. Each stream calls it in order.
 func (s *session) collect(kind transcript.Stream, data []byte) {
-	if log := s.logs[kind-1]; log != nil {
-		log.write(data)
+	if lines := s.lines[kind-1]; lines != nil {
+		lines.Write(data)
 	}
 	s.transcript.Add(kind, data)
 }
@@ -144,13 +146,12 @@ wait:
 
 // logEnd writes down how the command ended.
 func (s *session) logEnd() {
-	for _, log := range s.logs {
-		if log != nil {
-			log.end()
+	for _, lines := range s.lines {
+		if lines != nil {
+			lines.End()
 		}
 	}
-	code := s.snapshot(false).exitCode
-	s.book.add(logEntry{time: time.Now(), source: sourceAgent, line: "the command has ended", session: s, exitCode: &code})
+	s.book.Ended(s.command, s.snapshot(false).exitCode)
 }
 
 // signal sends a signal to the command's process group. The one that can't be

@@ -11,6 +11,7 @@ import (
 
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/linux"
+	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -28,7 +29,7 @@ const (
 // sessionTable holds the commands that run and the results of those that did.
 type sessionTable struct {
 	groups    *cgroup.Groups
-	logs      *logbook
+	book      *logs.Book
 	budget    *transcript.Budget
 	maxBuffer int
 
@@ -39,14 +40,14 @@ type sessionTable struct {
 	expiry   *time.Timer
 }
 
-func newSessionTable(groups *cgroup.Groups, logs *logbook) *sessionTable {
+func newSessionTable(groups *cgroup.Groups, book *logs.Book) *sessionTable {
 	memory := int64(linux.MemoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
 	}
 	return &sessionTable{
 		groups:    groups,
-		logs:      logs,
+		book:      book,
 		budget:    transcript.NewBudget(memory / 8),
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
 		byID:      make(map[string]*session),
@@ -72,20 +73,21 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 		bufferBytes = defaultBufferBytes
 	}
 	limit := max(minBufferBytes, min(bufferBytes, t.maxBuffer))
+	argv := shortened(request.Argv)
 	created := &session{
 		id:         id,
 		kind:       request.Kind,
-		argv:       shortened(request.Argv),
+		argv:       argv,
 		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
-		book:       t.logs,
+		book:       t.book,
+		command:    &logs.Command{ID: id, Executable: argv[0]},
 		transcript: transcript.New(limit, t.budget, time.Duration(request.HoldMs)*time.Millisecond),
 		alone:      time.Duration(request.MaxRunAfterDisconnectMs) * time.Millisecond,
 	}
 	if request.TTY == nil {
-		created.logs = [2]*lineLog{
-			{book: t.logs, session: created, source: sourceStdout},
-			{book: t.logs, session: created, source: sourceStderr},
+		created.lines = [2]*logs.Lines{
+			t.book.NewLines(created.command, logs.Stdout), t.book.NewLines(created.command, logs.Stderr),
 		}
 	}
 	t.byID[id] = created

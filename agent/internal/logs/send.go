@@ -1,12 +1,10 @@
-package main
+package logs
 
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"opencomputer.dev/agent/internal/gate"
@@ -14,70 +12,13 @@ import (
 )
 
 const (
-	defaultLogLimit = 1000
-	maxLogLimit     = 10_000
-	maxLogQuery     = 1024
 	logPollInterval = time.Second
 	logKeepAlive    = 10 * time.Second
 )
 
-// logQuery chooses lines of the logs.
-type logQuery struct {
-	tail         bool
-	since, until time.Time
-	text         string
-	sources      map[string]bool
-	limit        int
-}
-
-func parseLogQuery(r *http.Request) (logQuery, error) {
-	query := logQuery{tail: true, limit: defaultLogLimit}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return query, wire.Invalid("bad query: %v", err)
-	}
-	if text := values.Get("tail"); text != "" {
-		if query.tail, err = strconv.ParseBool(text); err != nil {
-			return query, wire.Invalid("tail must be true or false")
-		}
-	}
-	for name, into := range map[string]*time.Time{"since": &query.since, "until": &query.until} {
-		if text := values.Get(name); text != "" {
-			if *into, err = time.Parse(time.RFC3339Nano, text); err != nil {
-				return query, wire.Invalid("%s must be a time like 2026-01-31T12:00:00Z", name)
-			}
-		}
-	}
-	if query.text = values.Get("q"); len(query.text) > maxLogQuery {
-		return query, wire.Invalid("q may have at most %d bytes", maxLogQuery)
-	}
-	if text := values.Get("limit"); text != "" {
-		if query.limit, err = strconv.Atoi(text); err != nil || query.limit < 1 || query.limit > maxLogLimit {
-			return query, wire.Invalid("limit must be 1 to %d", maxLogLimit)
-		}
-	}
-	if text := values.Get("source"); text != "" {
-		query.sources = make(map[string]bool)
-		for name := range strings.SplitSeq(text, ",") {
-			if !slices.Contains([]string{sourceFiles, sourceStdout, sourceStderr, sourceAgent}, name) {
-				return query, wire.Invalid("source %.32q is none of %s, %s, %s, %s", name, sourceFiles, sourceStdout, sourceStderr, sourceAgent)
-			}
-			query.sources[name] = true
-		}
-	}
-	return query, nil
-}
-
-func (q *logQuery) wants(source string) bool { return q.sources == nil || q.sources[source] }
-
-func (q *logQuery) matches(entry logEntry) bool {
-	return q.wants(entry.source) && (q.since.IsZero() || !entry.time.Before(q.since)) &&
-		(q.until.IsZero() || !entry.time.After(q.until)) && strings.Contains(entry.line, q.text)
-}
-
-// sendLogs answers with the last lines that match, oldest first, and with
+// Send answers with the last lines that match, oldest first, and with
 // those that come after, as lines of JSON.
-func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
+func (b *Book) Send(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	query, err := parseLogQuery(r)
 	if err != nil {
 		return err
@@ -95,7 +36,7 @@ func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *gate.Call
 	call.Leave()
 
 	files := newLogFiles(logDirectory)
-	entries, next, more := a.logs.since(0)
+	entries, next, more := b.since(0)
 	var journal chan logEntry
 	if query.wants(sourceFiles) {
 		entries = append(entries, files.read()...)
@@ -128,7 +69,7 @@ func (a *agent) sendLogs(w http.ResponseWriter, r *http.Request, call *gate.Call
 		case <-ctx.Done():
 			return nil
 		case <-more:
-			fresh, next, more = a.logs.since(next)
+			fresh, next, more = b.since(next)
 		case entry := <-journal:
 			fresh = []logEntry{entry}
 		case <-poll.C:
@@ -184,11 +125,11 @@ func appendLogEntry(out []byte, entry *logEntry) []byte {
 		out = append(out, `,"path":`...)
 		out = wire.AppendString(out, entry.path)
 	}
-	if s := entry.session; s != nil {
+	if command := entry.command; command != nil {
 		out = append(out, `,"execId":`...)
-		out = wire.AppendString(out, s.id)
+		out = wire.AppendString(out, command.ID)
 		out = append(out, `,"command":`...)
-		out = wire.AppendString(out, cutLine(s.argv[0]))
+		out = wire.AppendString(out, cutLine(command.Executable))
 	}
 	if entry.exitCode != nil {
 		out = append(out, `,"exitCode":`...)
