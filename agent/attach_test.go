@@ -2,134 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"opencomputer.dev/agent/internal/transcript"
 )
-
-// attached is the host's side of an attached stream.
-type attached struct {
-	t      testing.TB
-	input  *io.PipeWriter
-	body   io.ReadCloser
-	cancel context.CancelFunc
-
-	accepted, position, gap, replayed uint64
-	replayEnds                        int
-	out, errs                         bytes.Buffer
-	exit                              *int
-}
-
-// attach opens a stream; its first two frames are read.
-func (h *host) attach(id, query string) *attached {
-	h.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	reader, writer := io.Pipe()
-	request, err := http.NewRequestWithContext(ctx, "POST", "http://agent/v1/exec/"+id+"/attach"+query, reader)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	response, err := h.client.Do(request)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if response.StatusCode != 200 {
-		text, _ := io.ReadAll(response.Body)
-		h.t.Fatalf("attach: %d %s", response.StatusCode, text)
-	}
-	a := &attached{t: h.t, input: writer, body: response.Body, cancel: cancel}
-	h.t.Cleanup(a.close)
-	a.next()
-	a.next()
-	return a
-}
-
-func (a *attached) close() {
-	a.input.Close()
-	a.cancel()
-	a.body.Close()
-}
-
-// next reads one frame; false at the end of the stream.
-func (a *attached) next() bool {
-	a.t.Helper()
-	kind, payload, err := readFrame(a.body)
-	if err != nil {
-		return false
-	}
-	number := func() uint64 { return binary.BigEndian.Uint64(payload) }
-	switch kind {
-	case byte(transcript.Stdout):
-		a.out.Write(payload)
-		a.position += uint64(len(payload))
-	case byte(transcript.Stderr):
-		a.errs.Write(payload)
-		a.position += uint64(len(payload))
-	case frameExit:
-		code := int(int32(binary.BigEndian.Uint32(payload)))
-		a.exit = &code
-	case frameReplayed:
-		a.replayed = number()
-		a.replayEnds++
-		if a.replayed != a.position {
-			a.t.Fatalf("the replay ends at %d, read up to %d", a.replayed, a.position)
-		}
-	case frameGap:
-		a.gap += number()
-		a.position += number()
-	case frameAccepted:
-		a.accepted = number()
-	case framePosition:
-		a.position = number()
-	default:
-		a.t.Fatalf("frame of type %d", kind)
-	}
-	return true
-}
-
-// until reads frames until the condition holds.
-func (a *attached) until(what string, holds func() bool) {
-	a.t.Helper()
-	for !holds() {
-		if !a.next() {
-			a.t.Fatalf("the stream ended before: %s; printed %.300q, %.300q", what, a.out.String(), a.errs.String())
-		}
-	}
-}
-
-func (a *attached) untilExit() int {
-	a.t.Helper()
-	a.until("exit", func() bool { return a.exit != nil })
-	return *a.exit
-}
-
-func (a *attached) send(kind byte, payload []byte) {
-	a.t.Helper()
-	frame := make([]byte, frameHeader, frameHeader+len(payload))
-	putHeader(frame, kind, len(payload))
-	if _, err := a.input.Write(append(frame, payload...)); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-func (a *attached) write(text string) { a.send(frameInput, []byte(text)) }
-
-// start begins a session and returns its id.
-func (h *host) start(script string, more map[string]any) string {
-	h.t.Helper()
-	request := map[string]any{"argv": []string{"bash", "-c", script}, "user": "root", "kind": "session", "stdin": true, "waitMs": 0}
-	for name, value := range more {
-		request[name] = value
-	}
-	return h.exec(request).ID
-}
 
 func TestAttachedInputAndOutput(t *testing.T) {
 	h := newReadyHost(t)
@@ -139,7 +17,7 @@ func TestAttachedInputAndOutput(t *testing.T) {
 	a.until("both lines", func() bool {
 		return strings.Contains(a.errs.String(), "err two") && strings.Contains(a.out.String(), "got two")
 	})
-	a.send(frameInputEnd, nil)
+	a.send(inputEndFrame, nil)
 	if code := a.untilExit(); code != 7 || a.next() {
 		t.Fatalf("exit %d, or more after it", code)
 	}
@@ -185,7 +63,7 @@ func TestNothingIsLostOrDoubledOverReconnects(t *testing.T) {
 		target := a.position + uint64(1000*(round%70+1))
 		for a.exit == nil && a.position < target && a.next() {
 			// The stream may have ended meanwhile.
-			a.input.Write(appendNumberFrame(nil, frameTaken, a.position))
+			a.input.Write(encodeFrame(takenFrame, binary.BigEndian.AppendUint64(nil, a.position)))
 		}
 		got.Write(a.out.Bytes())
 		if a.gap != 0 {
@@ -275,7 +153,7 @@ func TestInputIsAcceptedOnce(t *testing.T) {
 	b.until("accepted", func() bool { return b.accepted == 12 })
 	a.write("again") // an old connection has no say any more
 	other := h.attach(id, "")
-	other.send(frameInputEnd, nil)
+	other.send(inputEndFrame, nil)
 	if other.untilExit(); other.out.String() != "first second" {
 		t.Fatalf("the command got %q", other.out.String())
 	}
@@ -287,24 +165,16 @@ func TestInputThatNobodyReadsIsBounded(t *testing.T) {
 	a := h.attach(id, "")
 	go func() {
 		chunk := make([]byte, 32<<10)
-		frame := make([]byte, frameHeader)
-		putHeader(frame, frameInput, len(chunk))
 		for {
-			if _, err := a.input.Write(append(frame[:frameHeader:frameHeader], chunk...)); err != nil {
+			if _, err := a.input.Write(encodeFrame(inputFrame, chunk)); err != nil {
 				return
 			}
 		}
 	}()
-	a.until("the queue is full", func() bool { return a.accepted >= maxQueuedInput })
-	found, err := h.agent.sessions.find(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found.input.mu.Lock()
-	queued := found.input.queued
-	found.input.mu.Unlock()
-	if queued > maxQueuedInput+maxFrame {
-		t.Fatalf("%d bytes are queued", queued)
+	const queue, pipe = 256 << 10, 64 << 10
+	a.until("the queue is full", func() bool { return a.accepted >= queue })
+	if a.accepted > queue+maxFrame+pipe {
+		t.Fatalf("%d bytes are accepted", a.accepted)
 	}
 	h.want(200, "POST", "/v1/exec/"+id+"/signal", map[string]int{"signal": 9})
 	if code := a.untilExit(); code != 137 {
@@ -316,27 +186,25 @@ func TestFramesOfTheHost(t *testing.T) {
 	h := newReadyHost(t)
 	id := h.start("cat", nil)
 	a := h.attach(id, "")
-	a.send(frameInput, nil)
+	a.send(inputFrame, nil)
 	a.send(99, []byte("what is this"))
-	a.send(frameTaken, []byte{1})
-	a.send(frameTaken, binary.BigEndian.AppendUint64(nil, 1<<60))
+	a.send(takenFrame, []byte{1})
+	a.send(takenFrame, binary.BigEndian.AppendUint64(nil, 1<<60))
 	a.write("still here")
 	a.until("the echo", func() bool { return a.out.String() == "still here" })
 
 	broken := h.attach(id, "?from=end")
-	huge := make([]byte, frameHeader)
-	putHeader(huge, frameInput, maxFrame+1)
-	broken.input.Write(huge)
+	broken.input.Write(binary.BigEndian.AppendUint32([]byte{inputFrame}, maxFrame+1))
 	for broken.next() {
 	}
 	cut := h.attach(id, "?from=end")
-	cut.input.Write([]byte{frameInput, 0, 0, 0, 9, 'x'})
+	cut.input.Write([]byte{inputFrame, 0, 0, 0, 9, 'x'})
 	cut.close()
 	if broken.exit != nil || !decode[result](t, h.want(200, "GET", "/v1/exec/"+id, nil).body).Running {
 		t.Fatal("a broken frame ended the command")
 	}
 	a.write(".")
-	a.send(frameInputEnd, nil)
+	a.send(inputEndFrame, nil)
 	if a.untilExit(); a.out.String() != "still here." {
 		t.Fatalf("the command printed %q", a.out.String())
 	}
@@ -419,11 +287,11 @@ func TestOutputIsTakenWhileInputWaits(t *testing.T) {
 	const size = 4 << 20
 	id := h.start("exec cat", map[string]any{"bufferBytes": 64 << 10, "holdMs": 10_000})
 	a := h.attach(id, "")
-	const piece = 64 << 10
+	const piece, framesAhead = 64 << 10, 4
 	sent := 0
 	send := func() {
-		for sent < size && sent < int(a.accepted)+maxFramesAhead*piece {
-			a.send(frameInput, make([]byte, piece))
+		for sent < size && sent < int(a.accepted)+framesAhead*piece {
+			a.send(inputFrame, make([]byte, piece))
 			sent += piece
 		}
 	}
@@ -434,7 +302,7 @@ func TestOutputIsTakenWhileInputWaits(t *testing.T) {
 		}
 		if a.position > told {
 			told = a.position
-			a.send(frameTaken, binary.BigEndian.AppendUint64(nil, told))
+			a.send(takenFrame, binary.BigEndian.AppendUint64(nil, told))
 		}
 		send()
 	}

@@ -144,7 +144,7 @@ func (r *remover) empty(directory *os.File, depth int) error {
 }
 
 func (r *remover) hoist(parent *os.File, name string) error {
-	moved := ".deleted-" + randomID() + randomID()
+	moved := ".deleted-" + randomDigits()
 	if err := renameAt(parent, name, r.top, moved); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"os"
 	"runtime"
@@ -44,7 +46,14 @@ func newDraft(directory string) (*draft, error) {
 	return &draft{file: file, directory: directory, name: name}, nil
 }
 
-func temporaryName() string { return ".upload-" + randomID() + randomID() }
+func temporaryName() string { return ".upload-" + randomDigits() }
+
+// randomDigits are enough hex digits for a name that nobody else has.
+func randomDigits() string {
+	var bytes [8]byte
+	rand.Read(bytes[:])
+	return hex.EncodeToString(bytes[:])
+}
 
 // publish renames the draft over name in its directory.
 func (d *draft) publish(name string) error {

@@ -162,7 +162,7 @@ func TestQuiesce(t *testing.T) {
 	h := newReadyHost(t)
 	waiting := make(chan answer, 1)
 	go func() { waiting <- h.call("POST", "/v1/exec", `{"argv":["sleep","0.5"]}`) }()
-	for len(h.agent.sessions.list()) == 0 {
+	for len(h.agent.sessions.List()) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	begin := time.Now()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,12 +44,8 @@ func newHostWithin(t testing.TB, deadline time.Duration) *host {
 	go server.Serve(&connections{listener, deadline})
 	t.Cleanup(func() {
 		server.Close()
-		for _, s := range served.sessions.list() {
-			s.mu.Lock()
-			if !s.exited {
-				_ = s.group.Kill(s.pid)
-			}
-			s.mu.Unlock()
+		for _, s := range served.sessions.List() {
+			_ = s.Signal(syscall.SIGKILL) // those that have ended refuse it
 		}
 	})
 	h := &host{t: t, agent: served, socket: socket}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"opencomputer.dev/agent/internal/pid1"
+	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/transport"
 )
 
@@ -53,7 +54,7 @@ func run(opts options) error {
 	log.SetOutput(io.MultiWriter(os.Stderr, agent.logs))
 	if opts.listen == "" {
 		agent.identity = newIdentity(ownMachine{}, "/")
-		protectFromOOM()
+		session.ProtectFromOOM()
 		return agent.serve(transport.ListenPort(opts.portName, agent.gate.Quiesced))
 	}
 	listener, err := transport.ListenSocket(opts.listen)

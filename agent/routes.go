@@ -14,21 +14,21 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) e
 	case path == "/v1/exec":
 		switch r.Method {
 		case http.MethodPost:
-			return a.execStart(w, r, call)
+			return a.exec.Start(w, r, call)
 		case http.MethodGet:
-			return a.execList(w)
+			return a.exec.List(w)
 		}
 	case strings.HasPrefix(path, "/v1/exec/"):
 		id, action, nested := strings.Cut(strings.TrimPrefix(path, "/v1/exec/"), "/")
 		switch {
 		case !nested && r.Method == http.MethodGet:
-			return a.execResult(w, r, call, id)
+			return a.exec.Result(w, r, call, id)
 		case action == "signal" && r.Method == http.MethodPost:
-			return a.execSignal(w, r, id)
+			return a.exec.Signal(w, r, id)
 		case action == "attach" && r.Method == http.MethodPost:
-			return a.execAttach(w, r, call, id)
+			return a.exec.Attach(w, r, call, id)
 		case action == "resize" && r.Method == http.MethodPost:
-			return a.execResize(w, r, id)
+			return a.exec.Resize(w, r, id)
 		case nested && action != "signal" && action != "attach" && action != "resize":
 			return errUnknownCall(r)
 		}

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"opencomputer.dev/agent/internal/cgroup"
+	"opencomputer.dev/agent/internal/exec"
 	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/logs"
+	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -26,19 +28,22 @@ type agent struct {
 	bootID   string
 	gate     gate.Gate
 	identity *identity
-	sessions *sessionTable
+	sessions *session.Table
+	exec     exec.Calls
 	logs     *logs.Book
 }
 
 func newAgent(initKind string) *agent {
 	book := &logs.Book{}
-	return &agent{
+	a := &agent{
 		initKind: initKind,
 		bootID:   readBootID(),
 		identity: newIdentity(nil, ""),
-		sessions: newSessionTable(cgroup.Open(), book),
+		sessions: session.NewTable(cgroup.Open(), book),
 		logs:     book,
 	}
+	a.exec = exec.Calls{Sessions: a.sessions, Env: func() map[string]string { return a.identity.sandboxEnv() }}
+	return a
 }
 
 // connection is one host connection and what it may do.

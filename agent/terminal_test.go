@@ -71,7 +71,7 @@ func TestTerminalPassesEveryByte(t *testing.T) {
 		every[i] = byte(i)
 		want += " " + strings.Repeat(" ", 3-len(strconv.Itoa(i))) + strconv.Itoa(i)
 	}
-	a.send(frameInput, every)
+	a.send(inputFrame, every)
 	a.untilExit()
 	if !strings.Contains(a.out.String(), want) {
 		t.Fatalf("got %q", a.out.String())

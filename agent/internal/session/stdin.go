@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"os"
@@ -10,8 +10,8 @@ import (
 // frame more may be queued.
 const maxQueuedInput = 256 << 10
 
-// maxWriters is how many clients' counts a command remembers.
-const maxWriters = 256
+// maxClients is how many clients' counts a command remembers.
+const maxClients = 256
 
 // input is what clients write to a command. It outlives their connections.
 type input struct {
@@ -25,49 +25,65 @@ type input struct {
 	broken  bool // the command reads no more: what comes is dropped
 	writing bool // a goroutine empties the queue
 	room    chan struct{}
-	writers map[string]*writer
-	order   []string // names of writers, the longest unused first
+	clients map[string]*client
+	order   []string // names of clients, the longest unused first
 }
 
-// writer is one client's share of the input. Connections of one client follow
+// client is one client's share of the input. Connections of one client follow
 // each other; only the newest may write.
-type writer struct {
+type client struct {
 	accepted uint64
 	turn     uint64
 }
 
-func newInput(file *os.File, terminal bool) *input {
-	return &input{file: file, terminal: terminal, writers: make(map[string]*writer)}
+// Writer is one connection that writes to a command on behalf of a client.
+type Writer struct {
+	input  *input
+	client *client
+	turn   uint64
 }
 
-// open makes a connection the one that writes for a client. It returns how
-// much of the client's input has been accepted before.
-func (i *input) open(client string) (w *writer, turn, accepted uint64) {
+// OpenInput makes a connection the one that writes for a client, which has a name
+// if it may come back. It returns how many bytes of the client's input have been
+// accepted before. The writer is nil where nobody can write.
+func (s *Session) OpenInput(name string) (w *Writer, accepted uint64) {
+	if s.input == nil {
+		return nil, 0
+	}
+	return s.input.open(name)
+}
+
+func newInput(file *os.File, terminal bool) *input {
+	return &input{file: file, terminal: terminal, clients: make(map[string]*client)}
+}
+
+func (i *input) open(name string) (w *Writer, accepted uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if client == "" {
-		return &writer{}, 0, 0
+	if name == "" {
+		return &Writer{input: i, client: &client{}}, 0
 	}
-	w = i.writers[client]
-	if w == nil {
-		if len(i.writers) >= maxWriters {
-			delete(i.writers, i.order[0])
+	known := i.clients[name]
+	if known == nil {
+		if len(i.clients) >= maxClients {
+			delete(i.clients, i.order[0])
 			i.order = i.order[1:]
 		}
-		w = &writer{}
-		i.writers[client] = w
+		known = &client{}
+		i.clients[name] = known
 	} else {
-		i.order = slices.DeleteFunc(i.order, func(name string) bool { return name == client })
+		i.order = slices.DeleteFunc(i.order, func(other string) bool { return other == name })
 	}
-	i.order = append(i.order, client)
-	w.turn++
-	return w, w.turn, w.accepted
+	i.order = append(i.order, name)
+	known.turn++
+	return &Writer{input: i, client: known, turn: known.turn}, known.accepted
 }
 
-// write accepts a client's bytes for the command, waiting while too much is
-// queued. The bytes are accepted whole or not at all; ok is false when they
-// were not. The input keeps the slice.
-func (i *input) write(w *writer, turn uint64, data []byte, gone <-chan struct{}) (accepted uint64, ok bool) {
+// Write accepts a client's bytes for the command, waiting while too much is
+// queued, until gone is closed. The bytes are accepted whole or not at all; ok is
+// false when they were not. The input keeps the slice.
+func (w *Writer) Write(data []byte, gone <-chan struct{}) (accepted uint64, ok bool) {
+	i := w.input
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for i.queued >= maxQueuedInput && !i.ended && !i.broken {
@@ -83,18 +99,18 @@ func (i *input) write(w *writer, turn uint64, data []byte, gone <-chan struct{})
 		i.mu.Lock()
 		select {
 		case <-gone:
-			return w.accepted, false
+			return w.client.accepted, false
 		default:
 		}
 	}
-	if i.ended || w.turn != turn {
-		return w.accepted, false
+	if i.ended || w.client.turn != w.turn {
+		return w.client.accepted, false
 	}
-	w.accepted += uint64(len(data))
+	w.client.accepted += uint64(len(data))
 	if !i.broken {
 		i.push(data)
 	}
-	return w.accepted, true
+	return w.client.accepted, true
 }
 
 func (i *input) push(data []byte) {
@@ -141,8 +157,10 @@ func (i *input) roomMade() {
 	}
 }
 
-// end closes the command's input after what is queued.
-func (i *input) end() {
+// End closes the command's input after what is queued. On a terminal, which stays
+// open, the command gets Ctrl-D.
+func (w *Writer) End() {
+	i := w.input
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ended {

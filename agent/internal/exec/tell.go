@@ -1,4 +1,4 @@
-package main
+package exec
 
 import (
 	"net/http"
@@ -87,7 +87,7 @@ func (t *teller) collect(batch []byte) ([]byte, tellState) {
 		if t.replaying {
 			payload = payload[:min(uint64(room), t.replayed-t.position)]
 		}
-		next := t.session.transcript.Read(t.reader, payload)
+		next := t.output.Read(t.reader, payload)
 		t.position += next.Gap + uint64(next.Count)
 		switch {
 		case next.Gap > 0:
@@ -96,7 +96,7 @@ func (t *teller) collect(batch []byte) ([]byte, tellState) {
 			putHeader(frame, byte(next.Stream), next.Count)
 			batch = batch[:len(batch)+frameHeader+next.Count]
 		case next.Final:
-			return appendExitFrame(batch, t.session.snapshot(false).exitCode), tellOver
+			return appendExitFrame(batch, t.exitCode()), tellOver
 		default:
 			return batch, tellIdle
 		}

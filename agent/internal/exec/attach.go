@@ -1,4 +1,4 @@
-package main
+package exec
 
 import (
 	"encoding/binary"
@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"opencomputer.dev/agent/internal/gate"
+	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -19,11 +20,12 @@ const maxClientLength = 64
 
 // attachment is one host stream that reads and writes a session.
 type attachment struct {
-	session  *session
+	id       string // of the session
+	output   *transcript.Transcript
+	exitCode func() int
 	reader   *transcript.Reader
-	writer   *writer
-	turn     uint64
-	accepted atomic.Uint64
+	writer   *session.Writer // nil where nobody can write
+	accepted atomic.Uint64   // of the input of this client
 	gone     <-chan struct{} // closed when the stream has ended, or must
 	broken   chan struct{}   // closed when the host sends what is no frame
 	replayed uint64          // where the replay ends
@@ -73,23 +75,22 @@ func isClientChar(char byte) bool {
 	return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' || char == '-' || char == '_'
 }
 
-// execAttach streams a command's output, from a position on, and takes its
+// Attach streams a command's output, from a position on, and takes its
 // input. The command goes on when the stream ends.
-func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
+func (c *Calls) Attach(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
 	options, err := attachQuery(r)
 	if err != nil {
 		return err
 	}
-	found, err := a.sessions.find(id)
+	found, err := c.Sessions.Find(id)
 	if err != nil {
 		return err
 	}
-	reader, ok := found.transcript.Attach(options.from, options.fromEnd, options.acks)
+	reader, ok := found.Attach(options.from, options.fromEnd, options.acks)
 	if !ok {
-		return errOffset("from is %d, beyond the %d bytes that the command has printed", options.from, found.transcript.End())
+		return errOffset("from is %d, beyond the %d bytes that the command has printed", options.from, found.Transcript.End())
 	}
-	found.joined()
-	defer found.left(reader)
+	defer found.Leave(reader)
 
 	gone := make(chan struct{})
 	over, broken := make(chan struct{}), make(chan struct{})
@@ -107,12 +108,18 @@ func (a *agent) execAttach(w http.ResponseWriter, r *http.Request, call *gate.Ca
 	// A quiesce does not wait for a stream that ends by itself.
 	call.Leave()
 
-	attached := &attachment{session: found, reader: reader, gone: gone, broken: broken, replayed: found.transcript.End()}
-	if found.input != nil {
-		var accepted uint64
-		attached.writer, attached.turn, accepted = found.input.open(options.client)
-		attached.accepted.Store(accepted)
+	attached := &attachment{
+		id:       found.ID,
+		output:   found.Transcript,
+		exitCode: func() int { return found.Snapshot(false).ExitCode },
+		reader:   reader,
+		gone:     gone,
+		broken:   broken,
+		replayed: found.Transcript.End(),
 	}
+	var accepted uint64
+	attached.writer, accepted = found.OpenInput(options.client)
+	attached.accepted.Store(accepted)
 	w.Header()["Content-Type"] = []string{"application/octet-stream"}
 	w.WriteHeader(http.StatusOK)
 	go attached.listen(r.Body)
@@ -134,7 +141,7 @@ func (a *attachment) listen(body io.Reader) {
 		kind, payload, err := readFrame(body)
 		if err != nil {
 			if errors.Is(err, errFrameTooLarge) {
-				log.Printf("exec %s: from the host: %v", a.session.id, err)
+				log.Printf("exec %s: from the host: %v", a.id, err)
 				close(a.broken)
 			}
 			return
@@ -153,7 +160,7 @@ func (a *attachment) listen(body io.Reader) {
 			}
 		case frameTaken:
 			if len(payload) == 8 {
-				a.session.transcript.Acknowledge(a.reader, binary.BigEndian.Uint64(payload))
+				a.output.Acknowledge(a.reader, binary.BigEndian.Uint64(payload))
 			}
 		}
 	}
@@ -168,18 +175,18 @@ func (a *attachment) writeAll(inputs <-chan []byte) {
 		case refused:
 		case payload != nil:
 			refused = !a.write(payload)
-		case a.session.input != nil:
-			a.session.input.end()
+		case a.writer != nil:
+			a.writer.End()
 		}
 	}
 }
 
 // write passes input on. It returns false when no more will be accepted.
 func (a *attachment) write(data []byte) bool {
-	if a.session.input == nil {
+	if a.writer == nil {
 		return true
 	}
-	accepted, ok := a.session.input.write(a.writer, a.turn, data, a.gone)
+	accepted, ok := a.writer.Write(data, a.gone)
 	if ok {
 		a.accepted.Store(accepted)
 		a.reader.Signal()

@@ -1,8 +1,9 @@
-package main
+package session
 
 import (
 	"strconv"
 	"testing"
+	"time"
 )
 
 func newUnreadInput(t *testing.T) *input {
@@ -19,13 +20,13 @@ func newUnreadInput(t *testing.T) *input {
 
 func TestInputOfADeafCommandIsBoundedAndItsEndFreesWriters(t *testing.T) {
 	in := newUnreadInput(t)
-	client, turn, _ := in.open("client")
+	client, _ := in.open("client")
 	never := make(chan struct{})
 	const chunk, most = 32 << 10, 4 * maxQueuedInput
 	refused := make(chan uint64)
 	go func() {
 		for accepted := uint64(0); ; {
-			now, ok := in.write(client, turn, make([]byte, chunk), never)
+			now, ok := client.Write(make([]byte, chunk), never)
 			if !ok || now > most {
 				refused <- accepted
 				return
@@ -34,8 +35,10 @@ func TestInputOfADeafCommandIsBoundedAndItsEndFreesWriters(t *testing.T) {
 		}
 	}()
 	blocked := func() bool { in.mu.Lock(); defer in.mu.Unlock(); return in.room != nil }
-	if !waitUntil(blocked) {
-		t.Fatal("the queue has no bound")
+	for deadline := time.Now().Add(time.Minute); !blocked(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the queue has no bound")
+		}
 	}
 	in.abandon()
 	if accepted := <-refused; accepted > most {
@@ -45,13 +48,13 @@ func TestInputOfADeafCommandIsBoundedAndItsEndFreesWriters(t *testing.T) {
 
 func TestInputWaitEndsWithItsStream(t *testing.T) {
 	in := newUnreadInput(t)
-	client, turn, _ := in.open("")
+	client, _ := in.open("")
 	gone := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for range 64 {
-			if _, ok := in.write(client, turn, make([]byte, maxFrame), gone); !ok {
+			if _, ok := client.Write(make([]byte, 64<<10), gone); !ok {
 				return
 			}
 		}
@@ -62,36 +65,36 @@ func TestInputWaitEndsWithItsStream(t *testing.T) {
 
 func TestInputCountsGoOnWithTheClientsNextStream(t *testing.T) {
 	in := newUnreadInput(t)
-	first, turn, accepted := in.open("client")
+	first, accepted := in.open("client")
 	if accepted != 0 {
 		t.Fatalf("a new client begins at %d", accepted)
 	}
-	if _, ok := in.write(first, turn, []byte("abc"), nil); !ok {
+	if _, ok := first.Write([]byte("abc"), nil); !ok {
 		t.Fatal("the input is refused")
 	}
-	second, later, accepted := in.open("client")
+	second, accepted := in.open("client")
 	if accepted != 3 {
 		t.Fatalf("the next stream begins at %d, want 3", accepted)
 	}
-	if _, ok := in.write(first, turn, []byte("late"), nil); ok {
+	if _, ok := first.Write([]byte("late"), nil); ok {
 		t.Fatal("a stream that was replaced may still write")
 	}
-	if accepted, ok := in.write(second, later, []byte("d"), nil); !ok || accepted != 4 {
+	if accepted, ok := second.Write([]byte("d"), nil); !ok || accepted != 4 {
 		t.Fatalf("%d accepted (%v), want 4", accepted, ok)
 	}
 }
 
-func TestInputForgetsTheLongestUnusedWriters(t *testing.T) {
+func TestInputForgetsTheLongestUnusedClients(t *testing.T) {
 	in := newUnreadInput(t)
-	loyal, turn, _ := in.open("loyal")
-	in.write(loyal, turn, []byte("abc"), nil)
-	for i := range 2 * maxWriters {
+	loyal, _ := in.open("loyal")
+	loyal.Write([]byte("abc"), nil)
+	for i := range 2 * maxClients {
 		in.open(strconv.Itoa(i))
-		if _, _, accepted := in.open("loyal"); accepted != 3 {
+		if _, accepted := in.open("loyal"); accepted != 3 {
 			t.Fatalf("a client that comes back often is forgotten after %d others", i)
 		}
 	}
-	if len(in.writers) != maxWriters || len(in.order) != maxWriters {
-		t.Fatalf("%d writers are remembered in %d places, want %d", len(in.writers), len(in.order), maxWriters)
+	if len(in.clients) != maxClients || len(in.order) != maxClients {
+		t.Fatalf("%d clients are remembered in %d places, want %d", len(in.clients), len(in.order), maxClients)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"os"
@@ -25,8 +25,8 @@ func (e *commandEnds) close() {
 
 // terminalEnv is what a command with a terminal finds in its environment. Its
 // size is not there: programs would believe it after a resize.
-func terminalEnv(request *execRequest) map[string]string {
-	if request.TTY == nil {
+func terminalEnv(spec *Spec) map[string]string {
+	if spec.Terminal == nil {
 		return nil
 	}
 	return map[string]string{"TERM": "xterm-256color"}
@@ -34,9 +34,9 @@ func terminalEnv(request *execRequest) map[string]string {
 
 // openStreams makes what connects the agent and a command: a terminal, or
 // pipes and an input if somebody may write.
-func (s *session) openStreams(user *account.Account, request *execRequest) (ends *commandEnds, err error) {
-	if request.TTY != nil {
-		return s.openTerminal(user, *request.TTY)
+func (s *Session) openStreams(user *account.Account, spec *Spec) (ends *commandEnds, err error) {
+	if spec.Terminal != nil {
+		return s.openTerminal(user, *spec.Terminal)
 	}
 	ends = &commandEnds{}
 	defer func() {
@@ -58,7 +58,7 @@ func (s *session) openStreams(user *account.Account, request *execRequest) (ends
 		s.pipes = append(s.pipes, pipe)
 		*output.end = writer
 	}
-	if !request.Stdin {
+	if !spec.Input {
 		if ends.in, err = os.Open(os.DevNull); err != nil {
 			return nil, errStart("no standard input: %v", err)
 		}
@@ -73,7 +73,7 @@ func (s *session) openStreams(user *account.Account, request *execRequest) (ends
 	return ends, nil
 }
 
-func (s *session) openTerminal(user *account.Account, size windowSize) (*commandEnds, error) {
+func (s *Session) openTerminal(user *account.Account, size WindowSize) (*commandEnds, error) {
 	master, slave, err := openTerminal(size, user)
 	if err != nil {
 		return nil, errStart("no terminal: %v", err)

@@ -1,9 +1,7 @@
-package main
+package session
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -19,47 +17,63 @@ func errStart(format string, values ...any) error {
 	return wire.Refuse(http.StatusUnprocessableEntity, "start_failed", format, values...)
 }
 
-// start runs a checked request as a new session.
-func (t *sessionTable) start(request *execRequest, sandboxEnv map[string]string) (*session, error) {
-	user, err := account.Find(request.User)
+// Spec is what to run. Nothing of it is checked again but what the kernel checks.
+type Spec struct {
+	ID          string // 8 lower-case hex digits; empty for a new one
+	Kind        string
+	Argv        []string
+	Directory   string              // empty for that where the user begins
+	Env         []map[string]string // layers of the environment; later ones win
+	User        string
+	Timeout     time.Duration // 0 is none
+	BufferBytes int           // of the output that is kept; 0 for the usual
+	Input       bool          // whether somebody may write
+	Terminal    *WindowSize   // nil for pipes
+	Alone       time.Duration // how long it may run after its last reader has left; 0 is for ever
+	Hold        time.Duration // how long it is held back for a reader that is expected
+}
+
+// Start runs a command as a new session.
+func (t *Table) Start(spec *Spec) (*Session, error) {
+	user, err := account.Find(spec.User)
 	if err != nil {
 		return nil, errStart("%v", err)
 	}
-	command := &command{argv: request.Argv, user: user, directory: request.Cwd}
+	command := &command{argv: spec.Argv, user: user, directory: spec.Directory}
 	if command.directory == "" {
 		command.directory = user.DefaultDirectory()
 	}
-	command.env = user.Env(terminalEnv(request), sandboxEnv, request.Env)
+	command.env = user.Env(append([]map[string]string{terminalEnv(spec)}, spec.Env...)...)
 	// Looking things up first names what is wrong, and lets a hung file
 	// system hang this call instead of every fork.
 	if err := command.resolve(); err != nil {
 		return nil, err
 	}
-	created, err := t.reserve(request)
+	created, err := t.reserve(spec)
 	if err != nil {
 		return nil, err
 	}
-	pidfd, err := created.launch(command, request, t.groups)
+	pidfd, err := created.launch(command, spec, t.groups)
 	if err != nil {
 		t.abandon(created)
 		return nil, err
 	}
-	if request.TimeoutMs > 0 {
-		created.limit(time.Duration(request.TimeoutMs) * time.Millisecond)
+	if spec.Timeout > 0 {
+		created.limit(spec.Timeout)
 	}
 	created.watch(pidfd, t.retire)
 	return created, nil
 }
 
 // launch starts the process in its cgroup with its pipes or its terminal.
-func (s *session) launch(command *command, request *execRequest, groups *cgroup.Groups) (pidfd int, err error) {
-	ends, err := s.openStreams(command.user, request)
+func (s *Session) launch(command *command, spec *Spec, groups *cgroup.Groups) (pidfd int, err error) {
+	ends, err := s.openStreams(command.user, spec)
 	if err != nil {
 		return -1, err
 	}
 	defer ends.close()
 	s.started = time.Now() // nobody else reads it before begin
-	group, groupFD, err := groups.Create(s.id)
+	group, groupFD, err := groups.Create(s.ID)
 	if err == nil {
 		s.group = group
 		pidfd, err = command.fork(groupFD, ends, s.begin)
@@ -146,35 +160,15 @@ func (c *command) explain(err error) error {
 }
 
 // begin makes the session visible: its process exists.
-func (s *session) begin(pid int) {
+func (s *Session) begin(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pid = pid
 }
 
 // begun tells whether the process exists yet.
-func (s *session) begun() bool {
+func (s *Session) begun() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pid != 0
-}
-
-const (
-	oomScorePath  = "/proc/self/oom_score_adj"
-	agentOOMScore = -900
-)
-
-var oomProtected bool
-
-// protectFromOOM makes the kernel kill commands before it kills the agent.
-func protectFromOOM() {
-	oomProtected = os.WriteFile(oomScorePath, fmt.Append(nil, agentOOMScore), 0) == nil
-}
-
-// plainOOMScore gives up the protection while a child is made.
-func plainOOMScore() (restore func()) {
-	if !oomProtected || os.WriteFile(oomScorePath, []byte("0"), 0) != nil {
-		return func() {}
-	}
-	return protectFromOOM
 }

@@ -1,4 +1,4 @@
-package main
+package exec
 
 import (
 	"encoding/base64"
@@ -6,53 +6,54 @@ import (
 	"strconv"
 	"time"
 
+	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/wire"
 )
 
 // appendState appends the fields that ExecResult and ExecInfo share.
-func appendState(out []byte, shot *snapshot) []byte {
+func appendState(out []byte, shot *session.Snapshot) []byte {
 	out = append(out, `{"id":`...)
-	out = wire.AppendString(out, shot.id)
+	out = wire.AppendString(out, shot.ID)
 	out = append(out, `,"running":`...)
-	out = strconv.AppendBool(out, shot.running)
+	out = strconv.AppendBool(out, shot.Running)
 	out = append(out, `,"exitCode":`...)
-	if shot.running {
+	if shot.Running {
 		out = append(out, "null"...)
 	} else {
-		out = strconv.AppendInt(out, int64(shot.exitCode), 10)
+		out = strconv.AppendInt(out, int64(shot.ExitCode), 10)
 	}
-	if shot.signal != 0 {
+	if shot.Signal != 0 {
 		out = append(out, `,"signal":`...)
-		out = strconv.AppendInt(out, int64(shot.signal), 10)
+		out = strconv.AppendInt(out, int64(shot.Signal), 10)
 	}
 	out = append(out, `,"timedOut":`...)
-	out = strconv.AppendBool(out, shot.timedOut)
+	out = strconv.AppendBool(out, shot.TimedOut)
 	out = append(out, `,"truncated":`...)
-	out = strconv.AppendBool(out, shot.truncated)
+	out = strconv.AppendBool(out, shot.Truncated)
 	out = append(out, `,"startedAt":"`...)
-	out = shot.started.UTC().AppendFormat(out, time.RFC3339Nano)
+	out = shot.Started.UTC().AppendFormat(out, time.RFC3339Nano)
 	out = append(out, `","durationMs":`...)
-	return strconv.AppendInt(out, shot.duration.Milliseconds(), 10)
+	return strconv.AppendInt(out, shot.Duration.Milliseconds(), 10)
 }
 
 // appendInfo appends an ExecInfo.
-func appendInfo(out []byte, shot snapshot) []byte {
+func appendInfo(out []byte, shot session.Snapshot) []byte {
 	out = appendState(out, &shot)
 	out = append(out, `,"argv":[`...)
-	for i, argument := range shot.argv {
+	for i, argument := range shot.Argv {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = wire.AppendString(out, argument)
 	}
 	out = append(out, `],"kind":`...)
-	out = wire.AppendString(out, shot.kind)
+	out = wire.AppendString(out, shot.Kind)
 	out = append(out, `,"stdin":`...)
-	out = strconv.AppendBool(out, shot.input)
+	out = strconv.AppendBool(out, shot.Input)
 	out = append(out, `,"tty":`...)
-	out = strconv.AppendBool(out, shot.terminal)
+	out = strconv.AppendBool(out, shot.Terminal)
 	out = append(out, `,"attached":`...)
-	out = strconv.AppendInt(out, int64(shot.attached), 10)
+	out = strconv.AppendInt(out, int64(shot.Attached), 10)
 	return append(out, '}')
 }
 
@@ -61,16 +62,16 @@ func appendInfo(out []byte, shot snapshot) []byte {
 const resultPiece = 192 << 10
 
 // sendResult answers with an ExecResult.
-func sendResult(w http.ResponseWriter, shot snapshot) {
+func sendResult(w http.ResponseWriter, shot session.Snapshot) {
 	encoding := base64.StdEncoding
 	first := append(appendState(nil, &shot), `,"stdout":"`...)
 	const between, last = `","stderr":"`, `"}`
-	size := len(first) + encoding.EncodedLen(len(shot.stdout)) + len(between) + encoding.EncodedLen(len(shot.stderr)) + len(last)
-	if len(shot.stdout)+len(shot.stderr) <= resultPiece {
+	size := len(first) + encoding.EncodedLen(len(shot.Stdout)) + len(between) + encoding.EncodedLen(len(shot.Stderr)) + len(last)
+	if len(shot.Stdout)+len(shot.Stderr) <= resultPiece {
 		body := append(make([]byte, 0, size), first...)
-		body = encoding.AppendEncode(body, shot.stdout)
+		body = encoding.AppendEncode(body, shot.Stdout)
 		body = append(body, between...)
-		body = encoding.AppendEncode(body, shot.stderr)
+		body = encoding.AppendEncode(body, shot.Stderr)
 		wire.SendBody(w, http.StatusOK, append(body, last...))
 		return
 	}
@@ -78,7 +79,7 @@ func sendResult(w http.ResponseWriter, shot snapshot) {
 	header["Content-Type"] = []string{"application/json"}
 	header["Content-Length"] = []string{strconv.Itoa(size)}
 	piece := first
-	for i, output := range [][]byte{shot.stdout, shot.stderr} {
+	for i, output := range [][]byte{shot.Stdout, shot.Stderr} {
 		for len(output) > 0 {
 			step := min(resultPiece, len(output))
 			piece = encoding.AppendEncode(piece, output[:step])

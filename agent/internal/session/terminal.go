@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"fmt"
@@ -22,13 +22,14 @@ const (
 
 const maxWindow = 1000
 
-// windowSize is the size of a terminal in characters.
-type windowSize struct {
+// WindowSize is the size of a terminal in characters.
+type WindowSize struct {
 	Cols int `json:"cols"`
 	Rows int `json:"rows"`
 }
 
-func (w windowSize) check() error {
+// Check refuses sizes that no terminal has.
+func (w WindowSize) Check() error {
 	if w.Cols < 1 || w.Cols > maxWindow || w.Rows < 1 || w.Rows > maxWindow {
 		return wire.Invalid("cols and rows must be 1 to %d", maxWindow)
 	}
@@ -37,7 +38,7 @@ func (w windowSize) check() error {
 
 // openTerminal makes a pseudo-terminal for a user: the end that the agent
 // holds and the end of the command.
-func openTerminal(size windowSize, user *account.Account) (master, slave *os.File, err error) {
+func openTerminal(size WindowSize, user *account.Account) (master, slave *os.File, err error) {
 	fd, err := syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, &os.PathError{Op: "open", Path: "/dev/ptmx", Err: err}
@@ -55,7 +56,7 @@ func openTerminal(size windowSize, user *account.Account) (master, slave *os.Fil
 	if err := linux.Ioctl(uintptr(fd), ioctlTerminalNumber, unsafe.Pointer(&number)); err != nil {
 		return nil, nil, fmt.Errorf("number of the terminal: %w", err)
 	}
-	if err := setWindowSize(uintptr(fd), size); err != nil {
+	if err := setSize(uintptr(fd), size); err != nil {
 		return nil, nil, err
 	}
 	path := "/dev/pts/" + strconv.Itoa(int(number))
@@ -71,7 +72,7 @@ func openTerminal(size windowSize, user *account.Account) (master, slave *os.Fil
 	return master, slave, nil
 }
 
-func setWindowSize(fd uintptr, size windowSize) error {
+func setSize(fd uintptr, size WindowSize) error {
 	// struct winsize: rows, columns, and a size in pixels that nobody uses.
 	window := [4]uint16{uint16(size.Rows), uint16(size.Cols)}
 	if err := linux.Ioctl(fd, ioctlSetWindowSize, unsafe.Pointer(&window)); err != nil {
@@ -80,42 +81,23 @@ func setWindowSize(fd uintptr, size windowSize) error {
 	return nil
 }
 
-// resize changes the size of a session's terminal; its processes get SIGWINCH.
-func (s *session) resize(size windowSize) error {
+// Resize changes the size of a session's terminal; its processes get SIGWINCH.
+func (s *Session) Resize(size WindowSize) error {
 	if s.terminal == nil {
-		return wire.Refuse(http.StatusConflict, "not_terminal", "the command %s has no terminal", s.id)
+		return wire.Refuse(http.StatusConflict, "not_terminal", "the command %s has no terminal", s.ID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.exited {
-		return errSessionEnded(s.id)
+		return errSessionEnded(s.ID)
 	}
 	raw, err := s.terminal.SyscallConn()
 	if err != nil {
-		return errSessionEnded(s.id)
+		return errSessionEnded(s.ID)
 	}
 	var failure error
-	if err := raw.Control(func(fd uintptr) { failure = setWindowSize(fd, size) }); err != nil {
-		return errSessionEnded(s.id)
+	if err := raw.Control(func(fd uintptr) { failure = setSize(fd, size) }); err != nil {
+		return errSessionEnded(s.ID)
 	}
 	return failure
-}
-
-func (a *agent) execResize(w http.ResponseWriter, r *http.Request, id string) error {
-	var size windowSize
-	if err := wire.ReadJSON(w, r, &size); err != nil {
-		return err
-	}
-	if err := size.check(); err != nil {
-		return err
-	}
-	found, err := a.sessions.find(id)
-	if err != nil {
-		return err
-	}
-	if err := found.resize(size); err != nil {
-		return err
-	}
-	wire.SendBody(w, http.StatusOK, []byte("{}"))
-	return nil
 }

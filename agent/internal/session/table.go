@@ -1,4 +1,4 @@
-package main
+package session
 
 import (
 	"crypto/rand"
@@ -26,37 +26,38 @@ const (
 	minBufferBytes     = 4 << 10
 )
 
-// sessionTable holds the commands that run and the results of those that did.
-type sessionTable struct {
+// Table holds the commands that run and the results of those that did.
+type Table struct {
 	groups    *cgroup.Groups
 	book      *logs.Book
 	budget    *transcript.Budget
 	maxBuffer int
 
 	mu       sync.Mutex
-	byID     map[string]*session
+	byID     map[string]*Session
 	running  int
-	finished []*session // in order of their end
+	finished []*Session // in order of their end
 	expiry   *time.Timer
 }
 
-func newSessionTable(groups *cgroup.Groups, book *logs.Book) *sessionTable {
+// NewTable makes the table of a machine: output may take an eighth of its memory.
+func NewTable(groups *cgroup.Groups, book *logs.Book) *Table {
 	memory := int64(linux.MemoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
 	}
-	return &sessionTable{
+	return &Table{
 		groups:    groups,
 		book:      book,
 		budget:    transcript.NewBudget(memory / 8),
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
-		byID:      make(map[string]*session),
+		byID:      make(map[string]*Session),
 	}
 }
 
 // reserve claims an id, the host's or a new one, and a place among the running.
-func (t *sessionTable) reserve(request *execRequest) (*session, error) {
-	id, bufferBytes := request.ID, request.BufferBytes
+func (t *Table) reserve(spec *Spec) (*Session, error) {
+	id, bufferBytes := spec.ID, spec.BufferBytes
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running >= maxRunning {
@@ -73,19 +74,19 @@ func (t *sessionTable) reserve(request *execRequest) (*session, error) {
 		bufferBytes = defaultBufferBytes
 	}
 	limit := max(minBufferBytes, min(bufferBytes, t.maxBuffer))
-	argv := shortened(request.Argv)
-	created := &session{
-		id:         id,
-		kind:       request.Kind,
+	argv := shortened(spec.Argv)
+	created := &Session{
+		ID:         id,
+		Transcript: transcript.New(limit, t.budget, spec.Hold),
+		kind:       spec.Kind,
 		argv:       argv,
 		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
 		book:       t.book,
 		command:    &logs.Command{ID: id, Executable: argv[0]},
-		transcript: transcript.New(limit, t.budget, time.Duration(request.HoldMs)*time.Millisecond),
-		alone:      time.Duration(request.MaxRunAfterDisconnectMs) * time.Millisecond,
+		alone:      spec.Alone,
 	}
-	if request.TTY == nil {
+	if spec.Terminal == nil {
 		created.lines = [2]*logs.Lines{
 			t.book.NewLines(created.command, logs.Stdout), t.book.NewLines(created.command, logs.Stderr),
 		}
@@ -118,16 +119,16 @@ func randomID() string {
 }
 
 // abandon gives up the place of a command that never started.
-func (t *sessionTable) abandon(s *session) {
+func (t *Table) abandon(s *Session) {
 	t.groups.Release(s.group)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.byID, s.id)
+	delete(t.byID, s.ID)
 	t.running--
 }
 
 // retire moves an ended command to the finished ones.
-func (t *sessionTable) retire(s *session) {
+func (t *Table) retire(s *Session) {
 	t.groups.Release(s.group)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,7 +140,7 @@ func (t *sessionTable) retire(s *session) {
 
 // expire drops finished commands that are too old, too many or, while memory
 // is short, too big, and plans the next look. The newest stays.
-func (t *sessionTable) expire() {
+func (t *Table) expire() {
 	for len(t.finished) > 0 {
 		oldest := t.finished[0]
 		age := time.Since(oldest.retired)
@@ -149,12 +150,12 @@ func (t *sessionTable) expire() {
 			return
 		}
 		t.finished = slices.Delete(t.finished, 0, 1)
-		delete(t.byID, oldest.id)
-		oldest.transcript.Discard()
+		delete(t.byID, oldest.ID)
+		oldest.Transcript.Discard()
 	}
 }
 
-func (t *sessionTable) plan(after time.Duration) {
+func (t *Table) plan(after time.Duration) {
 	if t.expiry != nil {
 		t.expiry.Reset(after)
 		return
@@ -166,7 +167,8 @@ func (t *sessionTable) plan(after time.Duration) {
 	})
 }
 
-func (t *sessionTable) find(id string) (*session, error) {
+// Find returns a command that has started.
+func (t *Table) Find(id string) (*Session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if found := t.byID[id]; found != nil && found.begun() {
@@ -175,17 +177,17 @@ func (t *sessionTable) find(id string) (*session, error) {
 	return nil, wire.Refuse(http.StatusNotFound, "not_found", "there is no command %.64q", id)
 }
 
-// list returns every command, oldest first.
-func (t *sessionTable) list() []*session {
+// List returns every command, oldest first.
+func (t *Table) List() []*Session {
 	t.mu.Lock()
-	all := make([]*session, 0, len(t.byID))
+	all := make([]*Session, 0, len(t.byID))
 	for _, candidate := range t.byID {
 		if candidate.begun() {
 			all = append(all, candidate)
 		}
 	}
 	t.mu.Unlock()
-	slices.SortFunc(all, func(a, b *session) int { return a.started.Compare(b.started) })
+	slices.SortFunc(all, func(a, b *Session) int { return a.started.Compare(b.started) })
 	return all
 }
 

@@ -1,4 +1,4 @@
-package main
+package exec
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func TestBatchesAreTheOutputInOrder(t *testing.T) {
 		}
 		reader, _ := printed.Attach(0, false, false)
 		told := &teller{
-			attachment: &attachment{session: &session{transcript: printed, finished: true}, reader: reader, replayed: printed.End()},
+			attachment: &attachment{output: printed, exitCode: func() int { return 0 }, reader: reader, replayed: printed.End()},
 			replaying:  true,
 		}
 		printed.Finish()

@@ -1,0 +1,57 @@
+package session
+
+import "time"
+
+const exitCodeTimeout = -1
+
+// Snapshot is the state of a session at one moment.
+type Snapshot struct {
+	ID        string
+	Kind      string
+	Argv      []string
+	Input     bool // whether somebody may write
+	Terminal  bool
+	Attached  int // how many read
+	Running   bool
+	ExitCode  int // -1 after a timeout, 128 and the signal where one has ended it
+	Signal    int // that has ended it; 0 is none
+	TimedOut  bool
+	Truncated bool // whether output is not kept any more
+	Started   time.Time
+	Duration  time.Duration // so far, or of all its life
+	Stdout    []byte
+	Stderr    []byte
+}
+
+// Snapshot tells the state at this moment, with what is kept of the output or
+// without.
+func (s *Session) Snapshot(withOutput bool) Snapshot {
+	s.mu.Lock()
+	shot := Snapshot{
+		ID: s.ID, Kind: s.kind, Argv: s.argv, Started: s.started,
+		Input: s.input != nil, Terminal: s.terminal != nil, Attached: s.Transcript.Attached(),
+		Running: !s.finished, TimedOut: s.timedOut && s.finished, Duration: s.duration,
+	}
+	if s.finished {
+		switch {
+		case s.status.Signaled():
+			shot.Signal = int(s.status.Signal())
+			shot.ExitCode = 128 + shot.Signal
+		default:
+			shot.ExitCode = s.status.ExitStatus()
+		}
+		if s.timedOut {
+			shot.ExitCode = exitCodeTimeout
+		}
+	} else if !s.exited {
+		shot.Duration = time.Since(s.started)
+	}
+	s.mu.Unlock()
+
+	if withOutput {
+		shot.Stdout, shot.Stderr, shot.Truncated = s.Transcript.Kept()
+	} else {
+		shot.Truncated = s.Transcript.Truncated()
+	}
+	return shot
+}
