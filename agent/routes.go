@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"opencomputer.dev/agent/internal/files"
 	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -35,23 +36,23 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) e
 	case path == "/v1/files":
 		switch r.Method {
 		case http.MethodGet:
-			return readFile(w, r)
+			return files.Read(w, r)
 		case http.MethodPut:
-			return writeFile(w, r)
+			return files.Write(w, r)
 		case http.MethodDelete:
-			return deleteFile(w, r)
+			return files.Delete(w, r)
 		}
 	case path == "/v1/files/stat":
 		if r.Method == http.MethodGet {
-			return statFile(w, r)
+			return files.Stat(w, r)
 		}
 	case path == "/v1/files/list":
 		if r.Method == http.MethodGet {
-			return listFiles(w, r)
+			return files.List(w, r)
 		}
 	case path == "/v1/files/mkdir":
 		if r.Method == http.MethodPost {
-			return makeDirectory(w, r)
+			return files.MakeDirectory(w, r)
 		}
 	case path == "/v1/logs":
 		if r.Method == http.MethodGet {

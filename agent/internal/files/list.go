@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"errors"
@@ -17,8 +17,8 @@ const (
 	listFlushSize = 64 << 10
 )
 
-// listFiles streams the entries of a directory, sorted by name.
-func listFiles(w http.ResponseWriter, r *http.Request) error {
+// List streams the entries of a directory, sorted by name.
+func List(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"opencomputer.dev/agent/internal/account"
 )
 
-// makeDirectory creates a directory and its parents for user sandbox.
-func makeDirectory(w http.ResponseWriter, r *http.Request) error {
+// MakeDirectory creates a directory and its parents for user sandbox.
+func MakeDirectory(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"net/http"
@@ -64,7 +64,8 @@ func leadsToDirectory(path string, info os.FileInfo) bool {
 	return err == nil && target.IsDir()
 }
 
-func statFile(w http.ResponseWriter, r *http.Request) error {
+// Stat answers with the entry of a file, links not followed.
+func Stat(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
 		return err

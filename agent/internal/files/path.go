@@ -1,4 +1,5 @@
-package main
+// Package files is the calls about files: to read, write, list and delete them.
+package files
 
 import (
 	"errors"

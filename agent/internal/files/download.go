@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ const copySize = 512 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
-// readFile streams a regular file.
-func readFile(w http.ResponseWriter, r *http.Request) error {
+// Read streams a regular file.
+func Read(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 
 const defaultFileMode = 0o644
 
-// writeFile replaces a file with the request's body, wholly or not at all.
-func writeFile(w http.ResponseWriter, r *http.Request) error {
+// Write replaces a file with the request's body, wholly or not at all.
+func Write(w http.ResponseWriter, r *http.Request) error {
 	path, query, err := pathQuery(r)
 	if err != nil {
 		return err

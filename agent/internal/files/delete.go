@@ -1,4 +1,4 @@
-package main
+package files
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 // keptRoots are never deleted, by whatever path they are named.
 var keptRoots = []string{"/", "/proc", "/sys", "/dev", "/run"}
 
-// deleteFile removes a file or a whole tree. What is mounted inside stays.
-func deleteFile(w http.ResponseWriter, r *http.Request) error {
+// Delete removes a file or a whole tree. What is mounted inside stays.
+func Delete(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
 		return err
