@@ -2,8 +2,10 @@ package main
 
 import (
 	"net/http"
+	"os"
 	"strconv"
 
+	"opencomputer.dev/agent/internal/identity"
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
@@ -15,9 +17,9 @@ const (
 )
 
 type handshakeRequest struct {
-	Protocol int              `json:"protocol"`
-	Epoch    string           `json:"epoch"`
-	Identity *identityRequest `json:"identity"`
+	Protocol int               `json:"protocol"`
+	Epoch    string            `json:"epoch"`
+	Identity *identity.Request `json:"identity"`
 }
 
 // handshake begins an epoch. The identity is applied before the answer, so
@@ -37,7 +39,7 @@ func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connect
 	var warnings []string
 	if request.Identity != nil {
 		var err error
-		if warnings, err = a.identity.apply(request.Identity); err != nil {
+		if warnings, err = a.identity.Apply(request.Identity); err != nil {
 			return err
 		}
 	}
@@ -72,4 +74,12 @@ func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []b
 		out = wire.AppendString(out, warning)
 	}
 	return append(out, "]}"...)
+}
+
+func readBootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || len(text) < 36 {
+		return ""
+	}
+	return string(text[:36])
 }

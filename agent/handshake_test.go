@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"opencomputer.dev/agent/internal/identity"
 )
 
 func TestHandshakeComesFirst(t *testing.T) {
@@ -77,17 +79,17 @@ type recordedMachine struct {
 	order    []string
 }
 
-func (m *recordedMachine) setClock(ns int64) error {
+func (m *recordedMachine) SetClock(ns int64) error {
 	m.clock, m.order = ns, append(m.order, "clock")
 	return nil
 }
 
-func (m *recordedMachine) addEntropy(bytes []byte) error {
+func (m *recordedMachine) AddEntropy(bytes []byte) error {
 	m.entropy, m.order = bytes, append(m.order, "entropy")
 	return nil
 }
 
-func (m *recordedMachine) setHostname(name string) error {
+func (m *recordedMachine) SetHostname(name string) error {
 	m.hostname, m.order = name, append(m.order, "hostname")
 	return nil
 }
@@ -102,7 +104,7 @@ func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
 	writeTestFile(t, etc+"/hosts", "127.0.0.1 localhost\n127.0.1.1 old-name-that-is-longer old\n# end\n")
 	writeTestFile(t, etc+"/hostname", "old-name-that-is-longer\n")
 	kernel := &recordedMachine{}
-	h.agent.identity = newIdentity(kernel, root)
+	h.agent.identity = identity.New(kernel, root)
 	entropy := strings.Repeat("QUFB", 16)
 	h.want(200, "POST", "/v1/handshake", map[string]any{"protocol": 1, "epoch": "e", "identity": map[string]any{
 		"clockUnixNs": "1700000000123456789", "entropy": entropy, "hostname": "sb-1",
@@ -134,27 +136,6 @@ func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
 	}
 	if out := string(h.shell("echo $KEY,$OTHER").Stdout); out != ",two\n" {
 		t.Errorf("environment after the second identity: %q", out)
-	}
-}
-
-func TestInvalidIdentityChangesNothing(t *testing.T) {
-	kernel := &recordedMachine{}
-	i := newIdentity(kernel, t.TempDir())
-	_, err := i.apply(&identityRequest{ClockUnixNs: "1700000000000000000", Hostname: "bad name"})
-	if err == nil || len(kernel.order) != 0 {
-		t.Fatalf("err %v, kernel changed: %v", err, kernel.order)
-	}
-}
-
-func TestHostsWith(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                              "127.0.0.1\tlocalhost\n127.0.1.1\tn\n",
-		"::1 x":                         "::1 x\n127.0.1.1\tn\n",
-		"127.0.1.1 a\nx\n127.0.1.1 b\n": "127.0.1.1\tn\nx\n",
-	} {
-		if got := hostsWith(text, "n"); got != want {
-			t.Errorf("hostsWith(%q) = %q, want %q", text, got, want)
-		}
 	}
 }
 
@@ -209,13 +190,4 @@ func TestQuiesceCutsAStuckUpload(t *testing.T) {
 	if got, _ := os.ReadFile(path); string(got) != "old" {
 		t.Errorf("file is %q", got)
 	}
-}
-
-func FuzzHosts(f *testing.F) {
-	f.Add("127.0.0.1 localhost\n127.0.1.1 old\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		if !strings.Contains(hostsWith(text, "name"), "127.0.1.1\tname\n") {
-			t.Fatalf("%q does not name the machine", hostsWith(text, "name"))
-		}
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"opencomputer.dev/agent/internal/identity"
 	"opencomputer.dev/agent/internal/pid1"
 	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/transport"
@@ -53,7 +54,7 @@ func run(opts options) error {
 	agent := newAgent(opts.initKind)
 	log.SetOutput(io.MultiWriter(os.Stderr, agent.logs))
 	if opts.listen == "" {
-		agent.identity = newIdentity(ownMachine{}, "/")
+		agent.identity = identity.New(identity.OwnMachine{}, "/")
 		session.ProtectFromOOM()
 		return agent.serve(transport.ListenPort(opts.portName, agent.gate.Quiesced))
 	}
@@ -62,6 +63,6 @@ func run(opts options) error {
 		return err
 	}
 	log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
-	agent.identity = newIdentity(nil, opts.root)
+	agent.identity = identity.New(nil, opts.root)
 	return agent.serve(listener)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -36,6 +37,8 @@ func (a *agent) quiesce(w http.ResponseWriter, r *http.Request) error {
 	wire.SendBody(w, http.StatusOK, []byte("{}"))
 	return nil
 }
+
+var sysSyncfs = map[string]uintptr{"amd64": 306, "arm64": 267}[runtime.GOARCH]
 
 // syncFilesystem writes out the file system that holds path.
 func syncFilesystem(path string) error {

@@ -11,6 +11,7 @@ import (
 	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/exec"
 	"opencomputer.dev/agent/internal/gate"
+	"opencomputer.dev/agent/internal/identity"
 	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/wire"
@@ -27,7 +28,7 @@ type agent struct {
 	initKind string
 	bootID   string
 	gate     gate.Gate
-	identity *identity
+	identity *identity.Identity
 	sessions *session.Table
 	exec     exec.Calls
 	logs     *logs.Book
@@ -38,11 +39,11 @@ func newAgent(initKind string) *agent {
 	a := &agent{
 		initKind: initKind,
 		bootID:   readBootID(),
-		identity: newIdentity(nil, ""),
+		identity: identity.New(nil, ""),
 		sessions: session.NewTable(cgroup.Open(), book),
 		logs:     book,
 	}
-	a.exec = exec.Calls{Sessions: a.sessions, Env: func() map[string]string { return a.identity.sandboxEnv() }}
+	a.exec = exec.Calls{Sessions: a.sessions, Env: func() map[string]string { return a.identity.Env() }}
 	return a
 }
 

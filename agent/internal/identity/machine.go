@@ -1,9 +1,7 @@
-package main
+package identity
 
 import (
 	"encoding/binary"
-	"os"
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -17,19 +15,18 @@ const (
 	ioctlReseed     = 0x5207     // RNDRESEEDCRNG
 )
 
-var sysSyncfs = map[string]uintptr{"amd64": 306, "arm64": 267}[runtime.GOARCH]
-
-// machine is the part of the guest that an identity changes through the kernel.
-type machine interface {
-	setClock(unixNs int64) error
-	addEntropy(bytes []byte) error
-	setHostname(name string) error
+// Machine is the part of the guest that an identity changes through the kernel.
+type Machine interface {
+	SetClock(unixNs int64) error
+	AddEntropy(bytes []byte) error
+	SetHostname(name string) error
 }
 
-// ownMachine is the machine this process runs in.
-type ownMachine struct{}
+// OwnMachine is the machine this process runs in.
+type OwnMachine struct{}
 
-func (ownMachine) setClock(unixNs int64) error {
+// SetClock sets the time, in nanoseconds since 1970.
+func (OwnMachine) SetClock(unixNs int64) error {
 	now := syscall.NsecToTimespec(unixNs)
 	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_SETTIME, clockRealtime, uintptr(unsafe.Pointer(&now)), 0)
 	if errno != 0 {
@@ -38,8 +35,8 @@ func (ownMachine) setClock(unixNs int64) error {
 	return nil
 }
 
-// addEntropy credits bytes to the kernel's pool and makes it use them at once.
-func (ownMachine) addEntropy(bytes []byte) error {
+// AddEntropy credits bytes to the kernel's pool and makes it use them at once.
+func (OwnMachine) AddEntropy(bytes []byte) error {
 	fd, err := syscall.Open("/dev/random", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -56,12 +53,5 @@ func (ownMachine) addEntropy(bytes []byte) error {
 	return linux.Ioctl(uintptr(fd), ioctlReseed, nil)
 }
 
-func (ownMachine) setHostname(name string) error { return syscall.Sethostname([]byte(name)) }
-
-func readBootID() string {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || len(text) < 36 {
-		return ""
-	}
-	return string(text[:36])
-}
+// SetHostname gives the machine its name.
+func (OwnMachine) SetHostname(name string) error { return syscall.Sethostname([]byte(name)) }

@@ -1,4 +1,6 @@
-package main
+// Package identity makes a restored machine itself: its time, its randomness, its
+// names and its environment.
+package identity
 
 import (
 	"encoding/base64"
@@ -17,7 +19,8 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-type identityRequest struct {
+// Request is the identity that a handshake may bring. What is empty stays as it is.
+type Request struct {
 	ClockUnixNs string            `json:"clockUnixNs"`
 	Entropy     string            `json:"entropy"`
 	Hostname    string            `json:"hostname"`
@@ -25,31 +28,32 @@ type identityRequest struct {
 	Env         map[string]string `json:"env"`
 }
 
-// identity makes a restored machine itself: its time, its randomness, its
-// names and its environment.
-type identity struct {
+// Identity is what the machine is at present.
+type Identity struct {
 	mu      sync.Mutex
-	machine machine // nil: leave the kernel alone
-	root    string  // directory above etc/; empty: leave files alone
+	machine Machine
+	root    string
 	env     atomic.Pointer[map[string]string]
 }
 
-func newIdentity(machine machine, root string) *identity {
-	return &identity{machine: machine, root: root}
+// New makes the identity of a machine with nothing applied yet. Without a machine
+// the kernel is left alone; without a root, the directory above etc/, files are.
+func New(machine Machine, root string) *Identity {
+	return &Identity{machine: machine, root: root}
 }
 
-// sandboxEnv is the environment of the sandbox, for every later command.
-func (i *identity) sandboxEnv() map[string]string {
+// Env is the environment of the sandbox, for every later command.
+func (i *Identity) Env() map[string]string {
 	if env := i.env.Load(); env != nil {
 		return *env
 	}
 	return nil
 }
 
-// apply checks the whole request first and then applies it in the protocol's
+// Apply checks the whole request first and then applies it in the protocol's
 // order. What the kernel refuses fails the call. A file that can't be written
 // (a full or read-only disk) is only a warning, since a sandbox must wake.
-func (i *identity) apply(request *identityRequest) (warnings []string, err error) {
+func (i *Identity) Apply(request *Request) (warnings []string, err error) {
 	clock, entropy, err := request.check()
 	if err != nil {
 		return nil, err
@@ -58,17 +62,17 @@ func (i *identity) apply(request *identityRequest) (warnings []string, err error
 	defer i.mu.Unlock()
 	if i.machine != nil {
 		if clock != 0 {
-			if err := i.machine.setClock(clock); err != nil {
+			if err := i.machine.SetClock(clock); err != nil {
 				return nil, errIdentity("clock", err)
 			}
 		}
 		if len(entropy) > 0 {
-			if err := i.machine.addEntropy(entropy); err != nil {
+			if err := i.machine.AddEntropy(entropy); err != nil {
 				return nil, errIdentity("entropy", err)
 			}
 		}
 		if request.Hostname != "" {
-			if err := i.machine.setHostname(request.Hostname); err != nil {
+			if err := i.machine.SetHostname(request.Hostname); err != nil {
 				return nil, errIdentity("hostname", err)
 			}
 		}
@@ -103,7 +107,7 @@ func errInvalidIdentity(format string, values ...any) error {
 // maxClock keeps the time within what 32-bit file times can hold.
 var maxClock = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
-func (r *identityRequest) check() (clock int64, entropy []byte, err error) {
+func (r *Request) check() (clock int64, entropy []byte, err error) {
 	if r.ClockUnixNs != "" {
 		clock, err = strconv.ParseInt(r.ClockUnixNs, 10, 64)
 		if err != nil || clock <= 0 || clock > maxClock {
