@@ -10,14 +10,14 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"opencomputer.dev/agent/internal/cgroup"
 	"opencomputer.dev/agent/internal/identity"
+	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/pid1"
+	"opencomputer.dev/agent/internal/server"
 	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/transport"
 )
-
-// version is the release of the agent, reported by the handshake.
-const version = "0.1.0"
 
 type options struct {
 	portName string
@@ -51,18 +51,24 @@ func run(opts options) error {
 	debug.SetGCPercent(50)
 	syscall.Umask(0o022)
 
-	agent := newAgent(opts.initKind)
-	log.SetOutput(io.MultiWriter(os.Stderr, agent.logs))
+	book := &logs.Book{}
+	config := server.Config{
+		InitKind: opts.initKind,
+		Sessions: session.NewTable(cgroup.Open(), book),
+		Logs:     book,
+	}
+	log.SetOutput(io.MultiWriter(os.Stderr, book))
 	if opts.listen == "" {
-		agent.identity = identity.New(identity.OwnMachine{}, "/")
+		config.Identity = identity.New(identity.OwnMachine{}, "/")
 		session.ProtectFromOOM()
-		return agent.serve(transport.ListenPort(opts.portName, agent.gate.Quiesced))
+		agent := server.New(config)
+		return agent.Serve(transport.ListenPort(opts.portName, agent.Quiesced))
 	}
 	listener, err := transport.ListenSocket(opts.listen)
 	if err != nil {
 		return err
 	}
 	log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
-	agent.identity = identity.New(nil, opts.root)
-	return agent.serve(listener)
+	config.Identity = identity.New(nil, opts.root)
+	return server.New(config).Serve(listener)
 }

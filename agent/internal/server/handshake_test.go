@@ -1,40 +1,38 @@
-package main
+package server_test
 
 import (
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"opencomputer.dev/agent/internal/agenttest"
 	"opencomputer.dev/agent/internal/identity"
 )
 
 func TestHandshakeComesFirst(t *testing.T) {
-	h := newHost(t)
-	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
-	got := h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e-1","unknown":{"x":[1]}}`)
-	shake := decode[struct {
+	h := agenttest.NewHost(t)
+	h.Refused(412, "handshake_required", "GET", "/v1/stats", nil)
+	got := h.Want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e-1","unknown":{"x":[1]}}`)
+	shake := agenttest.Decode[struct {
 		Protocol, Generation         int
 		Version, Epoch, BootID, Init string
 		UptimeMs                     int64
 		MemoryBytes                  uint64
-	}](t, got.body)
+	}](t, got.Body)
 	if shake.Protocol != 1 || shake.Generation != 2 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
 		len(shake.BootID) != 36 || shake.UptimeMs <= 0 || shake.MemoryBytes == 0 || shake.Version == "" {
-		t.Fatalf("handshake answered %s", got.body)
+		t.Fatalf("handshake answered %s", got.Body)
 	}
-	if epoch := h.want(200, "GET", "/v1/stats", nil).header.Get("x-epoch"); epoch != "e-1" {
+	if epoch := h.Want(200, "GET", "/v1/stats", nil).Header.Get("x-epoch"); epoch != "e-1" {
 		t.Fatalf("x-epoch is %q", epoch)
 	}
-	h.reconnect()
-	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
+	h.Reconnect()
+	h.Refused(412, "handshake_required", "GET", "/v1/stats", nil)
 }
 
 func TestHandshakeRefusals(t *testing.T) {
-	h := newHost(t)
+	h := agenttest.NewHost(t)
 	for body, code := range map[string]string{
 		`{"protocol":2,"epoch":"e"}`:                                                            "unsupported_protocol",
 		`{"protocol":1,"epoch":""}`:                                                             "invalid_request",
@@ -52,23 +50,10 @@ func TestHandshakeRefusals(t *testing.T) {
 		`{"protocol":1,"epoch":"e","identity":{"env":{"A=B":"x"}}}`:                             "invalid_request",
 		`{"protocol":1,"epoch":"e","identity":{"env":{"A":"\u0000"}}}`:                          "invalid_request",
 	} {
-		h.refused(400, code, "POST", "/v1/handshake", body)
+		h.Refused(400, code, "POST", "/v1/handshake", body)
 	}
-	h.refused(412, "handshake_required", "GET", "/v1/stats", nil)
-	h.refused(405, "method_not_allowed", "GET", "/v1/handshake", nil)
-}
-
-func TestSilentHostIsHungUpOn(t *testing.T) {
-	h := newHostWithin(t, 50*time.Millisecond)
-	conn, err := net.Dial("unix", h.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
-		t.Fatalf("read after the deadline: %v, want the end", err)
-	}
+	h.Refused(412, "handshake_required", "GET", "/v1/stats", nil)
+	h.Refused(405, "method_not_allowed", "GET", "/v1/handshake", nil)
 }
 
 // recordedMachine stands for the kernel, which a test must not change.
@@ -95,18 +80,17 @@ func (m *recordedMachine) SetHostname(name string) error {
 }
 
 func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
-	h := newHost(t)
 	root := t.TempDir()
 	etc := filepath.Join(root, "etc")
 	if err := os.Mkdir(etc, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeTestFile(t, etc+"/hosts", "127.0.0.1 localhost\n127.0.1.1 old-name-that-is-longer old\n# end\n")
-	writeTestFile(t, etc+"/hostname", "old-name-that-is-longer\n")
+	agenttest.WriteFile(t, etc+"/hosts", "127.0.0.1 localhost\n127.0.1.1 old-name-that-is-longer old\n# end\n")
+	agenttest.WriteFile(t, etc+"/hostname", "old-name-that-is-longer\n")
 	kernel := &recordedMachine{}
-	h.agent.identity = identity.New(kernel, root)
+	h := agenttest.NewHostOf(t, identity.New(kernel, root))
 	entropy := strings.Repeat("QUFB", 16)
-	h.want(200, "POST", "/v1/handshake", map[string]any{"protocol": 1, "epoch": "e", "identity": map[string]any{
+	h.Want(200, "POST", "/v1/handshake", map[string]any{"protocol": 1, "epoch": "e", "identity": map[string]any{
 		"clockUnixNs": "1700000000123456789", "entropy": entropy, "hostname": "sb-1",
 		"machineId": "00112233445566778899aabbccddeeff", "env": map[string]string{"KEY": "one"},
 	}})
@@ -129,65 +113,12 @@ func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
 	if err := os.Mkdir(etc+"/hostname", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got := h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e2","identity":{"hostname":"sb-2","env":{"OTHER":"two"}}}`)
-	warnings := decode[struct{ Warnings []string }](t, got.body).Warnings
+	got := h.Want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e2","identity":{"hostname":"sb-2","env":{"OTHER":"two"}}}`)
+	warnings := agenttest.Decode[struct{ Warnings []string }](t, got.Body).Warnings
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "hostname") {
 		t.Errorf("warnings %q, want one about hostname", warnings)
 	}
-	if out := string(h.shell("echo $KEY,$OTHER").Stdout); out != ",two\n" {
+	if out := string(h.Shell("echo $KEY,$OTHER").Stdout); out != ",two\n" {
 		t.Errorf("environment after the second identity: %q", out)
-	}
-}
-
-func TestQuiesce(t *testing.T) {
-	h := newReadyHost(t)
-	waiting := make(chan answer, 1)
-	go func() { waiting <- h.call("POST", "/v1/exec", `{"argv":["sleep","0.5"]}`) }()
-	for len(h.agent.sessions.List()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	begin := time.Now()
-	h.want(200, "POST", "/v1/quiesce", `{"sync":true}`)
-	if took := time.Since(begin); took > quiescePatience {
-		t.Errorf("quiesce waited %s for a command", took)
-	}
-	h.refused(409, "quiesced", "GET", "/v1/stats", nil)
-	h.refused(409, "quiesced", "POST", "/v1/exec", `{"argv":["true"]}`)
-	h.want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"second"}`)
-	if epoch := h.want(200, "GET", "/v1/stats", nil).header.Get("x-epoch"); epoch != "second" {
-		t.Fatalf("x-epoch is %q", epoch)
-	}
-	if got := <-waiting; got.status != 200 {
-		t.Errorf("the command in flight answered %d", got.status)
-	}
-}
-
-func TestQuiesceCutsAStuckUpload(t *testing.T) {
-	h := newReadyHost(t)
-	path := filepath.Join(t.TempDir(), "file")
-	writeTestFile(t, path, "old")
-	body := newStuckBody("some bytes")
-	defer body.Close()
-	request, err := http.NewRequest("PUT", "http://agent/v1/files?"+query(path), body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan int, 1)
-	go func() {
-		response, err := h.client.Do(request)
-		if err != nil {
-			done <- 0
-			return
-		}
-		response.Body.Close()
-		done <- response.StatusCode
-	}()
-	<-body.sent
-	h.want(200, "POST", "/v1/quiesce", nil)
-	if status := <-done; status != 0 && status < 400 {
-		t.Errorf("the stuck upload answered %d", status)
-	}
-	if got, _ := os.ReadFile(path); string(got) != "old" {
-		t.Errorf("file is %q", got)
 	}
 }

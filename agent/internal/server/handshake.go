@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"net/http"
@@ -9,6 +9,9 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/wire"
 )
+
+// version is the release of the agent.
+const version = "0.1.0"
 
 const (
 	protocolVersion = 1
@@ -25,7 +28,7 @@ type handshakeRequest struct {
 // handshake begins an epoch. The identity is applied before the answer, so
 // that the answer proves it. This is the path a restored machine takes first:
 // it executes nothing and touches little.
-func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connection) error {
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, state *connection) error {
 	var request handshakeRequest
 	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
@@ -39,19 +42,19 @@ func (a *agent) handshake(w http.ResponseWriter, r *http.Request, state *connect
 	var warnings []string
 	if request.Identity != nil {
 		var err error
-		if warnings, err = a.identity.Apply(request.Identity); err != nil {
+		if warnings, err = s.identity.Apply(request.Identity); err != nil {
 			return err
 		}
 	}
-	a.gate.Open(request.Epoch)
+	s.gate.Open(request.Epoch)
 	state.shaken.Store(true)
 	state.timer.Stop()
 	w.Header()["X-Epoch"] = []string{request.Epoch}
-	wire.SendBody(w, http.StatusOK, a.appendHandshake(nil, request.Epoch, warnings))
+	wire.SendBody(w, http.StatusOK, s.appendHandshake(nil, request.Epoch, warnings))
 	return nil
 }
 
-func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []byte {
+func (s *Server) appendHandshake(out []byte, epoch string, warnings []string) []byte {
 	out = append(out, `{"protocol":1,"generation":`...)
 	out = strconv.AppendInt(out, generation, 10)
 	out = append(out, `,"version":`...)
@@ -59,11 +62,11 @@ func (a *agent) appendHandshake(out []byte, epoch string, warnings []string) []b
 	out = append(out, `,"epoch":`...)
 	out = wire.AppendString(out, epoch)
 	out = append(out, `,"bootId":`...)
-	out = wire.AppendString(out, a.bootID)
+	out = wire.AppendString(out, s.bootID)
 	out = append(out, `,"uptimeMs":`...)
 	out = strconv.AppendInt(out, linux.Uptime().Milliseconds(), 10)
 	out = append(out, `,"init":`...)
-	out = wire.AppendString(out, a.initKind)
+	out = wire.AppendString(out, s.initKind)
 	out = append(out, `,"memoryBytes":`...)
 	out = strconv.AppendUint(out, linux.MemoryTotal(), 10)
 	out = append(out, `,"warnings":[`...)

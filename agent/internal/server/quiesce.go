@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"net/http"
@@ -19,18 +19,18 @@ type quiesceRequest struct {
 
 // quiesce brings the agent to rest before a snapshot: no call in flight but
 // waits for commands, none accepted until the next handshake.
-func (a *agent) quiesce(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) quiesce(w http.ResponseWriter, r *http.Request) error {
 	var request quiesceRequest
 	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
-	if !a.gate.Close(quiescePatience) {
-		a.gate.Open(a.gate.Epoch())
+	if !s.gate.Close(quiescePatience) {
+		s.gate.Open(s.gate.Epoch())
 		return wire.Refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiescePatience)
 	}
 	if request.Sync {
 		if err := syncFilesystem("/"); err != nil {
-			a.gate.Open(a.gate.Epoch())
+			s.gate.Open(s.gate.Epoch())
 			return wire.Refuse(http.StatusInternalServerError, "sync_failed", "the root file system could not be written out: %v", err)
 		}
 	}

@@ -1,25 +1,27 @@
-package main
+package exec_test
 
 import (
 	"io"
 	"net/http"
 	"testing"
+
+	"opencomputer.dev/agent/internal/agenttest"
 )
 
 // BenchmarkSessionOutput moves what a command prints to an attached host.
 func BenchmarkSessionOutput(b *testing.B) {
-	h := newReadyHost(b)
+	h := agenttest.NewReadyHost(b)
 	const size = 256 << 20
 	b.SetBytes(size)
 	for b.Loop() {
-		started := h.exec(map[string]any{
+		started := h.Exec(map[string]any{
 			"argv": []string{"head", "-c", "256M", "/dev/zero"}, "stdin": true, "waitMs": 0, "holdMs": 10_000,
 		})
 		request, err := http.NewRequest("POST", "http://agent/v1/exec/"+started.ID+"/attach", http.NoBody)
 		if err != nil {
 			b.Fatal(err)
 		}
-		response, err := h.client.Do(request)
+		response, err := h.Client.Do(request)
 		if err != nil {
 			b.Fatal(err)
 		}

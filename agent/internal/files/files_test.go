@@ -1,4 +1,4 @@
-package main
+package files_test
 
 import (
 	"bytes"
@@ -9,45 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"opencomputer.dev/agent/internal/account"
+	"opencomputer.dev/agent/internal/agenttest"
 	"opencomputer.dev/agent/internal/wire"
 )
-
-// stuckBody sends some bytes and then nothing until it is released.
-type stuckBody struct {
-	first   io.Reader
-	sent    chan struct{}
-	release chan struct{}
-	once    sync.Once
-	err     error // what ends the body; io.EOF for a clean end
-}
-
-func newStuckBody(first string) *stuckBody {
-	return &stuckBody{first: strings.NewReader(first), sent: make(chan struct{}), release: make(chan struct{}), err: io.EOF}
-}
-
-// Close is what the client calls when the answer comes before the body's end.
-func (b *stuckBody) Close() error {
-	b.once.Do(func() { close(b.release) })
-	return nil
-}
-
-func (b *stuckBody) Read(into []byte) (int, error) {
-	if count, _ := b.first.Read(into); count > 0 {
-		return count, nil
-	}
-	select {
-	case <-b.sent:
-	default:
-		close(b.sent)
-	}
-	<-b.release
-	return 0, b.err
-}
 
 func names(t *testing.T, directory string) []string {
 	t.Helper()
@@ -63,12 +31,12 @@ func names(t *testing.T, directory string) []string {
 }
 
 func TestFileReadRefusals(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	syscall.Mkfifo(directory+"/fifo", 0o644)
 	os.Symlink("loop", directory+"/loop")
-	writeTestFile(t, directory+"/file", "x")
+	agenttest.WriteFile(t, directory+"/file", "x")
 	for _, test := range []struct {
 		status     int
 		code, path string
@@ -85,43 +53,43 @@ func TestFileReadRefusals(t *testing.T) {
 		{400, "invalid_path", "/" + strings.Repeat("x", wire.MaxPath)},
 		{400, "invalid_path", "/" + strings.Repeat("x", 300)},
 	} {
-		h.refused(test.status, test.code, "GET", "/v1/files?"+query(test.path), nil)
+		h.Refused(test.status, test.code, "GET", "/v1/files?"+agenttest.PathQuery(test.path), nil)
 	}
-	h.refused(405, "method_not_allowed", "POST", "/v1/files", nil)
+	h.Refused(405, "method_not_allowed", "POST", "/v1/files", nil)
 }
 
 func TestFileRead(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	path := filepath.Join(t.TempDir(), "f \xff")
 	const copySize = 512 << 10 // in which files are read
 	for _, size := range []int{0, 1, copySize - 1, copySize, copySize + 1, 3*copySize + 5} {
 		content := bytes.Repeat([]byte("0123456789abcde\n"), size/16+1)[:size]
-		writeTestFile(t, path, string(content))
-		got := h.want(200, "GET", "/v1/files?"+query(path), nil)
-		if !bytes.Equal(got.body, content) || got.header.Get("content-length") != fmt.Sprint(size) {
-			t.Errorf("size %d: got %d bytes, content-length %q", size, len(got.body), got.header.Get("content-length"))
+		agenttest.WriteFile(t, path, string(content))
+		got := h.Want(200, "GET", "/v1/files?"+agenttest.PathQuery(path), nil)
+		if !bytes.Equal(got.Body, content) || got.Header.Get("content-length") != fmt.Sprint(size) {
+			t.Errorf("size %d: got %d bytes, content-length %q", size, len(got.Body), got.Header.Get("content-length"))
 		}
 	}
 	// Files that do not know their size.
-	if got := h.want(200, "GET", "/v1/files?path=/proc/self/status", nil); !bytes.Contains(got.body, []byte("VmRSS")) {
-		t.Errorf("/proc/self/status: %q", got.body)
+	if got := h.Want(200, "GET", "/v1/files?path=/proc/self/status", nil); !bytes.Contains(got.Body, []byte("VmRSS")) {
+		t.Errorf("/proc/self/status: %q", got.Body)
 	}
-	if got := h.want(200, "GET", "/v1/files?path=/sys/kernel/mm/transparent_hugepage/enabled", nil); !bytes.HasSuffix(got.body, []byte("\n")) {
-		t.Errorf("a file of sysfs: %q", got.body)
+	if got := h.Want(200, "GET", "/v1/files?path=/sys/kernel/mm/transparent_hugepage/enabled", nil); !bytes.HasSuffix(got.Body, []byte("\n")) {
+		t.Errorf("a file of sysfs: %q", got.Body)
 	}
 }
 
 func TestFileWrite(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	path := directory + "/new/deep/file"
-	h.want(204, "PUT", "/v1/files?mode=0750&length=5&"+query(path), "hello")
+	h.Want(204, "PUT", "/v1/files?mode=0750&length=5&"+agenttest.PathQuery(path), "hello")
 	for name, want := range map[string]string{
 		"/new": "0755 1000 1000 directory true", "/new/deep": "0755 1000 1000 directory true", "/new/deep/file": "0750 1000 1000 file false",
 	} {
-		entry := decode[fileEntry](t, h.want(200, "GET", "/v1/files/stat?"+query(directory+name), nil).body)
+		entry := agenttest.Decode[fileEntry](t, h.Want(200, "GET", "/v1/files/stat?"+agenttest.PathQuery(directory+name), nil).Body)
 		if got := fmt.Sprint(entry.Mode, " ", entry.UID, " ", entry.GID, " ", entry.Type, " ", entry.IsDir); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
@@ -131,21 +99,21 @@ func TestFileWrite(t *testing.T) {
 	os.Chmod(path, 0o600)
 	link := directory + "/link"
 	os.Symlink("new/../new/deep/file", link)
-	h.want(204, "PUT", "/v1/files?mode=0777&"+query(link), "again")
-	entry := decode[fileEntry](t, h.want(200, "GET", "/v1/files/stat?"+query(path), nil).body)
+	h.Want(204, "PUT", "/v1/files?mode=0777&"+agenttest.PathQuery(link), "again")
+	entry := agenttest.Decode[fileEntry](t, h.Want(200, "GET", "/v1/files/stat?"+agenttest.PathQuery(path), nil).Body)
 	if entry.Mode != "0600" || entry.UID != 33 || entry.GID != 34 || entry.Size != 5 {
 		t.Errorf("existing file became %+v", entry)
 	}
-	if entry := decode[fileEntry](t, h.want(200, "GET", "/v1/files/stat?"+query(link), nil).body); entry.Type != "symlink" || entry.IsDir {
+	if entry := agenttest.Decode[fileEntry](t, h.Want(200, "GET", "/v1/files/stat?"+agenttest.PathQuery(link), nil).Body); entry.Type != "symlink" || entry.IsDir {
 		t.Errorf("link became %+v", entry)
 	}
 	dangling := directory + "/dangling"
 	os.Symlink("made", dangling)
-	h.want(204, "PUT", "/v1/files?"+query(dangling), "")
+	h.Want(204, "PUT", "/v1/files?"+agenttest.PathQuery(dangling), "")
 	if got, err := os.ReadFile(directory + "/made"); err != nil || len(got) != 0 {
 		t.Errorf("through a dangling link: %q, %v", got, err)
 	}
-	h.want(204, "PUT", "/v1/files?path=/dev/null", "gone")
+	h.Want(204, "PUT", "/v1/files?path=/dev/null", "gone")
 	if got := names(t, directory+"/new/deep"); len(got) != 1 {
 		t.Errorf("left beside the file: %q", got)
 	}
@@ -159,24 +127,24 @@ type fileEntry struct {
 }
 
 func TestFileWriteRefusals(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	file := directory + "/file"
-	writeTestFile(t, file, "old")
+	agenttest.WriteFile(t, file, "old")
 	syscall.Mkfifo(directory+"/fifo", 0o644)
 	os.Symlink("loop", directory+"/loop")
-	h.refused(409, "is_directory", "PUT", "/v1/files?"+query(directory), "x")
-	h.refused(409, "is_directory", "PUT", "/v1/files?"+query(directory+"/new/"), "x")
-	h.refused(409, "not_directory", "PUT", "/v1/files?"+query(file+"/below"), "x")
-	h.refused(409, "not_regular", "PUT", "/v1/files?"+query(directory+"/fifo"), "x")
-	h.refused(400, "invalid_path", "PUT", "/v1/files?"+query(directory+"/loop"), "x")
-	h.refused(400, "invalid_request", "PUT", "/v1/files?mode=99&"+query(file), "x")
-	h.refused(400, "invalid_request", "PUT", "/v1/files?length=-1&"+query(file), "x")
-	h.refused(400, "length_mismatch", "PUT", "/v1/files?length=4&"+query(file), "abc")
-	h.refused(400, "length_mismatch", "PUT", "/v1/files?length=4&"+query(file), io.MultiReader(strings.NewReader("abc")))
-	h.refused(400, "length_mismatch", "PUT", "/v1/files?length=2&"+query(file), io.MultiReader(strings.NewReader("abc")))
-	h.refused(507, "no_space", "PUT", "/v1/files?path=/dev/full", "x")
+	h.Refused(409, "is_directory", "PUT", "/v1/files?"+agenttest.PathQuery(directory), "x")
+	h.Refused(409, "is_directory", "PUT", "/v1/files?"+agenttest.PathQuery(directory+"/new/"), "x")
+	h.Refused(409, "not_directory", "PUT", "/v1/files?"+agenttest.PathQuery(file+"/below"), "x")
+	h.Refused(409, "not_regular", "PUT", "/v1/files?"+agenttest.PathQuery(directory+"/fifo"), "x")
+	h.Refused(400, "invalid_path", "PUT", "/v1/files?"+agenttest.PathQuery(directory+"/loop"), "x")
+	h.Refused(400, "invalid_request", "PUT", "/v1/files?mode=99&"+agenttest.PathQuery(file), "x")
+	h.Refused(400, "invalid_request", "PUT", "/v1/files?length=-1&"+agenttest.PathQuery(file), "x")
+	h.Refused(400, "length_mismatch", "PUT", "/v1/files?length=4&"+agenttest.PathQuery(file), "abc")
+	h.Refused(400, "length_mismatch", "PUT", "/v1/files?length=4&"+agenttest.PathQuery(file), io.MultiReader(strings.NewReader("abc")))
+	h.Refused(400, "length_mismatch", "PUT", "/v1/files?length=2&"+agenttest.PathQuery(file), io.MultiReader(strings.NewReader("abc")))
+	h.Refused(507, "no_space", "PUT", "/v1/files?path=/dev/full", "x")
 	if got, _ := os.ReadFile(file); string(got) != "old" {
 		t.Errorf("file is %q", got)
 	}
@@ -186,32 +154,32 @@ func TestFileWriteRefusals(t *testing.T) {
 }
 
 func TestCutOffUploadLeavesTheOldFile(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	file := directory + "/file"
-	writeTestFile(t, file, "old")
+	agenttest.WriteFile(t, file, "old")
 	for range 2 {
-		body := newStuckBody(strings.Repeat("new", 100_000))
-		body.err = io.ErrUnexpectedEOF // makes the client reset the stream
-		request, err := http.NewRequest("PUT", "http://agent/v1/files?"+query(file), body)
+		body := agenttest.NewStuckBody(strings.Repeat("new", 100_000))
+		body.Err = io.ErrUnexpectedEOF // makes the client reset the stream
+		request, err := http.NewRequest("PUT", "http://agent/v1/files?"+agenttest.PathQuery(file), body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan struct{})
 		go func() {
-			if response, err := h.client.Do(request); err == nil {
+			if response, err := h.Client.Do(request); err == nil {
 				response.Body.Close()
 			}
 			close(done)
 		}()
-		<-body.sent
-		if !waitUntil(func() bool { return openBelow(t, directory) > 0 }) {
+		<-body.Sent
+		if !agenttest.WaitUntil(func() bool { return openBelow(t, directory) > 0 }) {
 			t.Fatal("the upload has not begun")
 		}
 		body.Close()
 		<-done
-		if !waitUntil(func() bool { return openBelow(t, directory) == 0 }) {
+		if !agenttest.WaitUntil(func() bool { return openBelow(t, directory) == 0 }) {
 			t.Fatal("the upload goes on")
 		}
 		if got, _ := os.ReadFile(file); string(got) != "old" {
@@ -236,8 +204,8 @@ func openBelow(t *testing.T, directory string) (count int) {
 }
 
 func TestLargeFileThereAndBack(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	path := t.TempDir() + "/large"
 	const size = 256 << 20
 	piece := make([]byte, 1<<20)
@@ -246,8 +214,8 @@ func TestLargeFileThereAndBack(t *testing.T) {
 	}
 	sent, received := sha256.New(), sha256.New()
 	source := io.TeeReader(io.LimitReader(&repeated{piece: piece}, size), sent)
-	h.want(204, "PUT", fmt.Sprintf("/v1/files?length=%d&%s", size, query(path)), source)
-	response, err := h.client.Get("http://agent/v1/files?" + query(path))
+	h.Want(204, "PUT", fmt.Sprintf("/v1/files?length=%d&%s", size, agenttest.PathQuery(path)), source)
+	response, err := h.Client.Get("http://agent/v1/files?" + agenttest.PathQuery(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,19 +237,19 @@ func (r *repeated) Read(into []byte) (int, error) {
 }
 
 func TestList(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
-	writeTestFile(t, directory+"/b\xff\"\n", "xyz")
+	agenttest.WriteFile(t, directory+"/b\xff\"\n", "xyz")
 	os.Mkdir(directory+"/a", 0o700)
 	os.Symlink("a", directory+"/c")
 	os.Symlink("nowhere", directory+"/d")
 	syscall.Mkfifo(directory+"/e", 0o600)
 	list := func(path string) ([]fileEntry, bool) {
-		got := decode[struct {
+		got := agenttest.Decode[struct {
 			Entries   []fileEntry
 			Truncated bool
-		}](t, h.want(200, "GET", "/v1/files/list?"+query(path), nil).body)
+		}](t, h.Want(200, "GET", "/v1/files/list?"+agenttest.PathQuery(path), nil).Body)
 		if got.Entries == nil {
 			t.Error("entries is null")
 		}
@@ -299,55 +267,55 @@ func TestList(t *testing.T) {
 	if entries, truncated := list(directory + "/a"); len(entries) != 0 || truncated {
 		t.Errorf("empty directory: %v", entries)
 	}
-	h.refused(404, "not_found", "GET", "/v1/files/list?"+query(directory+"/missing"), nil)
-	h.refused(409, "not_directory", "GET", "/v1/files/list?"+query(directory+"/e"), nil)
+	h.Refused(404, "not_found", "GET", "/v1/files/list?"+agenttest.PathQuery(directory+"/missing"), nil)
+	h.Refused(409, "not_directory", "GET", "/v1/files/list?"+agenttest.PathQuery(directory+"/e"), nil)
 	if entries, _ := list("/proc/self/fd"); len(entries) < 3 {
 		t.Errorf("/proc/self/fd: %v", entries)
 	}
 }
 
 func TestMakeDirectory(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	for range 2 {
-		h.want(204, "POST", "/v1/files/mkdir?"+query(directory+"/x/y"), nil)
+		h.Want(204, "POST", "/v1/files/mkdir?"+agenttest.PathQuery(directory+"/x/y"), nil)
 	}
 	if info, err := os.Stat(directory + "/x"); err != nil || info.Sys().(*syscall.Stat_t).Uid != account.SandboxID {
 		t.Errorf("parent: %+v, %v", info, err)
 	}
-	writeTestFile(t, directory+"/file", "")
-	h.refused(409, "not_directory", "POST", "/v1/files/mkdir?"+query(directory+"/file"), nil)
-	h.refused(409, "not_directory", "POST", "/v1/files/mkdir?"+query(directory+"/file/x"), nil)
-	h.refused(400, "invalid_path", "POST", "/v1/files/mkdir?path=x", nil)
+	agenttest.WriteFile(t, directory+"/file", "")
+	h.Refused(409, "not_directory", "POST", "/v1/files/mkdir?"+agenttest.PathQuery(directory+"/file"), nil)
+	h.Refused(409, "not_directory", "POST", "/v1/files/mkdir?"+agenttest.PathQuery(directory+"/file/x"), nil)
+	h.Refused(400, "invalid_path", "POST", "/v1/files/mkdir?path=x", nil)
 }
 
 func TestDelete(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	for _, path := range []string{"/", "//", "/proc", "/proc/", "/tmp/../sys", "/dev/.", "/run"} {
-		h.refused(403, "not_permitted", "DELETE", "/v1/files?"+query(path), nil)
+		h.Refused(403, "not_permitted", "DELETE", "/v1/files?"+agenttest.PathQuery(path), nil)
 	}
 	os.Symlink("/", directory+"/root")
-	h.refused(403, "not_permitted", "DELETE", "/v1/files?"+query(directory+"/root/proc"), nil)
-	h.want(204, "DELETE", "/v1/files?"+query(directory+"/root"), nil)
-	h.want(204, "DELETE", "/v1/files?"+query(directory+"/missing/more"), nil)
-	writeTestFile(t, directory+"/kept", "x")
+	h.Refused(403, "not_permitted", "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/root/proc"), nil)
+	h.Want(204, "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/root"), nil)
+	h.Want(204, "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/missing/more"), nil)
+	agenttest.WriteFile(t, directory+"/kept", "x")
 	os.MkdirAll(directory+"/tree/a/b", 0o755)
 	os.Symlink("../../kept", directory+"/tree/a/link")
 	for i := range 1000 { // more than are deleted at a time
-		writeTestFile(t, fmt.Sprintf("%s/tree/a/b/%d", directory, i), "")
+		agenttest.WriteFile(t, fmt.Sprintf("%s/tree/a/b/%d", directory, i), "")
 	}
-	h.want(204, "DELETE", "/v1/files?"+query(directory+"/tree"), nil)
+	h.Want(204, "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/tree"), nil)
 	if got := names(t, directory); len(got) != 1 || got[0] != "kept" {
 		t.Errorf("left: %q", got)
 	}
 }
 
 func TestDeleteDeepTree(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	const depth = 3000
 	fd, err := syscall.Open(directory, syscall.O_RDONLY|syscall.O_DIRECTORY, 0)
@@ -366,15 +334,15 @@ func TestDeleteDeepTree(t *testing.T) {
 		fd = next
 	}
 	syscall.Close(fd)
-	h.want(204, "DELETE", "/v1/files?"+query(directory+"/d"), nil)
+	h.Want(204, "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/d"), nil)
 	if got := names(t, directory); len(got) != 0 {
 		t.Errorf("left: %q", got)
 	}
 }
 
 func TestDeleteStopsAtMounts(t *testing.T) {
-	needRoot(t)
-	h := newReadyHost(t)
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
 	directory := t.TempDir()
 	mount := directory + "/tree/mount"
 	os.MkdirAll(mount, 0o755)
@@ -382,18 +350,9 @@ func TestDeleteStopsAtMounts(t *testing.T) {
 		t.Skipf("cannot mount here: %v", err)
 	}
 	defer syscall.Unmount(mount, 0)
-	writeTestFile(t, mount+"/precious", "x")
-	h.refused(403, "not_permitted", "DELETE", "/v1/files?"+query(directory+"/tree"), nil)
+	agenttest.WriteFile(t, mount+"/precious", "x")
+	h.Refused(403, "not_permitted", "DELETE", "/v1/files?"+agenttest.PathQuery(directory+"/tree"), nil)
 	if got := names(t, mount); len(got) != 1 {
 		t.Error("what was mounted is gone")
-	}
-}
-
-func TestStats(t *testing.T) {
-	h := newReadyHost(t)
-	got := decode[stats](t, h.want(200, "GET", "/v1/stats", nil).body)
-	if got.MemoryTotalBytes == 0 || got.MemoryAvailableBytes == 0 || got.MemoryAvailableBytes > got.MemoryTotalBytes ||
-		got.DiskTotalBytes == 0 || got.DiskFreeBytes > got.DiskTotalBytes || got.Processes < 1 || got.UptimeMs <= 0 {
-		t.Errorf("stats %+v", got)
 	}
 }

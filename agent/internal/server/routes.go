@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"net/http"
@@ -10,26 +10,26 @@ import (
 )
 
 // route dispatches every call other than handshake and quiesce.
-func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
+func (s *Server) route(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	switch path := r.URL.Path; {
 	case path == "/v1/exec":
 		switch r.Method {
 		case http.MethodPost:
-			return a.exec.Start(w, r, call)
+			return s.exec.Start(w, r, call)
 		case http.MethodGet:
-			return a.exec.List(w)
+			return s.exec.List(w)
 		}
 	case strings.HasPrefix(path, "/v1/exec/"):
 		id, action, nested := strings.Cut(strings.TrimPrefix(path, "/v1/exec/"), "/")
 		switch {
 		case !nested && r.Method == http.MethodGet:
-			return a.exec.Result(w, r, call, id)
+			return s.exec.Result(w, r, call, id)
 		case action == "signal" && r.Method == http.MethodPost:
-			return a.exec.Signal(w, r, id)
+			return s.exec.Signal(w, r, id)
 		case action == "attach" && r.Method == http.MethodPost:
-			return a.exec.Attach(w, r, call, id)
+			return s.exec.Attach(w, r, call, id)
 		case action == "resize" && r.Method == http.MethodPost:
-			return a.exec.Resize(w, r, id)
+			return s.exec.Resize(w, r, id)
 		case nested && action != "signal" && action != "attach" && action != "resize":
 			return errUnknownCall(r)
 		}
@@ -56,7 +56,7 @@ func (a *agent) route(w http.ResponseWriter, r *http.Request, call *gate.Call) e
 		}
 	case path == "/v1/logs":
 		if r.Method == http.MethodGet {
-			return a.logs.Send(w, r, call)
+			return s.logs.Send(w, r, call)
 		}
 	case path == "/v1/stats":
 		if r.Method == http.MethodGet {

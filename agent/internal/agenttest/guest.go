@@ -1,0 +1,46 @@
+package agenttest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// WriteFile makes a file.
+func WriteFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// NeedRoot skips what only root can test.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+// OpenDir is a temporary directory that user sandbox can reach.
+func OpenDir(t testing.TB) string {
+	t.Helper()
+	directory := t.TempDir()
+	for path := directory; path != os.TempDir() && path != "/"; path = filepath.Dir(path) {
+		if err := os.Chmod(path, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return directory
+}
+
+// WaitUntil waits for a condition, and tells whether it has come true.
+func WaitUntil(condition func() bool) bool {
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if condition() {
+			return true
+		}
+	}
+	return false
+}
