@@ -45,7 +45,8 @@ describe('content keys', () => {
 
   it('take every file of a folder and leave out what a filter refuses', async () => {
     await mkdir(path.join(dir, 'sub'));
-    for (const name of ['main.go', 'sub/port.go', 'main_test.go', 'notes.md']) {
+    await mkdir(path.join(dir, 'agenttest'));
+    for (const name of ['main.go', 'sub/port.go', 'agenttest/host.go', 'main_test.go', 'notes.md']) {
       writeFileSync(path.join(dir, name), name);
     }
     const names = folderParts(dir, isGoSource).map((part) => part.name);

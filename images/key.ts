@@ -26,7 +26,7 @@ export function folderParts(directory: string, keep: (path: string) => boolean =
     .map((file) => ({ name: path.relative(directory, file), content: readFileSync(file) }));
 }
 
-/** Go sources that reach a binary: everything but its tests. */
+/** Go sources that reach a binary: everything but its tests and what only they use. */
 export function isGoSource(file: string): boolean {
-  return /(\.go|\.s|go\.mod|go\.sum)$/.test(file) && !file.endsWith('_test.go');
+  return /(\.go|\.s|go\.mod|go\.sum)$/.test(file) && !/(_test\.go|\/agenttest\/[^/]+)$/.test(file);
 }
