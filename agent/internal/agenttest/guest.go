@@ -37,7 +37,7 @@ func OpenDir(t testing.TB) string {
 
 // WaitUntil waits for a condition, and tells whether it has come true.
 func WaitUntil(condition func() bool) bool {
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if condition() {
 			return true
 		}

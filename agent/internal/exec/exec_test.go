@@ -135,7 +135,7 @@ func TestExecTimeoutKillsOnlyThatCommand(t *testing.T) {
 	// setsid: a process group alone would not reach this child.
 	got := h.Exec(map[string]any{"argv": []string{"sh", "-c", "setsid sleep 61 & echo $!; sleep 60"}, "timeoutMs": 200})
 	got.WantExit(t, -1)
-	if !got.TimedOut || time.Since(begin) > 3*time.Second {
+	if !got.TimedOut || time.Since(begin) > 30*time.Second {
 		t.Fatalf("result %+v after %s", got, time.Since(begin))
 	}
 	if strings.Contains(string(h.Shell("cat /proc/self/cgroup").Stdout), "/sessions/exec-") {
@@ -157,9 +157,9 @@ func TestExecBackgroundChildDoesNotHoldTheResult(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
 	begin := time.Now()
-	got := h.Shell("(sleep 0.6; echo later) & echo $!; echo now")
+	got := h.Shell("(sleep 3; echo later) & echo $!; echo now")
 	got.WantExit(t, 0)
-	if took := time.Since(begin); took > 500*time.Millisecond {
+	if took := time.Since(begin); took > 2500*time.Millisecond {
 		t.Errorf("the result took %s", took)
 	}
 	pid := strings.Fields(string(got.Stdout))[0]
@@ -219,7 +219,7 @@ func TestExecWait(t *testing.T) {
 	h.Want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"next"}`)
 	ended := agenttest.Decode[agenttest.Result](t, h.Want(200, "GET", "/v1/exec/0123abcd?waitMs=5000", nil).Body)
 	ended.WantExit(t, 5)
-	if ended.DurationMs < 300 || ended.DurationMs > 3000 {
+	if ended.DurationMs < 300 || ended.DurationMs > 30_000 {
 		t.Errorf("duration %d ms", ended.DurationMs)
 	}
 	h.Refused(409, "ended", "POST", "/v1/exec/0123abcd/signal", `{"signal":15}`)
