@@ -140,6 +140,15 @@ async def test_a_source_that_fails_is_reported_as_it_failed_and_the_body_is_cut_
         await eventually(lambda: broken)
 
 
+async def test_a_dict_is_not_taken_for_its_keys() -> None:
+    with TestServer(routed(PUT_files=done)) as server:
+        sandbox = await sandbox_at(server)
+        content: Any = {"a": 1}
+        with pytest.raises(InvalidRequestError, match=r"cannot be sent: dict\. .*json\.dumps"):
+            await sandbox.files.write("a", content)
+        assert [request.method for request in server.seen] == ["GET"]
+
+
 @pytest.mark.parametrize("item", [1, None, ["a"]])
 async def test_a_source_of_something_else_is_refused(item: Any) -> None:
     with TestServer(routed(PUT_files=done)) as server:

@@ -240,7 +240,7 @@ async def test_errors_carry_what_the_server_told() -> None:
     error = caught.value
     assert (error.code, error.status, error.request_id, error.details) == ("unauthorized", 401, "r-1", {"limit": 4})
     assert str(error).startswith("missing API key. Pass api_key or set OPENCOMPUTER_API_KEY")
-    assert str(error).endswith("[request r-1]")
+    assert str(error).endswith("[HTTP 401, request r-1]")
 
 
 def test_one_sandbox_serves_several_event_loops() -> None:

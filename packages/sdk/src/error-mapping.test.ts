@@ -34,7 +34,9 @@ describe('an error of the server', () => {
       details: { limit: 4 },
     });
     expect(error.hint).not.toBe('');
-    expect(error.message).toBe(`what happened. ${error.hint} [request req-1]`);
+    expect(error.message).toBe(
+      `what happened. ${error.hint} [HTTP ${errorKinds[code].status}, request req-1]`,
+    );
   });
 
   test('is caught by what to do about it', () => {
@@ -79,7 +81,7 @@ describe('an answer without a known code', () => {
     ['{"error":{"message":1}}', 'the server answered 502'],
     ['{"error":"cut o', 'the server answered 502'],
   ])('%j reads as %j', (body, message) => {
-    expect(errorFromAnswer(502, new Headers(), body).message).toBe(message);
+    expect(errorFromAnswer(502, new Headers(), body).message).toBe(`${message} [HTTP 502]`);
   });
 
   test('keeps a code that this version does not know', () => {

@@ -75,7 +75,8 @@ export interface ErrorFields {
 
 /**
  * What every error of this package is. Catch a subclass to act on it, or read `code`.
- * The message says what happened and what to do.
+ * The message says what happened and what to do, and ends with the HTTP status and the request, where there are any:
+ * `sandbox sb-0a1b2c3d not found. Sandbox.list() shows the sandboxes of this key. [HTTP 404, request 6f1c]`.
  *
  * @example
  * try {
@@ -101,9 +102,12 @@ export class OpenComputerError extends Error {
 
   constructor(message: string, fields: ErrorFields) {
     const hint = fields.hint ?? '';
-    const request = fields.requestId === undefined ? '' : ` [request ${fields.requestId}]`;
+    const origin = [
+      ...(fields.status === undefined ? [] : [`HTTP ${fields.status}`]),
+      ...(fields.requestId === undefined ? [] : [`request ${fields.requestId}`]),
+    ].join(', ');
     super(
-      `${message}${hint === '' ? '' : `. ${hint}`}${request}`,
+      `${message}${hint === '' ? '' : `. ${hint}`}${origin === '' ? '' : ` [${origin}]`}`,
       fields.cause === undefined ? undefined : { cause: fields.cause },
     );
     this.name = new.target.name;

@@ -43,7 +43,7 @@ export function toUpload(content: FileContent): Upload {
     return streamUpload(() => content[Symbol.asyncIterator](), false, undefined);
   throw invalidOption(
     `content cannot be sent: ${content === null ? 'null' : typeof content}`,
-    'Give a string, Uint8Array, ArrayBuffer, Blob, ReadableStream or async iterable of bytes.',
+    'Give a string (JSON.stringify makes one of an object), Uint8Array, ArrayBuffer, Blob, ReadableStream or async iterable of bytes.',
   );
 }
 

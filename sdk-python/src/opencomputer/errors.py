@@ -28,6 +28,8 @@ __all__ = [
 class OpenComputerError(Exception):
     """What every error of this package is. The message says what happened and what to do.
 
+    It ends with the HTTP status and the request, where there are any: ``[HTTP 404, request 6f1c]``.
+
     Attributes:
         code: Stable name of the cause, such as ``sandbox_not_found``.
         status: HTTP status of the answer; None when there was none.
@@ -63,8 +65,10 @@ class OpenComputerError(Exception):
         retry_after: float | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        request = "" if request_id is None else f" [request {request_id}]"
-        super().__init__(f"{message}. {hint}{request}" if hint else f"{message}{request}")
+        told = [] if status is None else [f"HTTP {status}"]
+        told += [] if request_id is None else [f"request {request_id}"]
+        origin = f" [{', '.join(told)}]" if told else ""
+        super().__init__(f"{message}. {hint}{origin}" if hint else f"{message}{origin}")
         self.code = code
         self.status = status
         self.hint = hint

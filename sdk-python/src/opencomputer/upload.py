@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
@@ -72,6 +72,11 @@ def to_upload(content: FileContent) -> Upload:
     if isinstance(content, AsyncIterable):
         stream = content
         return Upload(replayable=False, size=None, source=lambda: _async_pieces(stream))
+    if isinstance(content, Mapping):
+        # It would be taken for an iterable of its keys.
+        raise invalid_option(
+            f"content cannot be sent: {type(content).__name__}", "Give str or bytes, such as json.dumps(content)."
+        )
     if isinstance(content, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         items = content
         return Upload(replayable=False, size=None, source=lambda: _pieces(items))

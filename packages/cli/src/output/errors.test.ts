@@ -46,6 +46,7 @@ test('the words of the client library about its own options are left out', () =>
     hint: 'Set apiUrl',
     requestId: 'r1',
   });
+  expect(error.message).toBe('it broke. Set apiUrl [HTTP 409, request r1]');
   expect(reportOf(error, local)).toMatchObject({ message: 'it broke', requestId: 'r1' });
 });
 

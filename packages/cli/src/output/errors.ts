@@ -107,9 +107,8 @@ function isLocal(apiUrl: string): boolean {
   return URL.canParse(apiUrl) && ['127.0.0.1', 'localhost', '[::1]'].includes(new URL(apiUrl).hostname);
 }
 
-/** The message without the hint and the request that the client library adds to it. */
-function bareMessage({ message, hint, requestId }: OpenComputerError): string {
-  const request = requestId === undefined ? '' : ` [request ${requestId}]`;
-  const text = request !== '' && message.endsWith(request) ? message.slice(0, -request.length) : message;
+/** The message without what the client library adds to it: hint, HTTP status and request. */
+function bareMessage({ message, hint }: OpenComputerError): string {
+  const text = message.replace(/ \[(HTTP \d+|request [^\]]+|HTTP \d+, request [^\]]+)\]$/, '');
   return hint !== '' && text.endsWith(`. ${hint}`) ? text.slice(0, -hint.length - 2) : text;
 }

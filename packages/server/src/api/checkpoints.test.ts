@@ -253,7 +253,11 @@ describe('a fork', () => {
   test('is refused for what is unknown, malformed or somebody else’s', async () => {
     const id = await server.create();
     const { id: cid } = await take(id, 'a');
-    expect((await fork(unknown)).json).toMatchObject({ code: 'checkpoint_not_found' });
+    expect((await fork(unknown)).json).toMatchObject({
+      // Programs look for these words.
+      error: `checkpoint not found: ${unknown}`,
+      code: 'checkpoint_not_found',
+    });
     expect((await fork('abc')).json).toMatchObject({ code: 'invalid_request' });
     expect((await fork(cid, {}, as(stranger))).json).toMatchObject({ code: 'checkpoint_not_found' });
     const publish = await server.call('POST', at('checkpoints', `/${cid}/publish`));

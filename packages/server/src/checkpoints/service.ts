@@ -254,7 +254,7 @@ export class CheckpointService {
 }
 
 function notFound(id: string): ApiError {
-  return new ApiError('checkpoint_not_found', `checkpoint ${id} not found`);
+  return new ApiError('checkpoint_not_found', `checkpoint not found: ${id}`);
 }
 
 /** A time after that of every other checkpoint of the sandbox, so that their order is certain. */

@@ -86,14 +86,14 @@ export class Bridge {
   }
 
   async #carry(first: Upstream): Promise<void> {
-    const { client } = this.#options;
+    const { client, raw } = this.#options;
     let upstream: Upstream | undefined = first;
     while (upstream !== undefined) {
       this.#upstream = upstream;
       if (client.behind) upstream.pause();
       if (client.closed) this.#left();
       await upstream.follow(this.#input, (frames) => this.#frames(frames));
-      if (this.#exited) return client.finish(1000);
+      if (this.#exited) return client.finish(1000, raw ? '' : 'exec completed');
       upstream = client.ending ? undefined : await this.#reach();
     }
   }

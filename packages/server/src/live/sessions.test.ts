@@ -115,7 +115,7 @@ describe('attaching', () => {
     await client.until('replayed', ({ frames }) => frames.length === 3);
     session(sid).print('three\n');
     session(sid).exit(-1);
-    expect(await client.end()).toEqual({ code: 1000, reason: '' });
+    expect(await client.end()).toEqual({ code: 1000, reason: 'exec completed' });
     expect(client.messages.map(String)).toEqual([
       '\x01one\n',
       '\x02two\n',
@@ -125,7 +125,7 @@ describe('attaching', () => {
     ]);
     expect(client.messages.at(-1)?.toString('hex')).toBe('03ffffffff');
     const later = await TestClient.connect(server, `${id}/exec/${sid}`);
-    expect((await later.end()).code).toBe(1000);
+    expect(await later.end()).toEqual({ code: 1000, reason: 'exec completed' });
     expect([later.output(1), later.output(2), later.count('replayed')]).toEqual(['one\nthree\n', 'two\n', 1]);
   });
 

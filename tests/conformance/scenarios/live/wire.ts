@@ -70,8 +70,8 @@ export const wireScenarios: Scenario[] = [
         .poll(() => socket.messages.findLast(([type]) => type === 6)?.readBigUInt64BE(1), patience)
         .toBe(5n);
       socket.socket.send(Buffer.of(4));
-      const { messages, code } = await socket.end();
-      expect(code).toBe(1000);
+      const { messages, code, reason } = await socket.end();
+      expect([code, reason]).toEqual([1000, 'exec completed']);
       expect(messages[0]).toEqual(Buffer.from([6, 0, 0, 0, 0, 0, 0, 0, 0]));
       expect(messages[1]).toEqual(Buffer.from([7, 0, 0, 0, 0, 0, 0, 0, 1]));
       expect(text(messages, 1)).toBe('bcinput');
