@@ -1,14 +1,33 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+import { privateNetworks } from './scripts/test-runners/private-network.ts';
+
+const networkTests = 'packages/worker/src/network/**/*.test.ts';
 
 export default defineConfig({
   // Packages of this repository are taken from their sources, built or not.
   ssr: { resolve: { conditions: ['opencomputer-source', 'node'] } },
   test: {
-    include: ['packages/**/*.test.ts', 'images/**/*.test.ts', 'bench/*.test.ts', 'scripts/**/*.test.ts'],
     // Most of a file's time is waiting: for processes, sockets and limits.
     maxWorkers: 6,
     testTimeout: 30_000,
     expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: [
+            'packages/**/*.test.ts',
+            'images/**/*.test.ts',
+            'bench/*.test.ts',
+            'scripts/**/*.test.ts',
+          ],
+          exclude: [...configDefaults.exclude, networkTests],
+        },
+      },
+      // They set up bridges and firewalls, and what the host has is not theirs.
+      { extends: true, test: { name: 'network', include: [networkTests], pool: privateNetworks } },
+    ],
   },
 });

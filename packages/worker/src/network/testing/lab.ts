@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -12,24 +12,13 @@ import { networkArgs } from '../args.ts';
 import { detectNetworkMode } from '../detect.ts';
 import type { NetworkSlot } from '../index.ts';
 import { run } from '../run.ts';
+import { privateNetworkVariable } from './private-network.ts';
 import type { Attempt, Outcome } from './probe.ts';
 
 export const quiet = pino({ level: 'silent' });
 
 export function randomTag(): string {
   return randomBytes(4).toString('hex');
-}
-
-/** Everything of an instance that the host shows: namespaces, links, nftables tables, iptables rules. */
-export async function traces(tag: string): Promise<string[]> {
-  const [namespaces, links, tables, filters] = await Promise.all([
-    readdir('/run/netns').catch(() => []),
-    readdir('/sys/class/net'),
-    run(['nft', 'list', 'tables']),
-    run(['nft', 'list', 'ruleset', 'ip']),
-  ]);
-  const lines = [tables.stdout, filters.stdout].flatMap((text) => text.split('\n'));
-  return [...namespaces, ...links, ...lines].filter((name) => name.includes(tag));
 }
 
 const script = (name: string): string => join(import.meta.dirname, name);
@@ -186,6 +175,11 @@ export async function until(what: string, holds: () => Promise<boolean>): Promis
 }
 
 const { mode, shortcomings } = await detectNetworkMode();
+const ours = process.env[privateNetworkVariable];
+if (mode === 'namespace' && (ours === undefined || ours !== (await readlink('/proc/self/ns/net'))))
+  throw new Error(
+    'these tests change bridges and firewalls; without vitest.config.ts, it would be those of the host',
+  );
 for (const { problem, mend } of shortcomings) {
   process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${mend})\n`);
 }
