@@ -15,7 +15,7 @@ import {
   startGuest,
 } from '../guest/testing/agent.ts';
 import { Gate } from '../machine/gate.ts';
-import { quiet } from '../network/testing/lab.ts';
+import { quiet } from '../testing/log.ts';
 import { scratchDirectory, until } from '../testing/scratch.ts';
 import { attachUpgrades } from './attach.ts';
 import { makeHttpServer } from './http.ts';

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { GuestChannel } from '../guest/index.ts';
 import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/agent.ts';
-import { quiet } from '../network/testing/lab.ts';
+import { quiet } from '../testing/log.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { makeHttpServer } from './http.ts';
 import { queryMilliseconds, readJson, sendEmpty, sendJson } from './respond.ts';

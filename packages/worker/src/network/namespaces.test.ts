@@ -4,9 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { openNetwork } from './index.ts';
 import type { Network, NetworkSlot } from './index.ts';
 import { run } from './run.ts';
-import { Lab, needsRoot, quiet, randomTag, until } from './testing/lab.ts';
+import { Lab, needsRoot, randomTag, until } from './testing/lab.ts';
 import { fakeResolver } from './testing/resolver.ts';
 import { traces } from './testing/traces.ts';
+import { quiet } from '../testing/log.ts';
 
 const nameOf = (slot: NetworkSlot): string =>
   slot.mode === 'namespace' ? slot.namespacePath.split('/').at(-1)! : '';

@@ -5,8 +5,9 @@ import { guestNetwork } from './addresses.ts';
 import { openNetwork } from './index.ts';
 import type { NetworkSlot } from './index.ts';
 import { run } from './run.ts';
-import { Lab, needsRoot, quiet, randomTag } from './testing/lab.ts';
+import { Lab, needsRoot, randomTag } from './testing/lab.ts';
 import { fakeResolver } from './testing/resolver.ts';
+import { quiet } from '../testing/log.ts';
 
 const FAST_MS = 1000;
 const PORT = 18_080;

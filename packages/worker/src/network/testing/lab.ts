@@ -6,7 +6,6 @@ import { chmod, mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { pino } from 'pino';
 import { guestNetwork } from '../addresses.ts';
 import { networkArgs } from '../args.ts';
 import { detectNetworkMode } from '../detect.ts';
@@ -14,8 +13,6 @@ import type { NetworkSlot } from '../index.ts';
 import { run } from '../run.ts';
 import { privateNetworkVariable } from './private-network.ts';
 import type { Attempt, Outcome } from './probe.ts';
-
-export const quiet = pino({ level: 'silent' });
 
 export function randomTag(): string {
   return randomBytes(4).toString('hex');
