@@ -122,6 +122,26 @@ func (h *Host) Call(method, path string, body any) Answer {
 	return Answer{response.StatusCode, response.Header, content}
 }
 
+// Lines makes a GET of a list in lines, and returns these.
+func (h *Host) Lines(path string) []string {
+	h.t.Helper()
+	request, err := http.NewRequest("GET", "http://agent"+path, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	request.Header.Set("Accept", "application/x-ndjson")
+	response, err := h.Client.Do(request)
+	if err != nil {
+		h.t.Fatalf("GET %s: %v", path, err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil || response.Header.Get("Content-Type") != "application/x-ndjson" {
+		h.t.Fatalf("GET %s: %s, %v", path, response.Header.Get("Content-Type"), err)
+	}
+	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+}
+
 // Want makes a call that must be answered with a status.
 func (h *Host) Want(status int, method, path string, body any) Answer {
 	h.t.Helper()

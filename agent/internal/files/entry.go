@@ -13,6 +13,16 @@ import (
 
 // appendEntry appends a FileEntry. isDir follows symbolic links.
 func appendEntry(out []byte, name, path string, info os.FileInfo, isDir bool) []byte {
+	out = append(out, `{"name":`...)
+	out = wire.AppendString(out, name)
+	out = append(out, `,"path":`...)
+	out = wire.AppendString(out, path)
+	out = append(out, ',')
+	return append(appendAttributes(out, info, isDir), '}')
+}
+
+// appendAttributes appends the fields of a FileEntry beside its name and path.
+func appendAttributes(out []byte, info os.FileInfo, isDir bool) []byte {
 	kind := "other"
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
@@ -26,11 +36,7 @@ func appendEntry(out []byte, name, path string, info os.FileInfo, isDir bool) []
 	if raw, ok := info.Sys().(*syscall.Stat_t); ok {
 		permissions, uid, gid = raw.Mode&0o7777, raw.Uid, raw.Gid
 	}
-	out = append(out, `{"name":`...)
-	out = wire.AppendString(out, name)
-	out = append(out, `,"path":`...)
-	out = wire.AppendString(out, path)
-	out = append(out, `,"type":"`...)
+	out = append(out, `"type":"`...)
 	out = append(out, kind...)
 	out = append(out, `","isDir":`...)
 	out = strconv.AppendBool(out, isDir)
@@ -44,7 +50,7 @@ func appendEntry(out []byte, name, path string, info os.FileInfo, isDir bool) []
 	out = strconv.AppendUint(out, uint64(gid), 10)
 	out = append(out, `,"modifiedAt":"`...)
 	out = info.ModTime().UTC().AppendFormat(out, time.RFC3339Nano)
-	return append(out, `"}`...)
+	return append(out, '"')
 }
 
 // appendMode appends permission bits as four octal digits.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -271,6 +272,38 @@ func TestList(t *testing.T) {
 	h.Refused(409, "not_directory", "GET", "/v1/files/list?"+agenttest.PathQuery(directory+"/e"), nil)
 	if entries, _ := list("/proc/self/fd"); len(entries) < 3 {
 		t.Errorf("/proc/self/fd: %v", entries)
+	}
+}
+
+func TestListInLines(t *testing.T) {
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
+	directory := t.TempDir()
+	for _, name := range []string{"[{}]", "a\n\"{", "b\xff", strings.Repeat("\x01", 255)} {
+		agenttest.WriteFile(t, directory+"/"+name, "xyz")
+	}
+	os.Mkdir(directory+"/d", 0o700)
+	lines := h.Lines("/v1/files/list?" + agenttest.PathQuery(directory))
+	if first, last := lines[0], lines[len(lines)-1]; first != `{"truncated":false}` || last != `{"end":true}` {
+		t.Errorf("from %s to %s", first, last)
+	}
+	var got []string
+	for _, line := range lines[1 : len(lines)-1] {
+		if len(line) > 4096 || strings.LastIndexByte(line, '{') != 0 || strings.Contains(line, "[") {
+			t.Errorf("costly for the host: %s", line)
+		}
+		entry := agenttest.Decode[fileEntry](t, []byte(line))
+		got = append(got, fmt.Sprint(entry.Name, " ", entry.Path, entry.Type, " ", entry.Size > 0, " ", entry.Mode))
+	}
+	want := []string{
+		strings.Repeat("\x01", 255) + " file true 0644", "[{}] file true 0644", "a\n\"{ file true 0644",
+		"b\ufffd file true 0644", "d directory true 0700",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("list\n%q, want\n%q", got, want)
+	}
+	if lines := h.Lines("/v1/files/list?" + agenttest.PathQuery(directory+"/d")); len(lines) != 2 {
+		t.Errorf("empty directory: %q", lines)
 	}
 }
 

@@ -10,6 +10,26 @@ import { logSources } from './logs.ts';
 export const agentPortName = 'opencomputer.agent';
 export const agentProtocol = 1;
 
+/** A list of at most `max`, of which checking ends at the first that is wrong: a hostile one may be all wrong. */
+export function listOf<Schema extends z.ZodType>(schema: Schema, max: number) {
+  return z
+    .array(z.unknown())
+    .max(max)
+    .transform((values, context): z.output<Schema>[] => {
+      const list: z.output<Schema>[] = [];
+      for (const value of values) {
+        const one = schema.safeParse(value);
+        if (!one.success) {
+          const path = [list.length, ...(one.error.issues[0]?.path ?? [])];
+          context.addIssue({ code: 'custom', path, message: one.error.issues[0]?.message });
+          return z.NEVER;
+        }
+        list.push(one.data);
+      }
+      return list;
+    });
+}
+
 const text = (max: number) => z.string().max(max);
 
 /** What makes a restored machine itself. Everything that is given is applied before the answer. */
@@ -111,7 +131,7 @@ export type GuestSession = z.infer<typeof guestSessionSchema>;
 
 /** Most bytes of a list of commands. */
 export const guestSessionListBytes = 32 * 1024 * 1024;
-export const guestSessionListSchema = z.object({ sessions: z.array(guestSessionSchema).max(8192) });
+export const guestSessionListSchema = z.object({ sessions: listOf(guestSessionSchema, 8192) });
 
 /** Who writes the input of a session: remembered by the agent, so that it takes every byte once. */
 export const attachClientPattern = /^[A-Za-z0-9_-]{1,64}$/;
@@ -146,11 +166,15 @@ export const guestFileEntrySchema = z.object({
 });
 export type GuestFileEntry = z.infer<typeof guestFileEntrySchema>;
 
+/** An entry of a list; whoever asked knows the directory that it is in. */
+export const listedFileSchema = guestFileEntrySchema.omit({ path: true });
+export type ListedFile = z.infer<typeof listedFileSchema>;
+
+/** A list as agents sent it before they sent lines (file-list.ts): one document, of which little is taken. */
 export const guestFileListSchema = z.object({
-  entries: z.array(guestFileEntrySchema).max(100_000),
+  entries: listOf(listedFileSchema, limits.listedFiles),
   truncated: z.boolean(),
 });
-export type GuestFileList = z.infer<typeof guestFileListSchema>;
 
 export const guestStatsSchema = z.object({
   memoryTotalBytes: z.number().min(0),

@@ -4,6 +4,7 @@ export * from './checkpoints.ts';
 export * from './client-frames.ts';
 export * from './errors.ts';
 export * from './exec.ts';
+export * from './file-list.ts';
 export * from './files.ts';
 export * from './frames.ts';
 export * from './guest.ts';

@@ -49,6 +49,8 @@ export const limits = {
   logLinesMax: 10_000,
   /** Paths inside the sandbox (PATH_MAX of Linux). */
   pathBytes: 4096,
+  /** Entries of a directory that are listed; `X-Truncated` says that there are more. */
+  listedFiles: 100_000,
   /** One uploaded file. */
   fileBytes: 64 * 1024 * 1024 * 1024,
   /** A page of a listing. */

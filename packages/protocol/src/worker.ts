@@ -28,7 +28,7 @@ import { sandboxIdPattern } from './ids.ts';
  *                                                 Upgrade: opencomputer-exec -> 101, then the agent's frames both ways
  *     GET    /v1/machines/:id/logs?               NDJSON stream of GuestLogLine
  *     GET    /v1/machines/:id/files?path=         bytes          PUT, DELETE the same
- *     GET    /v1/machines/:id/files/list?path=    { entries, truncated }
+ *     GET    /v1/machines/:id/files/list?path=    lines of a list (file-list.ts)
  *     GET    /v1/machines/:id/files/stat?path=    GuestFileEntry
  *     POST   /v1/machines/:id/files/mkdir?path=   204
  *     GET    /v1/machines/:id/stats               GuestStats

@@ -148,6 +148,37 @@ describe('what breaks off', () => {
     await expect(response.arrayBuffer()).rejects.toThrow();
   });
 
+  test('a list that breaks after its first entries is not taken for complete', async () => {
+    const simulated = server.worker.machine(id).files;
+    for (let index = 0; index < 5000; index++) simulated.content.set(`/tmp/many/${index}`, Buffer.alloc(1));
+    simulated.directories.add('/tmp/many');
+    server.worker.fail('GET files', 'dieMidAnswer');
+    const response = await fetch(server.url + files('/tmp/many', '/list'), {
+      headers: { 'x-api-key': server.key },
+    });
+    expect(response.status).toBe(200);
+    await expect(response.json()).rejects.toThrow();
+    const { json } = await server.call('GET', files('/tmp/many', '/list'));
+    expect(json.map((entry: { path: string }) => entry.path)).toEqual(
+      Array.from({ length: 5000 }, (_, index) => `/tmp/many/${index}`),
+    );
+  });
+
+  test('a short list that makes no sense is a 502, one that is empty is an empty array', async () => {
+    const simulated = server.worker.machine(id).files;
+    simulated.directories.add('/tmp/empty');
+    expect((await server.call('GET', files('/tmp/empty', '/list'))).json).toEqual([]);
+    simulated.listText = '{"truncated":false}\n{}\n{"end":true}\n';
+    const answer = await server.call('GET', files('/tmp/empty', '/list'));
+    expect([answer.status, answer.json.code]).toEqual([502, 'guest_failed']);
+    simulated.listText = '{"truncated":true}\n{"end":true}\n';
+    const response = await fetch(server.url + files('/tmp/empty', '/list'), {
+      headers: { 'x-api-key': server.key },
+    });
+    expect([response.headers.get('x-truncated'), await response.json()]).toEqual(['true', []]);
+    simulated.listText = undefined;
+  });
+
   test('an upload to a worker that is away is a 503', async () => {
     server.worker.fail('PUT files', 'refuse');
     const answer = await server.call('PUT', files('/tmp/new'), 'x');

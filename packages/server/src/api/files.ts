@@ -1,7 +1,8 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import {
   ApiError,
   type FileEntry,
+  type FileList,
   type GuestFileEntry,
   limits,
   resolveGuestPath,
@@ -11,11 +12,14 @@ import { type ApiContext, callerOf, commonHeaders, type Handler, type Services }
 import { sandboxId } from './input.ts';
 import { boundedBody } from './upload.ts';
 
+/** Characters of a list that are sent in one piece. */
+const pieceLength = 64 * 1024;
+
 function queryPath(c: ApiContext): string {
   return resolveGuestPath(c.req.query('path'));
 }
 
-function toFileEntry(entry: GuestFileEntry): FileEntry {
+function toFileEntry(entry: Omit<GuestFileEntry, 'uid' | 'gid'>): FileEntry {
   const { name, path, isDir, size, type, mode, modifiedAt } = entry;
   return { name, path, isDir, ...(size === 0 ? {} : { size }), type, mode, modifiedAt };
 }
@@ -78,12 +82,38 @@ export const deleteFile: Handler = async (c, { sandboxes, machines }) => {
   return c.body(null, 204);
 };
 
+/** A list as clients get it, one JSON array in pieces: the first is there when this is. */
+async function presentList(list: FileList, directory: string): Promise<AsyncIterable<string>> {
+  const entries = list.entries[Symbol.asyncIterator]();
+  let next = await entries.next();
+  return (async function* pieces() {
+    let piece = '[';
+    for (let separator = ''; next.done !== true; next = await entries.next())
+      for (const file of next.value) {
+        piece += separator + JSON.stringify(toFileEntry({ ...file, path: `${directory}/${file.name}` }));
+        separator = ',';
+        if (piece.length < pieceLength) continue;
+        yield piece;
+        piece = '';
+      }
+    yield `${piece}]`;
+  })();
+}
+
 export const listFiles: Handler = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = resolveGuestPath(c.req.query('path') || '/');
-  const list = await sandboxes.withMachine(callerOf(c).owner, id, () => machines.listFiles(id, path));
-  if (list.truncated) c.header('X-Truncated', 'true');
-  return c.json(list.entries.map(toFileEntry));
+  const gone = clientGone(c);
+  const { truncated, pieces } = await sandboxes.withMachine(callerOf(c).owner, id, async () => {
+    const list = await machines.listFiles(id, path, gone);
+    return { truncated: list.truncated, pieces: await presentList(list, path === '/' ? '' : path) };
+  });
+  const headers = {
+    ...commonHeaders(c.get('requestId')),
+    'content-type': 'application/json',
+    ...(truncated ? { 'x-truncated': 'true' } : {}),
+  };
+  return sendStream(c, headers, Readable.from(pieces), sandboxes.hold(id));
 };
 
 export const makeDirectory: Handler = async (c, { sandboxes, machines }) => {

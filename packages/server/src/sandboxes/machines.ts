@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable } from 'node:stream';
 import {
   ApiError,
+  type FileList,
   type GuestExecRequest,
   type GuestFileEntry,
-  type GuestFileList,
   type GuestSession,
   type TerminalSize,
 } from '@opencomputer/protocol';
@@ -82,8 +82,8 @@ export class Machines {
     return this.#awake(id, () => this.#worker.deleteFile(id, path));
   }
 
-  listFiles(id: string, path: string): Promise<GuestFileList> {
-    return this.#awake(id, () => this.#worker.listFiles(id, path));
+  listFiles(id: string, path: string, signal: AbortSignal): Promise<FileList> {
+    return this.#awake(id, () => this.#worker.listFiles(id, path, signal));
   }
 
   makeDirectory(id: string, path: string): Promise<void> {

@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { ApiError, type GuestFileEntry } from '@opencomputer/protocol';
+import { ApiError, encodeFileList, fileListType, type GuestFileEntry } from '@opencomputer/protocol';
 
 /** Files of a simulated machine, in memory. `/zero/N` is a file of N zero bytes; writes below `/null/` are dropped. */
 export class SimulatedFiles {
   readonly content: Map<string, Buffer>;
   /** How many uploads were cut off. */
   cutOff = 0;
+  /** What every list is instead of the true one. */
+  listText: string | undefined;
   readonly directories = new Set(['/', '/home', '/home/sandbox', '/tmp']);
 
   constructor(content: ReadonlyMap<string, Buffer> = new Map()) {
@@ -14,13 +16,20 @@ export class SimulatedFiles {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse, part: string, path: string): Promise<void> {
-    if (part === 'list') return answerJson(response, { entries: this.#list(path), truncated: false });
+    if (part === 'list') return this.#sendList(response, path);
     if (part === 'stat') return answerJson(response, this.#stat(path));
     if (part === 'mkdir') this.#makeDirectory(path);
     else if (request.method === 'GET') return this.#read(response, path);
     else if (request.method === 'PUT') await this.#write(request, path);
     else this.#remove(path);
     response.writeHead(204).end();
+  }
+
+  async #sendList(response: ServerResponse, path: string): Promise<void> {
+    const list = encodeFileList({ truncated: false, entries: Readable.from([this.#list(path)]) });
+    let text = '';
+    for await (const piece of list) text += piece;
+    response.writeHead(200, { 'content-type': fileListType }).end(this.listText ?? text);
   }
 
   #read(response: ServerResponse, path: string): void {

@@ -6,10 +6,9 @@ import {
   type GuestExecRequest,
   guestExecResultBytes,
   guestExecResultSchema,
-  type GuestFileList,
+  type FileList,
   type GuestFileEntry,
   guestFileEntrySchema,
-  guestFileListSchema,
   type GuestSession,
   guestSessionListSchema,
   hibernationSchema,
@@ -17,6 +16,7 @@ import {
   machineInfoSchema,
   machineListSchema,
   type MachineSpec,
+  readFileList,
   type SnapshotInfo,
   snapshotInfoSchema,
   type SnapshotList,
@@ -201,8 +201,16 @@ export class WorkerClient {
     await this.#json('deleteFile', 'DELETE', filesPath(id, '', path), undefined, options);
   }
 
-  async listFiles(id: string, path: string): Promise<GuestFileList> {
-    return parse(guestFileListSchema, await this.#json('listFiles', 'GET', filesPath(id, '/list', path)));
+  /** Opens the list of a directory; the caller reads it, or aborts. */
+  async listFiles(id: string, path: string, signal: AbortSignal): Promise<FileList> {
+    const answer = await this.#transport.open({
+      name: 'listFiles',
+      method: 'GET',
+      path: filesPath(id, '/list', path),
+      timeoutMs: defaultTimeoutMs,
+      signal,
+    });
+    return readFileList(answer);
   }
 
   async makeDirectory(id: string, path: string): Promise<void> {

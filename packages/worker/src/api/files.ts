@@ -1,5 +1,12 @@
+import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { ApiError, resolveGuestPath } from '@opencomputer/protocol';
+import {
+  ApiError,
+  encodeFileList,
+  type FileList,
+  fileListType,
+  resolveGuestPath,
+} from '@opencomputer/protocol';
 import { listDirectory, makeDirectory, readFile, removePath, statPath, writeFile } from '../guest/index.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { sendEmpty, sendJson } from './respond.ts';
@@ -13,6 +20,22 @@ function pathOf({ url }: Call): string {
 function declaredLength({ request }: Call): number | undefined {
   const header = request.headers['content-length'];
   return header === undefined ? undefined : Number(header);
+}
+
+/** Sends a list as it comes. What is wrong before its first entries are there is thrown, later it is broken off. */
+async function sendList(response: ServerResponse, list: FileList): Promise<void> {
+  const pieces = encodeFileList(list);
+  const first = await pieces.next();
+  response.writeHead(200, { 'content-type': fileListType });
+  try {
+    await pipeline(async function* all() {
+      yield first.value;
+      yield* pieces;
+    }, response);
+  } catch {
+    // Its reader sees that it does not end.
+    response.destroy();
+  }
 }
 
 /** Files in machines. Bodies are passed on as they come, with the pressure of the slower side. */
@@ -39,11 +62,11 @@ export function fileRoutes(registry: MachineRegistry): Routes {
       await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)), 'repeats');
       sendEmpty(call.response);
     },
-    'GET /v1/machines/:id/files/list': async (call) =>
-      sendJson(
-        call.response,
-        200,
-        await registry.operate(call.id, (channel) => listDirectory(channel, pathOf(call)), 'repeats'),
+    'GET /v1/machines/:id/files/list': (call) =>
+      registry.operate(
+        call.id,
+        async (channel) => sendList(call.response, await listDirectory(channel, pathOf(call), call.signal)),
+        'repeats',
       ),
     'GET /v1/machines/:id/files/stat': async (call) =>
       sendJson(

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { ApiError, type Identity } from '@opencomputer/protocol';
+import { ApiError, type Identity, type ListedFile } from '@opencomputer/protocol';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { GuestChannel } from './channel.ts';
@@ -179,9 +179,13 @@ describe.skipIf(obstacle !== undefined)('the real agent', () => {
       path,
     });
     await makeDirectory(channel, `${root}/b/c`);
-    const { entries, truncated } = await listDirectory(channel, root);
-    expect([entries.map(({ name, isDir }) => [name, isDir]), truncated]).toEqual([
+    await writeHostFile(`${root}/[{}]"`, 'x');
+    const { entries, truncated } = await listDirectory(channel, root, forever);
+    const listed: ListedFile[] = [];
+    for await (const some of entries) listed.push(...some);
+    expect([listed.map(({ name, isDir }) => [name, isDir]), truncated]).toEqual([
       [
+        ['[{}]"', false],
         ['b', true],
         ['new', true],
       ],
@@ -202,7 +206,7 @@ describe.skipIf(obstacle !== undefined)('the real agent', () => {
     expect(await read(root)).toBe('is_directory');
     expect(await read('relative')).toBe('invalid_path');
     expect(await read(`/${'x'.repeat(5000)}`)).toBe('invalid_path');
-    expect(await codeOf(listDirectory(channel, `${root}/file`))).toBe('not_directory');
+    expect(await codeOf(listDirectory(channel, `${root}/file`, forever))).toBe('not_directory');
     expect(await codeOf(makeDirectory(channel, `${root}/file`))).toBe('not_directory');
     expect(await codeOf(removePath(channel, '/'))).toBe('forbidden');
   });

@@ -1,19 +1,30 @@
 import type { ClientHttp2Stream } from 'node:http2';
-import { pipeline as join, type Readable, Transform } from 'node:stream';
+import { pipeline as join, Readable, Transform } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import {
   agentPaths,
   ApiError,
   type GuestFileEntry,
   guestFileEntrySchema,
-  type GuestFileList,
+  type FileList,
+  fileListType,
   guestFileListSchema,
+  readFileList,
 } from '@opencomputer/protocol';
 import type { GuestChannel } from './channel.ts';
-import { begin, callJson, type CallBounds, endEmpty } from './request.ts';
+import {
+  begin,
+  callJson,
+  type CallBounds,
+  endEmpty,
+  parseAnswer,
+  piecesWithin,
+  readBounded,
+} from './request.ts';
 
 const headMs = 60_000;
-const listAnswerBytes = 64 * 1024 * 1024;
+/** Most bytes of the list of an agent that sends it as one document: parsing it holds up everybody. */
+const documentBytes = 1024 * 1024;
 
 function target(path: string, route = ''): string {
   return `${agentPaths.files}${route}?path=${encodeURIComponent(path)}`;
@@ -113,12 +124,31 @@ export async function makeDirectory(channel: GuestChannel, path: string): Promis
   await callEmpty(channel, 'POST', target(path, '/mkdir'), { deadlineMs: headMs });
 }
 
-/** The entries of a directory, sorted by name. */
-export async function listDirectory(channel: GuestChannel, path: string): Promise<GuestFileList> {
-  return callJson(await channel.session(), 'GET', target(path, '/list'), guestFileListSchema, {
+/**
+ * The entries of a directory, sorted by name, as they come.
+ * @throws ApiError what the agent refused; `too_large` for more than an agent can list that knows no lines
+ */
+export async function listDirectory(
+  channel: GuestChannel,
+  path: string,
+  signal: AbortSignal,
+): Promise<FileList> {
+  const call = target(path, '/list');
+  const { stream, headers } = await begin(await channel.session(), 'GET', call, {
     deadlineMs: headMs,
-    answerBytes: listAnswerBytes,
+    signal,
+    accept: fileListType,
   });
+  const pieces = piecesWithin(stream, headMs);
+  if (headers['content-type'] === fileListType) return readFileList(pieces);
+  const tooLarge = new ApiError(
+    'too_large',
+    `the agent of this sandbox is of an older version and lists at most ${documentBytes} bytes of a directory`,
+    { hint: 'List its subdirectories, or run `ls` in it.' },
+  );
+  const document = await readBounded(pieces, documentBytes, tooLarge);
+  const { entries, truncated } = parseAnswer(document, guestFileListSchema, call);
+  return { truncated, entries: Readable.from([entries]) };
 }
 
 /** What is at a path. */

@@ -1,4 +1,4 @@
-import { ApiError, type GuestExecRequest } from '@opencomputer/protocol';
+import { ApiError, type GuestExecRequest, type ListedFile } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
@@ -34,6 +34,7 @@ const entry = {
   gid: 1000,
   modifiedAt: '2026-01-01T00:00:00Z',
 };
+const { path: _known, ...listed } = entry;
 const stats = {
   memoryTotalBytes: 1,
   memoryAvailableBytes: 1,
@@ -44,6 +45,14 @@ const stats = {
   uptimeMs: 1,
 };
 const request: GuestExecRequest = { id: '0123abcd', argv: ['true'] };
+
+/** All of a directory at once. */
+async function list(channel: GuestChannel): Promise<{ entries: ListedFile[]; truncated: boolean }> {
+  const { entries, truncated } = await listDirectory(channel, '/', new AbortController().signal);
+  const all: ListedFile[] = [];
+  for await (const some of entries) all.push(...some);
+  return { entries: all, truncated };
+}
 
 /** A channel to a guest whose answers the test changes as it goes. */
 async function lyingGuest(): Promise<{ channel: GuestChannel; answer: (handler: GuestHandler) => void }> {
@@ -113,10 +122,10 @@ describe('an answer with one lie in it is refused, and the next honest one is ta
     ],
     [
       'list',
-      (channel) => listDirectory(channel, '/'),
-      { entries: [entry], truncated: false },
+      list,
+      { entries: [listed], truncated: false },
       {
-        entries: [undefined, null, {}, '', [null], [[]], [{ ...entry, size: -1 }], [entry, {}]],
+        entries: [undefined, null, {}, '', [null], [[]], [{ ...listed, size: -1 }], [listed, {}]],
         truncated: flags,
       },
     ],
@@ -238,19 +247,19 @@ describe('answers without end', () => {
     };
   }
 
-  const calls: [string, number, (channel: GuestChannel) => Promise<unknown>][] = [
+  const calls: [string, number, (channel: GuestChannel) => Promise<unknown>, string?][] = [
     ['JSON', 200, guestStats],
-    ['a listing', 200, (channel) => listDirectory(channel, '/')],
+    ['a listing', 200, list, 'too_large'],
     ['an output', 200, (channel) => startCommand(channel, request)],
     ['an error', 500, guestStats],
     ['an error of a call without an answer', 500, (channel) => removePath(channel, '/x')],
   ];
-  test.each(calls)('%s', async (_name, status, call) => {
+  test.each(calls)('%s', async (_name, status, call, code = 'guest_failed') => {
     const { channel, answer } = await lyingGuest();
     const sent = { bytes: 0 };
     const before = process.memoryUsage();
     answer(endless(status, sent));
-    expect((await refusal(call(channel), 10_000)).code).toBe('guest_failed');
+    expect((await refusal(call(channel), 10_000)).code).toBe(code);
     const after = process.memoryUsage();
     expect(sent.bytes).toBeLessThan(200 * mebibyte);
     expect(after.external + after.heapUsed - before.external - before.heapUsed).toBeLessThan(300 * mebibyte);

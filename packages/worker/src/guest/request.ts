@@ -15,6 +15,8 @@ export interface CallBounds {
   /** Largest JSON answer in bytes. */
   answerBytes?: number;
   signal?: AbortSignal;
+  /** The media type of the answer that is wanted; an agent that does not know it answers with JSON. */
+  accept?: string;
 }
 
 const defaultAnswerBytes = 1024 * 1024;
@@ -38,19 +40,49 @@ const errorCodes = new Map<string, ErrorCode>(
   } satisfies Record<string, ErrorCode>),
 );
 
-/** Reads a stream to its end, refusing more than `limit` bytes. */
-export async function readBounded(stream: ClientHttp2Stream, limit: number): Promise<Buffer> {
+/** Reads to the end, refusing more than `limit` bytes. @param tooMuch the error for more */
+export async function readBounded(
+  pieces: AsyncIterable<Buffer>,
+  limit: number,
+  tooMuch = new ApiError('guest_failed', `the guest sent more than ${limit} bytes where less was due`),
+): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
-  for await (const part of stream as AsyncIterable<Buffer>) {
+  for await (const part of pieces) {
     size += part.length;
-    if (size > limit) {
-      stream.close(constants.NGHTTP2_CANCEL);
-      throw new ApiError('guest_failed', `the guest sent more than ${limit} bytes where less was due`);
-    }
+    if (size > limit) throw tooMuch;
     parts.push(part);
   }
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+/**
+ * The pieces of an answer as they come. The call ends when no more of them are wanted.
+ * @param waitMs how long the guest is waited for, all pieces together; the time that the reader takes does not count
+ * @throws ApiError `guest_timeout`, or `guest_failed` when the channel breaks
+ */
+export async function* piecesWithin(stream: ClientHttp2Stream, waitMs: number): AsyncGenerator<Buffer> {
+  const pieces = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  let left = waitMs;
+  let ended = false;
+  try {
+    while (!ended) {
+      const asked = performance.now();
+      const timer = setTimeout(
+        () => stream.destroy(new ApiError('guest_timeout', 'the guest stopped in the middle of an answer')),
+        left,
+      );
+      const next = await pieces.next().finally(() => clearTimeout(timer));
+      left -= performance.now() - asked;
+      if (next.done === true) ended = true;
+      else yield next.value;
+    }
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError('guest_failed', 'the channel to the guest broke during an answer', { cause: error });
+  } finally {
+    if (!ended) stream.close(constants.NGHTTP2_CANCEL);
+  }
 }
 
 /** Waits for the head of an answer. */
@@ -69,7 +101,7 @@ function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & Inc
 
 /** The error that an answer of the agent means. */
 async function guestError(stream: ClientHttp2Stream, status: number, notFound: ErrorCode): Promise<ApiError> {
-  const body = await readBounded(stream, errorAnswerBytes);
+  const body = await readBounded(stream as AsyncIterable<Buffer>, errorAnswerBytes);
   let parsed;
   try {
     parsed = guestErrorSchema.safeParse(JSON.parse(body.toString('utf8')));
@@ -138,7 +170,7 @@ function openStream(
   session: ClientHttp2Session,
   method: string,
   path: string,
-  { body, upload, duplex }: { body?: string; upload?: unknown; duplex?: boolean },
+  { body, upload, duplex, accept }: { body?: string; upload?: unknown; duplex?: boolean; accept?: string },
 ): ClientHttp2Stream {
   try {
     return session.request(
@@ -146,6 +178,7 @@ function openStream(
         ':method': method,
         ':path': path,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(accept === undefined ? {} : { accept }),
       },
       { endStream: body === undefined && upload === undefined && duplex !== true },
     );
@@ -188,24 +221,16 @@ export async function callJson<Schema extends z.ZodType>(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const left = Math.max(1000, bounds.deadlineMs - (Date.now() - started));
-  const timer = setTimeout(
-    () =>
-      answer.stream.destroy(new ApiError('guest_timeout', 'the guest stopped in the middle of an answer')),
-    left,
-  );
-  let raw: Buffer;
-  try {
-    raw = await readBounded(answer.stream, bounds.answerBytes ?? defaultAnswerBytes);
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw new ApiError('guest_failed', 'the channel to the guest broke during an answer', { cause: error });
-  } finally {
-    clearTimeout(timer);
-  }
+  const raw = await readBounded(piecesWithin(answer.stream, left), bounds.answerBytes ?? defaultAnswerBytes);
   return parseAnswer(raw, schema, path);
 }
 
-function parseAnswer<Schema extends z.ZodType>(raw: Buffer, schema: Schema, path: string): z.output<Schema> {
+/** Parses an answer that was bounded. @throws ApiError `guest_failed` when it is not what `schema` says */
+export function parseAnswer<Schema extends z.ZodType>(
+  raw: Buffer,
+  schema: Schema,
+  path: string,
+): z.output<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(raw.toString('utf8'));

@@ -1,0 +1,151 @@
+import { setImmediate as othersTurn } from 'node:timers/promises';
+import { z } from 'zod';
+import { ApiError } from './errors.ts';
+import { type ListedFile, listedFileSchema, listOf } from './guest.ts';
+import { limits } from './limits.ts';
+
+/**
+ * Lists of directories, as agent and worker send them: lines of JSON. The first says whether the directory has more
+ * entries than are listed, the last that the list is whole, each between is one entry. No line nests: braces and
+ * brackets in names are escaped, so that a hostile line is refused before it is parsed.
+ */
+export const fileListType = 'application/x-ndjson';
+
+/** A name has 255 bytes at most, of which each may take six in JSON; the rest of an entry is short. */
+const lineBytes = 4 * 1024;
+/** Most bytes of a list: the most entries there can be, with names that are long and plain, fit. */
+const listBytes = 64 * 1024 * 1024;
+/** How much is parsed before others have their turn. */
+const turnBytes = 64 * 1024;
+
+const newline = 0x0a;
+
+const headSchema = z.object({ truncated: z.boolean() });
+const endSchema = z.object({ end: z.literal(true) });
+
+/** The list of a directory, sorted by name. */
+export interface FileList {
+  /** The directory has more entries than are listed. */
+  readonly truncated: boolean;
+  /**
+   * The entries, some at a time; one that is empty or small comes at once, when all of it is there.
+   * @throws ApiError `guest_failed` where the list is broken off or not what it should be, `too_large`
+   */
+  readonly entries: AsyncIterable<ListedFile[]>;
+}
+
+function flat(value: object): string {
+  const text = JSON.stringify(value);
+  return `{${text.slice(1).replaceAll('{', '\\u007b').replaceAll('[', '\\u005b')}\n`;
+}
+
+/** A list as it is sent, in pieces. Fails as the list does. */
+export async function* encodeFileList({ truncated, entries }: FileList): AsyncGenerator<string> {
+  let piece = flat({ truncated });
+  for await (const some of entries) {
+    yield piece + some.map(flat).join('');
+    piece = '';
+  }
+  yield piece + flat({ end: true });
+}
+
+/** Parses lines together, which is faster than one by one. */
+function parseLines<Schema extends z.ZodType>(lines: string[], schema: Schema): z.output<Schema>[] {
+  for (const line of lines) {
+    if (line.length > lineBytes)
+      throw new ApiError(
+        'guest_failed',
+        `a line of the list of a directory is longer than ${lineBytes} bytes`,
+      );
+    if (!line.startsWith('{') || line.lastIndexOf('{') !== 0 || line.includes('['))
+      throw new ApiError('guest_failed', 'a line of the list of a directory is not an object of values');
+  }
+  let values: unknown;
+  try {
+    values = JSON.parse(`[${lines.join(',')}]`);
+  } catch (error) {
+    throw new ApiError('guest_failed', 'a line of the list of a directory is not JSON', { cause: error });
+  }
+  const parsed = listOf(schema, lines.length).safeParse(values);
+  if (parsed.success && parsed.data.length === lines.length) return parsed.data;
+  throw new ApiError('guest_failed', 'a line of the list of a directory has the wrong form', {
+    cause: parsed.error,
+  });
+}
+
+/** Cuts a stream into lines, not many at a time, and lets others have their turn between. */
+async function* cutLines(source: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+  let held: Buffer[] = [];
+  let heldBytes = 0;
+  let all = 0;
+  for await (const chunk of source) {
+    all += chunk.length;
+    if (all > listBytes)
+      throw new ApiError('too_large', `the list of the directory has more than ${listBytes} bytes`, {
+        hint: 'List its subdirectories, or run `ls` in it.',
+      });
+    for (let from = 0; from < chunk.length; from += turnBytes) {
+      const piece = chunk.subarray(from, from + turnBytes);
+      const last = piece.lastIndexOf(newline);
+      if (last === -1) {
+        held.push(piece);
+        heldBytes += piece.length;
+      } else {
+        held.push(piece.subarray(0, last));
+        const lines = Buffer.concat(held).toString().split('\n');
+        held = [piece.subarray(last + 1)];
+        heldBytes = piece.length - last - 1;
+        yield lines;
+        await othersTurn();
+      }
+      if (heldBytes > lineBytes)
+        throw new ApiError(
+          'guest_failed',
+          `a line of the list of a directory is longer than ${lineBytes} bytes`,
+        );
+    }
+  }
+}
+
+function brokenOff(cause?: unknown): ApiError {
+  return new ApiError('guest_failed', 'the list of the directory was broken off', { cause });
+}
+
+/** @param held the line that came last: an entry when another follows, else the end */
+async function* readEntries(
+  lines: AsyncGenerator<string[]>,
+  following: string[],
+): AsyncGenerator<ListedFile[]> {
+  let held: string | undefined;
+  let ready: ListedFile[] = [];
+  let count = 0;
+  for (let more: string[] | void = following; more !== undefined; more = (await lines.next()).value) {
+    const entries = held === undefined ? more : [held, ...more];
+    held = entries.pop();
+    count += entries.length;
+    if (count > limits.listedFiles)
+      throw new ApiError('guest_failed', `the guest listed more than ${limits.listedFiles} entries`);
+    // A list of one piece is told when its end is there.
+    if (ready.length > 0) yield ready;
+    ready = parseLines(entries, listedFileSchema);
+  }
+  if (held === undefined) throw brokenOff();
+  try {
+    parseLines([held], endSchema);
+  } catch (error) {
+    throw brokenOff(error);
+  }
+  yield ready;
+}
+
+/**
+ * Reads a list of a directory. Its cost is spread: after a few hundred entries others have their turn.
+ * @throws ApiError `guest_failed` when it does not begin as a list
+ */
+export async function readFileList(source: AsyncIterable<Buffer>): Promise<FileList> {
+  const lines = cutLines(source);
+  const [head, ...following] = (await lines.next()).value ?? [];
+  const [first] = head === undefined ? [] : parseLines([head], headSchema);
+  if (first === undefined) throw brokenOff();
+  return { truncated: first.truncated, entries: readEntries(lines, following) };
+}
