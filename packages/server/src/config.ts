@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { describeIssues, limits, type SnapshotKind } from '@opencomputer/protocol';
+import type { User } from './privileges.ts';
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
@@ -75,6 +76,9 @@ const environmentSchema = z.object({
   OPENCOMPUTER_RUN_AS: runAsSchema.optional(),
 });
 
+/** The environment variables that are read. */
+export const settingNames: readonly string[] = Object.keys(environmentSchema.shape);
+
 export interface ServerConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
@@ -96,8 +100,8 @@ export interface ServerConfig {
   readonly sandboxDomain: string;
   readonly region: string;
   readonly logLevel: (typeof logLevels)[number];
-  /** Whom to become once started, when started as root. */
-  readonly runAs?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Whom to become once the port is open, when started as root. */
+  readonly runAs?: User | undefined;
 }
 
 /** The data directory where the configuration names none. */

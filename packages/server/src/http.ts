@@ -20,6 +20,8 @@ type Fetch = (request: Request, bindings: HttpBindings) => Response | Promise<Re
 /** The HTTP server of the process. */
 export interface HttpServer {
   readonly url: string;
+  /** Answers requests from now on, first those that have waited. Called once. */
+  serve(fetch: Fetch, onUpgrade: OnUpgrade): void;
   /** Stops accepting, lets requests finish for up to `graceMs`, then breaks them off. */
   close(graceMs: number): Promise<void>;
 }
@@ -27,15 +29,18 @@ export interface HttpServer {
 /** Takes over a connection that asks to become a WebSocket. */
 export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/** Starts to listen. @throws Error when the address is taken or not allowed. */
-export async function listen(
-  fetch: Fetch,
-  address: ServerConfig['listen'],
-  onUpgrade: OnUpgrade,
-): Promise<HttpServer> {
-  const listener = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
-    errorHandler: malformed,
-  });
+interface Handlers {
+  readonly request: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+  readonly upgrade: OnUpgrade;
+}
+
+/**
+ * Opens the port. Requests wait until it is said how to serve them: a port may need root, and nothing else of the
+ * server shall be done as root.
+ * @throws Error when the address is taken or not allowed.
+ */
+export async function listen(address: ServerConfig['listen']): Promise<HttpServer> {
+  const handlers = Promise.withResolvers<Handlers>();
   const server = createServer(
     {
       headersTimeout: headerMs,
@@ -48,11 +53,13 @@ export async function listen(
       // Other protocols that a client offers, such as h2c, are its offer only: the request is answered as it is.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
-    (incoming, outgoing) => void listener(incoming, outgoing),
+    (incoming, outgoing) => void handlers.promise.then(({ request }) => request(incoming, outgoing)),
   );
   server.timeout = silenceMs;
   server.on('clientError', answerClientError);
-  server.on('upgrade', onUpgrade);
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    void handlers.promise.then(({ upgrade }) => upgrade(request, socket, head));
+  });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(address.port, address.host, resolve);
@@ -66,7 +73,17 @@ export async function listen(
   });
   const { port } = server.address() as AddressInfo;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return { url: `http://${host}:${port}`, close: (graceMs) => closeServer(server, graceMs) };
+  let closed: Promise<void> | undefined;
+  return {
+    url: `http://${host}:${port}`,
+    serve: (fetch, upgrade) => {
+      const listener = getRequestListener(fetch as Parameters<typeof getRequestListener>[0], {
+        errorHandler: malformed,
+      });
+      handlers.resolve({ request: (incoming, outgoing) => void listener(incoming, outgoing), upgrade });
+    },
+    close: (graceMs) => (closed ??= closeServer(server, graceMs)),
+  };
 }
 
 async function closeServer(server: Server, graceMs: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
 import { loadConfig } from './config.ts';
 import { announceKey } from './announce.ts';
 import { startServer } from './server.ts';
@@ -7,6 +8,8 @@ import { startServer } from './server.ts';
 // after 128 MB of them, and so never: at 64 MB it goes through the whole heap. Now it does after 8 MB, which takes less
 // processor time and less memory. Node prints a line should it not know the flag any more.
 setFlagsFromString('--scavenger-max-new-space-capacity-mb=2');
+
+answerHeartbeats();
 
 try {
   const server = await startServer(loadConfig(process.env));
@@ -27,5 +30,6 @@ try {
   process.send?.('ready');
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
+  // The channel of the launcher would keep it running.
+  process.exit(1);
 }

@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync } from 'node:fs';
+import packageFile from '../package.json' with { type: 'json' };
 import { createApp } from './api/app.ts';
 import { defaultExecTiming, type ExecTiming } from './api/context.ts';
 import { ensureFirstKey, type NewKey } from './auth/bootstrap.ts';
@@ -15,6 +15,7 @@ import { Upgrades } from './live/upgrade.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { startPlatform } from './platform.ts';
+import { becomeUser } from './privileges.ts';
 import { openStore } from './store/database.ts';
 import { lockDirectory } from './store/lock.ts';
 
@@ -36,15 +37,18 @@ export interface StartOptions {
 }
 
 /**
- * Starts the control plane.
+ * Starts the control plane. Started as root with a user to become, all that it does as root is to open the port: what
+ * is in its directory is that user's, who may have put links there.
  * @throws Error that names what is wrong: another server on the data directory, a taken address, a bad database.
  */
 export async function startServer(config: ServerConfig, options: StartOptions = {}): Promise<RunningServer> {
   const log = options.log ?? createLog(config.logLevel);
   const files = dataFiles(config.dataDirectory);
   await using stack = new AsyncDisposableStack();
-  mkdirSync(files.directory, { recursive: true });
-  chmodSync(files.directory, 0o700);
+  const http = await listen(config.listen);
+  stack.defer(() => http.close(0));
+  if (config.runAs !== undefined) becomeUser(config.runAs);
+  makeDirectory(files.directory);
   const lock = lockDirectory(files.lock, config.dataDirectory);
   stack.defer(() => lock.release());
   const store = openStore(files.database);
@@ -67,7 +71,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     shape: { cpuCountMax: config.maxCpu, memoryMBMax: config.maxMemoryMB },
     publicUrl: config.publicUrl,
     signingSecret: await signingSecret(store),
-    version: packageVersion(),
+    version: packageFile.version,
     stopping: () => stopping,
     timing: options.timing ?? defaultExecTiming,
   });
@@ -81,14 +85,10 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     timing: options.clientTiming ?? defaultClientTiming,
     stopping: () => stopping,
   });
-  const http = await listen(
-    app.fetch,
-    config.listen,
-    (request, socket, head) => void upgrades.handle(request, socket, head),
-  );
+  http.serve(app.fetch, (request, socket, head) => void upgrades.handle(request, socket, head));
+  // Before what the requests need is closed.
   stack.defer(() => http.close(graceMs));
   stack.defer(() => hub.close());
-  if (config.runAs !== undefined) dropPrivileges(config.runAs, files);
   log.info({ url: http.url, dataDirectory: config.dataDirectory }, 'listening');
   const owned = stack.move();
   let closed: Promise<void> | undefined;
@@ -100,26 +100,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   return { url: http.url, newKey, close };
 }
 
-function packageVersion(): string {
-  const file = join(import.meta.dirname, '..', 'package.json');
-  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
-  return version;
-}
-
-/** Becomes an ordinary user, who owns the files of the server from then on. */
-function dropPrivileges(
-  { uid, gid }: { uid: number; gid: number },
-  files: ReturnType<typeof dataFiles>,
-): void {
-  const { setgroups, setgid, setuid, getuid } = process;
-  if (getuid?.() !== 0 || !setgroups || !setgid || !setuid) {
-    if (getuid?.() === uid) return;
-    throw new Error('OPENCOMPUTER_RUN_AS: only root can become another user');
+/** @throws Error when it belongs to somebody else, or cannot be made. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
+  } catch (error) {
+    throw new Error(
+      `cannot use ${path} as user ${process.getuid?.()}: ${(error as Error).message}; make it and give it to that user`,
+      { cause: error },
+    );
   }
-  const inside = readdirSync(files.directory).map((name) => join(files.directory, name));
-  for (const path of [files.directory, ...inside, files.apiKey])
-    if (existsSync(path)) chownSync(path, uid, gid);
-  setgroups.call(process, [gid]);
-  setgid.call(process, gid);
-  setuid.call(process, uid);
 }

@@ -3,8 +3,10 @@ import { ensureImages } from '../../../images/build.ts';
 import { progressPrinter } from '../../../images/progress.ts';
 import { launcherFiles, readConfig } from './config.ts';
 import { prepareDataDirectory } from './data-directory.ts';
+import { environmentOf } from './environment.ts';
 import { takePlatformLock } from './lock.ts';
 import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
+import { prepareServerFiles } from './server-files.ts';
 import { Supervisor } from './supervise.ts';
 
 const stopMs = 15_000;
@@ -20,6 +22,16 @@ function modulePath(relative: string): string {
   return new URL(relative, import.meta.url).pathname;
 }
 
+/**
+ * Starts what follows as root that can do little more than open a port, read the program and become another user,
+ * and that no program which it might start can give any of it back.
+ */
+const asLittleRoot = [
+  '/usr/bin/setpriv',
+  ...['--no-new-privs', '--bounding-set=-all,+setuid,+setgid,+net_bind_service,+dac_read_search'],
+  ...['--inh-caps=-all', '--'],
+] as const;
+
 /** Runs the platform of one host in the foreground: the images are built first where they are missing. */
 async function main(): Promise<void> {
   const config = readConfig(process.env);
@@ -33,14 +45,14 @@ async function main(): Promise<void> {
     );
   }
   await writePidFile(files.pid);
+  if (config.serverUser !== undefined) await prepareServerFiles(config.dataDir, config.serverUser);
   const images = await ensureImages({
     cacheDir: config.cacheDir,
     onProgress: progressPrinter(process.stderr),
   });
 
   const user = config.serverUser === undefined ? undefined : `${config.serverUser}:${config.serverUser}`;
-  const env = {
-    ...process.env,
+  const directories = {
     OPENCOMPUTER_DATA_DIR: config.dataDir,
     OPENCOMPUTER_CACHE_DIR: config.cacheDir,
   };
@@ -48,12 +60,12 @@ async function main(): Promise<void> {
     {
       name: 'worker',
       module: modulePath('../../worker/src/main.ts'),
-      env: {
-        ...env,
+      env: environmentOf('worker', process.env, {
+        ...directories,
         OPENCOMPUTER_BOOT_IMAGE: images.dir,
         OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
         ...(user === undefined ? {} : { OPENCOMPUTER_SOCKET_OWNER: user }),
-      },
+      }),
     },
     say,
   );
@@ -61,7 +73,11 @@ async function main(): Promise<void> {
     {
       name: 'server',
       module: modulePath('../../server/src/main.ts'),
-      env: { ...env, ...(user === undefined ? {} : { OPENCOMPUTER_RUN_AS: user }) },
+      env: environmentOf('server', process.env, {
+        ...directories,
+        ...(user === undefined ? {} : { OPENCOMPUTER_RUN_AS: user }),
+      }),
+      through: user === undefined ? undefined : asLittleRoot,
     },
     say,
   );

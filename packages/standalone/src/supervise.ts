@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { defaultWatchdog, Watchdog, type WatchdogOptions } from './watchdog.ts';
 
 /** A process that was ready and ran at least this long is started again at once. */
 const goodRunMs = 10_000;
@@ -13,21 +14,37 @@ export interface Part {
   /** Module to run. */
   module: string;
   env: NodeJS.ProcessEnv;
+  /** Program and arguments that start what follows them, e.g. with fewer privileges. */
+  through?: readonly [string, ...string[]] | undefined;
 }
 
 /**
- * Keeps one process of the platform running until it is told to stop. The process ends by itself when this one
- * dies, since their channel closes then.
+ * Keeps one process of the platform running until it is told to stop: it is started again when it ends, and killed
+ * when it gives no sign of life. The process ends by itself when this one dies, since their channel closes then.
  */
 export class Supervisor {
   readonly #part: Part;
   readonly #say: (text: string) => void;
+  readonly #watchdog: WatchdogOptions;
+  readonly #onReady: (pid: number) => void;
   #child: ChildProcess | undefined;
   #stopping = false;
 
-  constructor(part: Part, say: (text: string) => void) {
+  /**
+   * @param say Tells the operator what happens
+   * @param watchdog How the process is asked for signs of life
+   * @param onReady Called whenever a process is ready, with its id
+   */
+  constructor(
+    part: Part,
+    say: (text: string) => void,
+    watchdog: WatchdogOptions = defaultWatchdog,
+    onReady: (pid: number) => void = () => undefined,
+  ) {
     this.#part = part;
     this.#say = say;
+    this.#watchdog = watchdog;
+    this.#onReady = onReady;
   }
 
   /** Runs it for ever. @throws Error when it cannot start here */
@@ -54,21 +71,44 @@ export class Supervisor {
   }
 
   async #once(): Promise<{ how: string; killed: boolean; ready: boolean }> {
+    const [execPath, ...words] = [...(this.#part.through ?? []), process.execPath];
     const child = fork(this.#part.module, {
       env: this.#part.env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      execPath,
+      execArgv: [...words, ...process.execArgv],
     });
     this.#child = child;
     let ready = false;
+    const watchdog = new Watchdog(
+      {
+        // A channel that has closed is told of by the end of the process.
+        ask: (question) => void (child.connected && child.send(question, () => undefined)),
+        dead: (reason) => {
+          if (this.#stopping) return;
+          this.#say(`the ${this.#part.name} does not work any more: ${reason}; killing it`);
+          child.kill('SIGKILL');
+        },
+      },
+      this.#watchdog,
+    );
     child.on('message', (message) => {
-      ready ||= message === 'ready';
+      if (!ready && message === 'ready' && child.pid !== undefined) {
+        ready = true;
+        this.#onReady(child.pid);
+      }
+      watchdog.heard(message);
     });
-    return new Promise((resolve, reject) => {
-      child.once('error', reject);
-      child.once('exit', (code, signal) =>
-        resolve({ how: signal ?? `code ${code}`, killed: signal !== null, ready }),
-      );
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<{
+      how: string;
+      killed: boolean;
+      ready: boolean;
+    }>();
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      resolve({ how: signal ?? `code ${code}`, killed: signal !== null, ready }),
+    );
+    return promise.finally(() => watchdog.stop());
   }
 
   /** Asks it to end, and kills it when it does not within `deadlineMs`. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, openSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ensureImages } from '../../../images/build.ts';
@@ -34,7 +34,7 @@ async function up(): Promise<void> {
     process.stderr.write(`starting the platform; its log is ${files.log}\n`);
   }
   const end = Date.now() + readyMs;
-  while (!(await isReady(url)) || !existsSync(files.apiKey)) {
+  while (!(await isReady(url))) {
     if (running === undefined || !isSameProcess(running))
       throw new Error(`it ended at once:\n${await lastLines(files.log)}`);
     if (Date.now() >= end)

@@ -32,6 +32,9 @@ const environmentSchema = z.object({
   OPENCOMPUTER_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
 
+/** The environment variables that are read, here and where QEMU is looked for. */
+export const settingNames: readonly string[] = [...Object.keys(environmentSchema.shape), 'OPENCOMPUTER_QEMU'];
+
 export interface WorkerConfig {
   dataDir: string;
   cacheDir: string;

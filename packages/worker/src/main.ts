@@ -1,4 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
+import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
 import { readConfig } from './config.ts';
 import { startWorker } from './worker.ts';
 
@@ -6,6 +8,9 @@ import { startWorker } from './worker.ts';
 // after 128 MB of them, and so never: at 64 MB it goes through the whole heap. Now it does after 8 MB, which takes less
 // processor time and less memory. Node prints a line should it not know the flag any more.
 setFlagsFromString('--scavenger-max-new-space-capacity-mb=2');
+
+// Needs one of the few threads that all calls about files share: with all of them blocked the loop would go on alone.
+answerHeartbeats(() => stat('/'));
 
 try {
   const worker = await startWorker(readConfig(process.env));

@@ -44,10 +44,10 @@ export async function runPart(
   return { exitCode, output: text };
 }
 
-/** The key in a file; undefined when this user may not read it. */
+/** The key in a file; undefined when this user may not read it, or it holds none. */
 export async function readKeyFile(path: string): Promise<string | undefined> {
   try {
-    return (await readFile(path, 'utf8')).trim();
+    return (await readFile(path, 'utf8')).trim() || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
     throw error;

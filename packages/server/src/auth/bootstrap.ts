@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { findKeyByHash, insertKey, listKeys, revokeOtherBootstrapKeys } from '../store/keys.ts';
 import type { Store } from '../store/tables.ts';
 import { defaultOwner, generateKey, hashKey, keyRow } from './keys.ts';
@@ -10,11 +10,21 @@ export interface NewKey {
   readonly path: string;
 }
 
-/** Writes the key where the clients of this host look for it; only the owner of the file may read it. */
+/**
+ * Writes the key where the clients of this host look for it; only the owner of the file may read it. It is written in
+ * place: the directory may be another user's, who has made the file for us.
+ */
 function writeKeyFile(path: string, key: string): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, `${key}\n`, { mode: 0o600, flush: true });
-  renameSync(temporary, path);
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
+  const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    const line = Buffer.from(`${key}\n`);
+    writeSync(file, line, 0, line.length, 0);
+    ftruncateSync(file, line.length);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function readKeyFile(path: string): string | undefined {

@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { addKey, defaultOwner, revokeKey } from '../auth/keys.ts';
 import { dataFiles, loadConfig } from '../config.ts';
+import { becomeUser } from '../privileges.ts';
 import { openStore } from '../store/database.ts';
 import { listKeys } from '../store/keys.ts';
 import type { ApiKeyRow, Store } from '../store/tables.ts';
@@ -100,8 +101,15 @@ function parse(args: readonly string[]): { positionals: string[]; owner: string 
   }
 }
 
+/** What is in the server's directory is no place for root to write: its user may have put links there. */
+function becomeOwnerOf(directory: string): void {
+  const owner = lstatSync(directory, { throwIfNoEntry: false });
+  if (process.getuid?.() === 0 && owner !== undefined) becomeUser(owner);
+}
+
 async function main(): Promise<void> {
-  const { database } = dataFiles(loadConfig(process.env).dataDirectory);
+  const { directory, database } = dataFiles(loadConfig(process.env).dataDirectory);
+  becomeOwnerOf(directory);
   if (!existsSync(database))
     throw new Error(
       `there is no database at ${database}: start the server once, or set OPENCOMPUTER_DATA_DIR`,

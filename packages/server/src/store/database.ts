@@ -29,6 +29,9 @@ export function readMigrations(directory = migrationsDirectory): Migration[] {
   });
 }
 
+/** Read when this module is: the user that opens a database may not be allowed to read the program's files. */
+const shippedMigrations = readMigrations();
+
 function migrate(database: DatabaseSync, migrations: readonly Migration[]): void {
   const newest = migrations.length;
   // The lock comes first, since two processes may open a new database at once.
@@ -58,7 +61,7 @@ export function openStore(path: string): Store {
   const database = new DatabaseSync(path, { timeout: lockWaitMs, enableForeignKeyConstraints: true });
   try {
     database.exec('pragma journal_mode = wal; pragma synchronous = full');
-    migrate(database, readMigrations());
+    migrate(database, shippedMigrations);
   } catch (error) {
     database.close();
     throw new Error(`cannot open the database ${path}: ${(error as Error).message}`, { cause: error });

@@ -4,6 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
+import { programPath } from './programs.ts';
 
 const execute = promisify(execFile);
 
@@ -93,7 +94,7 @@ async function dataOf(path: string, qemuImg: string): Promise<ByteRange[]> {
   const { stdout } = await execute(qemuImg, ['map', '-U', '--output=json', '-f', 'raw', path], {
     timeout: 60_000,
     maxBuffer: listBytes,
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+    env: { PATH: programPath, LC_ALL: 'C' },
   });
   const extents = JSON.parse(stdout) as { start: number; length: number; data: boolean }[];
   return extents.filter(({ data }) => data).map(({ start, length }) => [start, start + length]);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { findProgram } from './programs.ts';
+import { findProgram, programPath } from './programs.ts';
 import { endGroup, childIdentity } from './processes.ts';
 
 export interface KernelBoot {
@@ -68,7 +68,7 @@ async function commandLine({ qemu, kernel, cpuModel }: KernelBoot): Promise<[str
   const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'];
   const command = [qemu, ...machine, ...devices, '-kernel', kernel, '-append', 'console=ttyS0 panic=-1'];
   // A worker that is killed in mid-probe takes its hung machine with it.
-  const setpriv = await findProgram('setpriv', process.env['PATH'] ?? '');
+  const setpriv = await findProgram('setpriv', programPath);
   const [first = qemu, ...rest] =
     setpriv === undefined ? command : [setpriv, '--pdeathsig', 'KILL', '--', ...command];
   return [first, ...rest];

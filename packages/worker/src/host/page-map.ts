@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { errorText } from './errors.ts';
+import { programPath } from './programs.ts';
 
 const pageBytes = 4096;
 const entryBytes = 8;
@@ -15,7 +16,7 @@ const presentBit = 1n << 63n;
  */
 export async function probePageMap(): Promise<string | undefined> {
   // It waits for input that never comes, and ends by itself when this process does.
-  const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'], env: { PATH: programPath } });
   const signal = AbortSignal.timeout(answerTimeoutMs);
   // A child that dies early breaks its pipe; the wait for its answer then ends at the timeout.
   child.stdin.on('error', () => undefined);

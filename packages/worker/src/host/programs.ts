@@ -3,6 +3,15 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
+const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
+
+/**
+ * Where programs are looked for. Root takes those of the system, not what is on the operator's own search path: npm
+ * puts `node_modules/.bin` of every directory above in front of that. `/usr/local` is last: there an administrator
+ * puts what the system lacks.
+ */
+export const programPath = process.getuid?.() === 0 ? systemPath : (process.env['PATH'] ?? systemPath);
+
 /** The path of a program in the directories of a search path such as `PATH`; undefined when none holds it. */
 export async function findProgram(name: string, searchPath: string): Promise<string | undefined> {
   for (const directory of searchPath.split(delimiter)) {

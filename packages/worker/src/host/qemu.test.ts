@@ -85,7 +85,7 @@ describe('finding', () => {
     const plain = await program('b/qemu-system-x86_64', '');
     await chmod(plain, 0o644);
     const searchPath = `${join(directory, 'a')}:${join(directory, 'b')}`;
-    await expect(locateQemu({ override: '', searchPath })).rejects.toThrow('was not found in PATH');
+    await expect(locateQemu({ override: '', searchPath })).rejects.toThrow('was not found in');
   });
 
   test('an override is a program or a directory, and qemu-img is looked for beside it', async () => {

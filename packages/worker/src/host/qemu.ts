@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HostError, errorText } from './errors.ts';
-import { findProgram, isExecutable, outputOf } from './programs.ts';
+import { findProgram, isExecutable, outputOf, programPath } from './programs.ts';
 
 export interface QemuVersion {
   readonly major: number;
@@ -28,7 +28,7 @@ export interface Qemu {
   readonly features: QemuFeatures;
 }
 
-/** Where to look. Left out, the environment decides: `OPENCOMPUTER_QEMU` and `PATH`. */
+/** Where to look. Left out, `OPENCOMPUTER_QEMU` decides, or it is looked for where programs of the system are. */
 export interface QemuLocation {
   /** qemu-system-x86_64 itself, or the directory that holds it and qemu-img. */
   readonly override?: string | undefined;
@@ -63,10 +63,10 @@ export async function locateQemu(location: QemuLocation = {}): Promise<string> {
     if (await isExecutable(path)) return path;
     throw new HostError(
       `OPENCOMPUTER_QEMU leads to ${path}, which is no program that can be run.`,
-      `Set OPENCOMPUTER_QEMU to the path of ${systemProgram}, or unset it to search PATH.`,
+      `Set OPENCOMPUTER_QEMU to the path of ${systemProgram}, or unset it to search the directories of the system.`,
     );
   }
-  return (await findProgram(systemProgram, searchPathOf(location))) ?? missing(systemProgram);
+  return (await findProgram(systemProgram, searchPathOf(location))) ?? missing(systemProgram, location);
 }
 
 /** The path of qemu-img: beside an overridden QEMU if it is there, else in PATH. Throws HostError. */
@@ -77,7 +77,7 @@ export async function locateQemuImage(location: QemuLocation = {}): Promise<stri
     const beside = join(directory, imageProgram);
     if (await isExecutable(beside)) return beside;
   }
-  return (await findProgram(imageProgram, searchPathOf(location))) ?? missing(imageProgram);
+  return (await findProgram(imageProgram, searchPathOf(location))) ?? missing(imageProgram, location);
 }
 
 /** Asks a QEMU program for its version. Throws HostError when it can't be run or prints something else. */
@@ -124,11 +124,11 @@ function overrideOf(location: QemuLocation): string {
 }
 
 function searchPathOf(location: QemuLocation): string {
-  return location.searchPath ?? process.env['PATH'] ?? '';
+  return location.searchPath ?? programPath;
 }
 
-function missing(program: string): never {
-  throw new HostError(`${program} was not found in PATH.`, installHint);
+function missing(program: string, location: QemuLocation): never {
+  throw new HostError(`${program} was not found in ${searchPathOf(location)}.`, installHint);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

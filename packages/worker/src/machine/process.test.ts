@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isSameProcess, processIdentity } from '../host/processes.ts';
+import { programPath } from '../host/programs.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { lastLines, launch } from './launch.ts';
 import {
@@ -54,7 +55,7 @@ describe('starting', () => {
     expect(lines[0]).toBe('-name a b * $HOME');
     expect(lines[1]).toBe(setup.directory);
     expect(lines).toContain('LC_ALL=C');
-    expect(lines).toContain(`PATH=${process.env['PATH']}`);
+    expect(lines).toContain(`PATH=${programPath}`);
     expect(lines.join('\n')).not.toContain('SECRET_OF_THE_WORKER');
     expect(lines).toContain('problem');
     expect(child?.pid).toBe(identity.pid);

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
+import { programPath } from '../host/programs.ts';
 
 /** Users of machines begin here when the worker is root. */
 const firstMachineUid = 300_000;
@@ -57,7 +58,7 @@ export async function startProcess(setup: ProcessSetup): Promise<MachineProcess>
       cwd: setup.directory,
       detached: true,
       stdio: ['ignore', log.fd, log.fd, ...(state === undefined ? [] : [state.fd])],
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+      env: { PATH: programPath, LC_ALL: 'C' },
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { ByteRange } from '../host/checksums.ts';
+import { programPath } from '../host/programs.ts';
 import type { QemuFeatures } from '../host/qemu.ts';
 
 const execute = promisify(execFile);
@@ -104,7 +105,7 @@ export async function copyRamImage(image: string, target: string): Promise<void>
   try {
     await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], {
       timeout: 300_000,
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C' },
+      env: { PATH: programPath, LC_ALL: 'C' },
     });
   } catch (error) {
     const printed = (error as { stderr?: string }).stderr ?? '';

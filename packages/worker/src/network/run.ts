@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { programPath } from '../host/programs.ts';
 
 /** What a finished command printed. */
 export interface Finished {
@@ -36,11 +37,7 @@ export class CommandError extends Error {
 
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
 
-// Administration tools live in sbin, which is not on every service's PATH.
-const environment = {
-  PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`,
-  LC_ALL: 'C',
-};
+const environment = { PATH: programPath, LC_ALL: 'C' };
 
 /** Whether `run` would find a program. */
 export function installed(program: string): boolean {

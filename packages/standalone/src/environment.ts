@@ -1,0 +1,31 @@
+import { settingNames as serverSettings } from '@opencomputer/server/config';
+import { settingNames as workerSettings } from '@opencomputer/worker/config';
+import { programPath } from '@opencomputer/worker/programs';
+
+/** What both parts may know of the operator's environment beside their own settings. */
+const common = [
+  ...['LANG', 'LC_ALL', 'LC_CTYPE', 'TZ', 'NO_COLOR'],
+  ...['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_V8_COVERAGE', 'UV_THREADPOOL_SIZE'],
+  ...['SSL_CERT_FILE', 'SSL_CERT_DIR'],
+  ...['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'],
+  ...['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'],
+];
+
+const settings = { server: serverSettings, worker: workerSettings };
+
+/**
+ * The environment of a part: its own settings and little else of the operator's, so that neither keys of other
+ * programs nor directories of other users reach what runs as root or takes requests from strangers.
+ */
+export function environmentOf(
+  part: 'server' | 'worker',
+  environment: NodeJS.ProcessEnv,
+  given: Readonly<Record<string, string>>,
+): NodeJS.ProcessEnv {
+  const names = [...common, ...settings[part]];
+  const taken = names.flatMap((name) => {
+    const value = environment[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...Object.fromEntries(taken), ...given, PATH: programPath };
+}

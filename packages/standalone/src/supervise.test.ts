@@ -1,0 +1,55 @@
+import { kill as killProcess } from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { Supervisor } from './supervise.ts';
+
+const module = new URL('testing/part.ts', import.meta.url).pathname;
+const intervalMs = 500;
+
+/** Supervises a part for tests. @returns what was said, and the processes that were started */
+function supervise({ probeMs = 60_000 } = {}) {
+  const said: string[] = [];
+  const pids: number[] = [];
+  const supervisor = new Supervisor(
+    { name: 'part', module, env: { PATH: process.env['PATH'] } },
+    (text) => void said.push(text),
+    { intervalMs, silences: 3, startingSilences: 1000, probeMs },
+    (pid) => void pids.push(pid),
+  );
+  const run = supervisor.run();
+  onTestFinished(async () => {
+    await supervisor.stop(5000);
+    await run;
+  });
+  const ready = (count: number) => expect.poll(() => pids.length, { timeout: 30_000 }).toBe(count);
+  const last = (): number => pids.at(-1) ?? Number.NaN;
+  return { said, pids, ready, last };
+}
+
+test('a part that is stopped is killed and started again', async () => {
+  const { said, ready, last } = supervise();
+  await ready(1);
+  const first = last();
+  killProcess(first, 'SIGSTOP');
+  await ready(2);
+  expect(last()).not.toBe(first);
+  expect(said).toEqual([
+    'the part does not work any more: its event loop has not answered for 1.5 s; killing it',
+    'the part ended (SIGKILL); starting it again',
+  ]);
+});
+
+test('a part whose threads are all blocked is killed and started again, though its loop goes on', async () => {
+  const { said, ready, last } = supervise({ probeMs: 2000 });
+  await ready(1);
+  killProcess(last(), 'SIGUSR2');
+  await ready(2);
+  expect(said[0]).toMatch(/^the part does not work any more: it has had no free thread for files for /);
+});
+
+test('a part that works is left alone', async () => {
+  const { said, pids, ready } = supervise();
+  await ready(1);
+  await delay(8 * intervalMs);
+  expect([said, pids.length]).toEqual([[], 1]);
+});

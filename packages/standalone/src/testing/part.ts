@@ -1,0 +1,17 @@
+import { mkdtempSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
+
+// A part for tests: ready at once, ends with its launcher, and blocks every thread when it is told to (SIGUSR2).
+answerHeartbeats(() => stat('/'));
+process.once('disconnect', () => process.exit(0));
+process.once('SIGUSR2', () => {
+  const fifo = join(mkdtempSync(join(tmpdir(), 'oc-part-')), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  // Opening one waits for somebody to write to it. Four are all the threads that there are.
+  for (let thread = 0; thread < 4; thread++) void open(fifo, 'r');
+});
+process.send?.('ready');
