@@ -59,7 +59,7 @@ export const errorKinds = {
   },
   signature_invalid: {
     status: 403,
-    meaning: 'The signature of a signed URL is wrong or has expired.',
+    meaning: 'The signature of a signed URL is wrong or has expired, or the key that made it was revoked.',
     hint: 'Ask for a new URL.',
   },
   not_found: {

@@ -5,6 +5,7 @@ import { defaultExecTiming, type ExecTiming } from './api/context.ts';
 import { ensureFirstKey, type NewKey } from './auth/bootstrap.ts';
 import { Authenticator } from './auth/authenticator.ts';
 import { KeyVerifier } from './auth/keys.ts';
+import { Revocations } from './auth/revocations.ts';
 import { SandboxTokens, tokenSecret } from './auth/sandbox-tokens.ts';
 import { signingSecret } from './auth/signatures.ts';
 import { dataFiles, type ServerConfig } from './config.ts';
@@ -60,12 +61,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   let stopping = false;
   const tokens = new SandboxTokens(await tokenSecret(store));
   const authenticator = new Authenticator(new KeyVerifier(store), tokens);
+  const revocations = new Revocations(store, log);
+  stack.defer(() => revocations.close());
   const app = createApp({
     ...platform.services,
     store,
     log,
     metrics,
     authenticator,
+    revocations,
     tokens,
     installation: { region: config.region, sandboxDomain: config.sandboxDomain },
     shape: { cpuCountMax: config.maxCpu, memoryMBMax: config.maxMemoryMB },
@@ -79,6 +83,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   const upgrades = new Upgrades({
     ...platform.services,
     authenticator,
+    revocations,
     hub,
     log,
     metrics,

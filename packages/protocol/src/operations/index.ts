@@ -25,7 +25,11 @@ const onSandbox = [
 ] as const;
 const inGuest = [...onSandbox, 'guest_failed', 'guest_timeout'] as const;
 const onFile = [...inGuest, 'invalid_path', 'forbidden'] as const;
-const signedQuery = pathQuerySchema.extend({ expires: z.string(), signature: z.string() });
+const signedQuery = pathQuerySchema.extend({
+  expires: z.string(),
+  key: z.string().optional().meta({ description: 'Id of the key that signed it.' }),
+  signature: z.string(),
+});
 
 export const operations = {
   ...checkpointOperations,

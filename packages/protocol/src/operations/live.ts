@@ -184,7 +184,8 @@ export const liveOperations = {
     path: '/api/sandboxes/:id/token/refresh',
     tag: 'sandboxes',
     summary: 'Make a new token of a sandbox',
-    description: 'With a key, or with a token of the same sandbox that is still valid.',
+    description:
+      'With a key, or with a token of the same sandbox that is still valid: then it ends 7 days after the one that a key got, at the latest.',
     success: { 200: sandboxTokenSchema },
     errors: ['sandbox_not_found', 'sandbox_stopped', 'forbidden'],
     auth: 'data',

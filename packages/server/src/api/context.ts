@@ -3,6 +3,7 @@ import type { Forks } from '../checkpoints/forks.ts';
 import type { CheckpointService } from '../checkpoints/service.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { Caller } from '../auth/keys.ts';
+import type { Revocations } from '../auth/revocations.ts';
 import type { SandboxTokens } from '../auth/sandbox-tokens.ts';
 import type { AgentSessions } from '../live/agents.ts';
 import type { LiveSessions } from '../live/sessions.ts';
@@ -21,6 +22,7 @@ export interface Services {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly tokens: SandboxTokens;
+  readonly revocations: Revocations;
   readonly sandboxes: SandboxService;
   readonly commands: Commands;
   readonly idle: IdleClock;

@@ -15,16 +15,22 @@ function guestQuery({ tail, since, until, q, source, limit }: LogsQuery): URLSea
   });
 }
 
-export const readLogs: Handler = async (c, { sandboxes, machines }) => {
+export const readLogs: Handler = async (c, { sandboxes, machines, revocations }) => {
   const id = sandboxId(c);
+  const { owner, keyId } = callerOf(c);
   const query = guestQuery(readQuery(c, logsQuerySchema));
   const gone = clientGone(c);
-  const lines = await sandboxes.withMachine(callerOf(c).owner, id, () => machines.openLogs(id, query, gone));
+  const lines = await sandboxes.withMachine(owner, id, () => machines.openLogs(id, query, gone));
   const headers = {
     ...commonHeaders(c.get('requestId')),
     'content-type': 'text/event-stream',
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   };
-  return sendStream(c, headers, logEvents(lines), () => lines.destroy());
+  const events = logEvents(lines);
+  const unwatch = revocations.watch(keyId, () => events.destroy());
+  return sendStream(c, headers, events, () => {
+    unwatch();
+    lines.destroy();
+  });
 };

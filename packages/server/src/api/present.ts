@@ -1,7 +1,7 @@
 import type { Sandbox, SandboxState } from '@opencomputer/protocol';
 import { presentSandbox } from '../sandboxes/present.ts';
 import type { SandboxRow } from '../store/tables.ts';
-import type { ApiContext, Services } from './context.ts';
+import { type ApiContext, callerOf, type Services } from './context.ts';
 import { publicBase } from './public-url.ts';
 
 /** States in which a token is good for something. */
@@ -17,5 +17,5 @@ export async function presentWithToken(c: ApiContext, row: SandboxRow, services:
   const sandbox = present(row, services);
   if (!usable.includes(row.state)) return sandbox;
   const connectURL = `${publicBase(c, services.publicUrl)}/api`;
-  return { ...sandbox, connectURL, token: await services.tokens.issue(row) };
+  return { ...sandbox, connectURL, token: await services.tokens.issue(row, callerOf(c)) };
 }

@@ -1,5 +1,11 @@
 import { ApiError, resolveGuestPath, signUrlSchema } from '@opencomputer/protocol';
-import { signatureLifetime, type SignedAction, signFile, verifySignature } from '../auth/signatures.ts';
+import {
+  secretOfKey,
+  signatureLifetime,
+  type SignedAction,
+  signFile,
+  verifySignature,
+} from '../auth/signatures.ts';
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { receiveFile, sendFile } from './files.ts';
 import { readJson, sandboxId } from './input.ts';
@@ -13,24 +19,37 @@ function sign(action: SignedAction): Handler {
   return async (c, { sandboxes, signingSecret, publicUrl }) => {
     const { path, expiresIn } = await readJson(c, signUrlSchema);
     resolveGuestPath(path);
-    const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
-    const expires = nowSeconds() + signatureLifetime(expiresIn);
-    const signature = signFile(signingSecret, { sandboxId: id, path, action, expires });
+    const { owner, keyId, until = Number.POSITIVE_INFINITY } = callerOf(c);
+    const { id } = await sandboxes.get(owner, sandboxId(c));
+    const expires = Math.min(nowSeconds() + signatureLifetime(expiresIn), until);
+    const secret = keyId === undefined ? signingSecret : secretOfKey(signingSecret, keyId);
+    const signature = signFile(secret, { sandboxId: id, path, action, expires });
     const query = new URLSearchParams({ path, expires: String(expires), signature });
+    if (keyId !== undefined) query.set('key', keyId);
     const url = `${publicBase(c, publicUrl)}/api/sandboxes/${id}/files/${action}?${query.toString()}`;
     return c.json({ url, expiresAt: new Date(expires * 1000).toISOString() });
   };
 }
 
-/** The path that a signed URL allows. @throws ApiError `invalid_request`, `invalid_path`, `signature_invalid`. */
-function allowedPath(c: ApiContext, { signingSecret }: Services, action: SignedAction): string {
-  const { path, expires, signature } = c.req.query();
+/**
+ * The path that a signed URL allows. One without a key is of an earlier release, and lives for a day at most.
+ * @throws ApiError `invalid_request`, `invalid_path`, `signature_invalid`, also when its key was revoked.
+ */
+async function allowedPath(
+  c: ApiContext,
+  { signingSecret, authenticator }: Services,
+  action: SignedAction,
+): Promise<string> {
+  const { path, expires, signature, key } = c.req.query();
   const resolved = resolveGuestPath(path);
   if (expires === undefined || !/^\d{1,12}$/.test(expires))
     throw new ApiError('invalid_request', 'expires: expected Unix seconds');
   if (!signature) throw new ApiError('invalid_request', 'signature is required');
   const file = { sandboxId: sandboxId(c), path: path ?? '', action, expires: Number(expires) };
-  verifySignature(signingSecret, file, signature, nowSeconds());
+  const secret = key === undefined ? signingSecret : secretOfKey(signingSecret, key);
+  verifySignature(secret, file, signature, nowSeconds());
+  if (key !== undefined && !(await authenticator.isValid(key)))
+    throw new ApiError('signature_invalid', 'the API key that signed this URL was revoked');
   return resolved;
 }
 
@@ -38,7 +57,7 @@ export const signDownload = sign('download');
 export const signUpload = sign('upload');
 
 export const signedDownload: Handler = async (c, services) =>
-  sendFile(c, services, undefined, allowedPath(c, services, 'download'));
+  sendFile(c, services, undefined, await allowedPath(c, services, 'download'));
 
 export const signedUpload: Handler = async (c, services) =>
-  receiveFile(c, services, undefined, allowedPath(c, services, 'upload'));
+  receiveFile(c, services, undefined, await allowedPath(c, services, 'upload'));

@@ -3,8 +3,9 @@ import { callerOf, type Handler } from './context.ts';
 import { sandboxId } from './input.ts';
 
 export const refreshToken: Handler = async (c, { sandboxes, tokens }) => {
-  const row = await sandboxes.get(callerOf(c).owner, sandboxId(c));
+  const caller = callerOf(c);
+  const row = await sandboxes.get(caller.owner, sandboxId(c));
   const refused = refusal(row, 'use');
   if (refused?.code === 'sandbox_stopped') throw refused;
-  return c.json({ token: await tokens.issue(row) });
+  return c.json({ token: await tokens.issue(row, caller) });
 };

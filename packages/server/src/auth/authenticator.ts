@@ -12,9 +12,20 @@ export class Authenticator {
     this.#tokens = tokens;
   }
 
+  /** Whether a key may still be used, by its id. */
+  async isValid(keyId: string): Promise<boolean> {
+    try {
+      await this.#keys.verifyId(keyId);
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'unauthorized') return false;
+      throw error;
+    }
+  }
+
   /**
    * @param reach What the route is about: one sandbox, which its token opens too, or more.
-   * @throws ApiError `unauthorized`; `forbidden` for a token whose sandbox is another.
+   * @throws ApiError `unauthorized`, also when the key of a token was revoked; `forbidden` for a token whose sandbox is another.
    */
   async verify(credential: string | undefined, reach: { sandboxId: string } | 'account'): Promise<Caller> {
     if (credential === undefined || !looksLikeToken(credential)) return this.#keys.verify(credential);
@@ -25,6 +36,7 @@ export class Authenticator {
       return key;
     });
     if (caller.sandboxId === undefined) return caller;
+    if (caller.keyId !== undefined) await this.#keys.verifyId(caller.keyId);
     if (reach === 'account')
       throw new ApiError('forbidden', 'the token of a sandbox is not for this route', {
         hint: 'Use an API key.',

@@ -1,14 +1,17 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ApiError } from '@opencomputer/protocol';
-import { findKeyByHash, insertKey, listKeys, revokeKeyById } from '../store/keys.ts';
+import { findKeyByHash, findKeyById, insertKey, listKeys, revokeKeyById } from '../store/keys.ts';
 import type { ApiKeyRow, Store } from '../store/tables.ts';
 
 /** Who makes a request. */
 export interface Caller {
   readonly owner: string;
-  readonly keyId: string;
+  /** The key, also that with which a token was made; undefined for a token of a release that did not note it. */
+  readonly keyId: string | undefined;
   /** The only sandbox that it may use, for one who shows the token of a sandbox. */
   readonly sandboxId?: string;
+  /** Unix seconds at which credentials end that are made from this one, for one who shows a token. */
+  readonly until?: number;
 }
 
 /** How long a key that was found valid is trusted without looking again: a revocation takes this long at most. */
@@ -41,10 +44,17 @@ export function keyRow(key: string, about: Pick<ApiKeyRow, 'owner' | 'name' | 's
   };
 }
 
+interface Trusted {
+  readonly caller: Caller;
+  /** Milliseconds of the process's clock. */
+  readonly trustedUntil: number;
+}
+
 /** Says who a key belongs to. */
 export class KeyVerifier {
   readonly #store: Store;
-  readonly #cache = new Map<string, Caller & { readonly until: number }>();
+  /** By hash, or by id, which is shorter. */
+  readonly #cache = new Map<string, Trusted>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -54,17 +64,29 @@ export class KeyVerifier {
   async verify(key: string | undefined): Promise<Caller> {
     if (key === undefined || key === '') throw new ApiError('unauthorized', 'missing API key');
     const hash = hashKey(key);
+    return this.#trusted(hash, async () => {
+      const row = await findKeyByHash(this.#store, hash);
+      const matches = row !== undefined && timingSafeEqual(Buffer.from(row.hash), Buffer.from(hash));
+      return matches ? row : undefined;
+    });
+  }
+
+  /** The same for a key that is known by its id. @throws ApiError `unauthorized` when it is unknown or revoked. */
+  verifyId(id: string): Promise<Caller> {
+    return this.#trusted(id, () => findKeyById(this.#store, id));
+  }
+
+  async #trusted(name: string, find: () => Promise<ApiKeyRow | undefined>): Promise<Caller> {
     const now = performance.now();
-    const cached = this.#cache.get(hash);
-    if (cached !== undefined && cached.until > now) return cached;
-    this.#cache.delete(hash);
-    const row = await findKeyByHash(this.#store, hash);
-    const matches = row !== undefined && timingSafeEqual(Buffer.from(row.hash), Buffer.from(hash));
-    if (!matches || row.revoked_at !== null)
-      throw new ApiError('unauthorized', matches ? 'the API key was revoked' : 'unknown API key');
+    const cached = this.#cache.get(name);
+    if (cached !== undefined && cached.trustedUntil > now) return cached.caller;
+    this.#cache.delete(name);
+    const row = await find();
+    if (row === undefined) throw new ApiError('unauthorized', 'unknown API key');
+    if (row.revoked_at !== null) throw new ApiError('unauthorized', 'the API key was revoked');
     if (this.#cache.size >= cachedKeys) this.#cache.clear();
-    const caller = { owner: row.owner, keyId: row.id, until: now + trustMs };
-    this.#cache.set(hash, caller);
+    const caller = { owner: row.owner, keyId: row.id };
+    this.#cache.set(name, { caller, trustedUntil: now + trustMs });
     return caller;
   }
 }

@@ -8,12 +8,17 @@ import type { Caller } from './keys.ts';
 
 const issuer = 'opensandbox';
 const lifeSeconds = 24 * 3600;
+/** So long a token can be renewed with a token, counted from the one that a key got. */
+const renewableSeconds = 7 * 24 * 3600;
 const jwtPattern = /^[\w-]{4,512}\.[\w-]{4,1024}\.[\w-]{16,128}$/;
 
 const claimsSchema = z.object({
   sub: z.string().min(1),
   sandbox_id: z.string().regex(sandboxIdPattern),
   exp: z.number(),
+  key_id: z.string().optional(),
+  /** When a key got the first one of those that were renewed into this one (RFC 7519 has no claim for that). */
+  auth_time: z.number().optional(),
 });
 
 /** The secret of this installation, made on first use. */
@@ -34,8 +39,13 @@ export class SandboxTokens {
     this.#secret = secret;
   }
 
-  /** A token that lives for 24 h. @param now Unix seconds */
-  issue(row: SandboxRow, now = Math.floor(Date.now() / 1000)): Promise<string> {
+  /**
+   * A token that lives for 24 h, or as long as what is got with a token may.
+   * @param caller Who gets it
+   * @param now Unix seconds
+   */
+  issue(row: SandboxRow, caller: Caller, now = Math.floor(Date.now() / 1000)): Promise<string> {
+    const { keyId, until } = caller;
     const claims = {
       iss: issuer,
       sub: row.owner,
@@ -43,12 +53,15 @@ export class SandboxTokens {
       sandbox_id: row.id,
       worker_id: row.worker_id,
       iat: now,
-      exp: now + lifeSeconds,
+      exp: Math.min(now + lifeSeconds, until ?? Number.POSITIVE_INFINITY),
+      ...(keyId === undefined
+        ? {}
+        : { key_id: keyId, auth_time: until === undefined ? now : until - renewableSeconds }),
     };
     return sign(claims, this.#secret, 'HS256');
   }
 
-  /** @throws ApiError `unauthorized` when it was not made here or has expired. */
+  /** Whose it is; whether its key is still valid is for the caller to look up. @throws ApiError `unauthorized` when it was not made here or has expired. */
   async read(token: string): Promise<Caller> {
     let claims: unknown;
     try {
@@ -63,7 +76,9 @@ export class SandboxTokens {
     }
     const parsed = claimsSchema.safeParse(claims);
     if (!parsed.success) throw new ApiError('unauthorized', 'the token is not one of a sandbox');
-    const { sub, sandbox_id: sandboxId } = parsed.data;
-    return { owner: sub, keyId: 'token', sandboxId };
+    const { sub, sandbox_id: sandboxId, exp, key_id: keyId, auth_time: authTime } = parsed.data;
+    // One of an earlier release names no key, and cannot be renewed.
+    const until = keyId === undefined || authTime === undefined ? exp : authTime + renewableSeconds;
+    return { owner: sub, keyId, sandboxId, until };
   }
 }

@@ -23,6 +23,11 @@ export function signingSecret(store: Store): Promise<string> {
   return settingOrNew(store, 'signing-secret', () => randomBytes(32).toString('hex'));
 }
 
+/** The secret for what one key signs, so that its URLs are good for as long as the key is. */
+export function secretOfKey(secret: string, keyId: string): string {
+  return createHmac('sha256', secret).update(`key ${keyId}`).digest('hex');
+}
+
 /** Seconds that a URL lives: what was asked for, within the bounds. */
 export function signatureLifetime(asked: number | undefined): number {
   return asked === undefined || asked <= 0 ? defaultSeconds : Math.min(asked, maxSeconds);

@@ -12,6 +12,8 @@ import {
 } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { Caller } from '../auth/keys.ts';
+import type { Revocations } from '../auth/revocations.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { AttachedSession, type AttachingParts } from './attaching.ts';
@@ -24,9 +26,13 @@ import type { LiveSessions } from './sessions.ts';
 import { isPlausible, readTarget, type Target } from './target.ts';
 import type { Upstream } from './upstream.ts';
 
+/** Close code of a client whose key was revoked, in the range of applications: 401 of HTTP. */
+const revokedCode = 4401;
+
 export interface UpgradeParts extends AttachingParts {
   readonly live: LiveSessions;
   readonly authenticator: Authenticator;
+  readonly revocations: Revocations;
   readonly hub: ClientHub;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -37,7 +43,7 @@ export interface UpgradeParts extends AttachingParts {
 /** What is to be joined once the client's connection is a WebSocket. */
 interface Opened {
   readonly target: Target;
-  readonly owner: string;
+  readonly caller: Caller;
   readonly query: AttachQuery;
   readonly session: GuestSession;
   readonly place: AttachedSession;
@@ -103,7 +109,8 @@ export class Upgrades {
       header: (name) => headerOf(request, name),
       query: (name) => url.searchParams.get(name) ?? undefined,
     });
-    const { owner } = await authenticator.verify(credential, { sandboxId });
+    const caller = await authenticator.verify(credential, { sandboxId });
+    const { owner } = caller;
     asked.owner = owner;
     requireHandshake(request);
     const query = readQuery(url);
@@ -125,7 +132,7 @@ export class Upgrades {
       const start = target.kind === 'pty' ? this.#terminalStart(target, query) : (query.from ?? '0');
       const upstream = await place.attach(start, true);
       if (target.kind === 'pty') live.noLongerFresh(sandboxId, sessionId);
-      return { target, owner, query, session, place, start, upstream, release };
+      return { target, caller, query, session, place, start, upstream, release };
     } catch (error) {
       release();
       throw error;
@@ -139,15 +146,18 @@ export class Upgrades {
   }
 
   async #join(
-    { target, owner, query, session, place, start, upstream, release }: Opened,
+    { target, caller, query, session, place, start, upstream, release }: Opened,
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     requestId: string,
   ): Promise<void> {
-    const { hub, log, timing } = this.#parts;
+    const { hub, log, revocations, timing } = this.#parts;
     const begun = performance.now();
     let client: ClientSocket | undefined;
+    const unwatch = revocations.watch(caller.keyId, () =>
+      client?.breakOff(revokedCode, 'the API key was revoked'),
+    );
     try {
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         client = new ClientSocket(webSocket, socket, timing);
@@ -166,10 +176,11 @@ export class Upgrades {
       const seconds = Math.round((performance.now() - begun) / 1000);
       const { sandboxId, sessionId } = target;
       log.info(
-        { id: sandboxId, sessionId, owner, requestId, code, seconds, bytes: client.bytesSent },
+        { id: sandboxId, sessionId, owner: caller.owner, requestId, code, seconds, bytes: client.bytesSent },
         'detached',
       );
     } finally {
+      unwatch();
       upstream.close();
       if (client !== undefined) hub.remove(client);
       release();

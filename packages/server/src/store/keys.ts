@@ -4,6 +4,28 @@ export function findKeyByHash(store: Store, hash: string): Promise<ApiKeyRow | u
   return store.selectFrom('api_keys').selectAll().where('hash', '=', hash).executeTakeFirst();
 }
 
+export function findKeyById(store: Store, id: string): Promise<ApiKeyRow | undefined> {
+  return store.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** So many ids fit into one query. */
+const idsAtOnce = 500;
+
+/** Which of these keys are revoked. */
+export async function revokedAmong(store: Store, ids: readonly string[]): Promise<string[]> {
+  const revoked: string[] = [];
+  for (let start = 0; start < ids.length; start += idsAtOnce) {
+    const rows = await store
+      .selectFrom('api_keys')
+      .select('id')
+      .where('id', 'in', ids.slice(start, start + idsAtOnce))
+      .where('revoked_at', 'is not', null)
+      .execute();
+    revoked.push(...rows.map(({ id }) => id));
+  }
+  return revoked;
+}
+
 export function listKeys(store: Store): Promise<ApiKeyRow[]> {
   return store.selectFrom('api_keys').selectAll().orderBy('created_at').orderBy('id').execute();
 }
