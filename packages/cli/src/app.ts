@@ -4,6 +4,7 @@ import { readConfigFile } from './config/file.ts';
 import { resolveSettings } from './config/settings.ts';
 import { paintFor } from './output/colors.ts';
 import { Progress } from './output/progress.ts';
+import { printable } from './output/table.ts';
 import type { Command } from 'commander';
 import type { ConnectionOptions } from '@opencomputer/sdk';
 import type { Settings } from './config/settings.ts';
@@ -59,9 +60,9 @@ export class App {
     if (out !== '') process.stdout.write(`${out}\n`);
   }
 
-  /** Tells people something beside the result. */
+  /** Tells people something beside the result, in one line. */
   tell(text: string): void {
-    if (!this.json) process.stderr.write(`${text}\n`);
+    if (!this.json) process.stderr.write(`${printable(text)}\n`);
   }
 
   /** Waits, and says so where it takes long. */

@@ -4,6 +4,7 @@ import { defaultApiUrl, resolveSettings } from './config/settings.ts';
 import { endByBrokenPipe } from './output/broken-pipe.ts';
 import { paintFor } from './output/colors.ts';
 import { exitCodes, reportOf } from './output/errors.ts';
+import { printable } from './output/table.ts';
 import { buildProgram } from './program.ts';
 import type { GlobalFlags } from './app.ts';
 import type { Report } from './output/errors.ts';
@@ -29,11 +30,14 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function print({ message, hint, requestId }: Report, color: boolean): void {
+function print({ message, hint, code, requestId }: Report, color: boolean): void {
   const paint = paintFor({ isTerminal: process.stderr.isTTY, wanted: color, env: process.env });
-  const lines = [`${paint('red', 'oc:')} ${message}`];
-  if (hint !== '') lines.push(`    ${hint}`);
-  if (requestId !== undefined) lines.push(paint('dim', `    request ${requestId}`));
+  // A stack is ours, and has lines; what comes from elsewhere must not reach the terminal as it is.
+  const lines = [
+    `${paint('red', 'oc:')} ${code === 'bug' ? message.split('\n').map(printable).join('\n') : printable(message)}`,
+  ];
+  if (hint !== '') lines.push(`    ${printable(hint)}`);
+  if (requestId !== undefined) lines.push(paint('dim', `    request ${printable(requestId)}`));
   process.stderr.write(`${lines.join('\n')}\n`);
 }
 

@@ -5,6 +5,8 @@
 export const limits = {
   /** Body of any JSON request. */
   jsonBodyBytes: 1024 * 1024,
+  /** Arrays and objects inside of each other in a JSON request. */
+  jsonDepth: 64,
   /** Sandbox metadata: number of keys, length of a key and of a value (characters), all of it together. */
   metadataKeys: 64,
   metadataKeyLength: 128,

@@ -53,11 +53,15 @@ export async function listen(address: ServerConfig['listen']): Promise<HttpServe
       // Other protocols that a client offers, such as h2c, are its offer only: the request is answered as it is.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
-    (incoming, outgoing) => void handlers.promise.then(({ request }) => request(incoming, outgoing)),
+    (incoming, outgoing) => {
+      if (severalHosts(incoming)) return refuse(incoming.socket, severalHostsError());
+      void handlers.promise.then(({ request }) => request(incoming, outgoing));
+    },
   );
   server.timeout = silenceMs;
   server.on('clientError', answerClientError);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (severalHosts(request)) return refuse(socket, severalHostsError());
     void handlers.promise.then(({ upgrade }) => upgrade(request, socket, head));
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -113,9 +117,24 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     : cutOff
       ? 'the request was cut off'
       : 'the request is not valid HTTP, or took too long';
-  const answer = new ApiError(tooLarge ? 'too_large' : 'invalid_request', message);
+  refuse(socket, new ApiError(tooLarge ? 'too_large' : 'invalid_request', message));
+}
+
+/** Which of them is meant is for nobody to guess: proxies and servers choose differently. */
+function severalHosts({ rawHeaders }: IncomingMessage): boolean {
+  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length > 1;
+}
+
+function severalHostsError(): ApiError {
+  return new ApiError('invalid_request', 'the request has more than one Host header', {
+    hint: 'Send one, with the name and port of the server.',
+  });
+}
+
+/** Answers on the bare connection and closes it. */
+function refuse(socket: Duplex, answer: ApiError): void {
   const body = JSON.stringify(answer.toBody());
-  const status = `${answer.status} ${tooLarge ? 'Payload Too Large' : 'Bad Request'}`;
+  const status = `${answer.status} ${answer.status === 413 ? 'Payload Too Large' : 'Bad Request'}`;
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );

@@ -38,6 +38,12 @@ export function oneLine(text: string): string {
   return text.replaceAll(/\u001b(?!\[\d{1,2}m)|[\u0000-\u001a\u001c-\u001f\u007f-\u009f]/g, '·');
 }
 
+/** A text of a server or a sandbox that stands by itself: no control characters at all, not even our colours. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '·');
+}
+
 function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }

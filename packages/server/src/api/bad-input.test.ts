@@ -14,6 +14,57 @@ afterAll(() => server[Symbol.asyncDispose]());
 const many = (count: number, value: string) =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, value]));
 
+/** What a raw request is answered. */
+async function raw(text: string): Promise<string> {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+  socket.end(text);
+  let answer = '';
+  for await (const piece of socket) answer += String(piece);
+  return answer;
+}
+
+describe('a body that is nested', () => {
+  const nested = (depth: number) => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+
+  test.each([
+    ['an agent', 'agent', (depth: number) => `{"mcpServers":{"x":${nested(depth - 2)}}}`],
+    ['a command', 'exec/run', (depth: number) => `{"cmd":"true","envs":${nested(depth - 1)}}`],
+    ['lists', 'exec/run', (depth: number) => '['.repeat(depth) + ']'.repeat(depth)],
+  ])('too deep is refused with the limit: %s', async (_, route, body) => {
+    for (const depth of [limits.jsonDepth + 1, 100_000]) {
+      const { status, json } = await server.call('POST', `/api/sandboxes/${id}/${route}`, body(depth));
+      expect([status, json.code, json.error]).toEqual([
+        400,
+        'invalid_request',
+        `the body is nested deeper than ${limits.jsonDepth} levels`,
+      ]);
+    }
+  });
+
+  test('as deep as may be is taken', async () => {
+    const body = `{"mcpServers":{"x":${nested(limits.jsonDepth - 2)}}}`;
+    expect((await server.call('POST', `/api/sandboxes/${id}/agent`, body)).status).toBe(201);
+  });
+});
+
+describe('two Host headers are refused', () => {
+  const hosts = 'Host: 127.0.0.1\r\nhost: evil.example\r\n';
+
+  test.each([
+    ['a request', 'Connection: close\r\n'],
+    ['a WebSocket', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'],
+  ])('of %s', async (_, more) => {
+    const answer = await raw(`GET /health HTTP/1.1\r\n${hosts}${more}\r\n`);
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    expect(answer).toContain('more than one Host header');
+  });
+
+  test('one is fine', async () => {
+    const answer = await raw('GET /health HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1.1 200 /);
+  });
+});
+
 describe('create refuses', () => {
   test.each<[string, object]>([
     ['cpuCount', { cpuCount: 0 }],

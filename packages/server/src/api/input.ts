@@ -91,12 +91,31 @@ function collect(body: Readable): Promise<Buffer> {
   });
 }
 
+/** @throws ApiError `invalid_request` when what walks through it later might overflow the stack. */
+function checkDepth(body: unknown): void {
+  let level = [body].filter(isNested);
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > limits.jsonDepth)
+      throw new ApiError('invalid_request', `the body is nested deeper than ${limits.jsonDepth} levels`, {
+        details: { limit: limits.jsonDepth },
+      });
+    level = level.flatMap((value) => Object.values(value).filter(isNested));
+  }
+}
+
+function isNested(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
 function parseJson(text: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     throw new ApiError('invalid_json', `the body is not JSON: ${(error as Error).message.slice(0, 200)}`, {
       cause: error,
     });
   }
+  checkDepth(value);
+  return value;
 }
