@@ -17,6 +17,7 @@ const changes = {
   reboot: stepsOf('reboot'),
   boot: stepsOf('boot'),
   flatten: stepsOf('flatten'),
+  abortFlatten: stepsOf('abortFlatten'),
   delete: stepsOf('delete'),
 } satisfies Record<Change, ReturnType<typeof stepsOf>>;
 
@@ -138,15 +139,36 @@ describe('a worker that is killed', { timeout: 600_000 }, () => {
     await goesOn(machine, await testimony(machine));
   });
 
+  /** Kills the worker where a checkpoint aborts the flattening that an earlier one has begun. */
+  async function failAborting(id: string, step: string, checkpoint: () => Promise<unknown>): Promise<string> {
+    let failing: Promise<string> | undefined;
+    const aborts = (): boolean =>
+      worker.log.split('\n').some((line) => line.includes(id) && line.includes('its disk is not flattened'));
+    await faulty.hold(
+      'flatten:begun',
+      async () => {
+        failing = faulty.fail(step, 'worker', checkpoint);
+        failing.catch(() => undefined);
+        await eventually('the second checkpoint aborts the flattening', aborts);
+      },
+      checkpoint,
+    );
+    return failing ?? 'nothing failed';
+  }
+
   it('at any step of the flattening of a disk loses nothing, and another try completes it', async () => {
     const deep = await worker.create();
-    await deep.output('head -c 16M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');
+    await deep.output('head -c 64M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');
     while (layersOf(deep) < 8) await worker.deleteSnapshot((await deep.snapshot('disk_only')).id);
     const { id: snapshot } = await deep.snapshot();
     await deep.delete();
-    for (const { step } of changes.flatten) {
+    for (const { step } of [...changes.flatten, ...changes.abortFlatten]) {
       const fork = await worker.create({ snapshot });
-      const how = await faulty.fail(step, 'worker', () => fork.snapshot('disk_only'));
+      const checkpoint = (): Promise<unknown> => fork.snapshot('disk_only');
+      const aborts = step.startsWith('abortFlatten');
+      const how = await (aborts
+        ? failAborting(fork.id, step, checkpoint)
+        : faulty.fail(step, 'worker', checkpoint));
       expect(await fork.info(), how).toMatchObject({ state: 'running' });
       await expectNoRemains(worker);
       await fork.output('echo 3 > /proc/sys/vm/drop_caches; md5sum -c --quiet /root/sum');

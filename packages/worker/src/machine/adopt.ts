@@ -32,7 +32,7 @@ export async function adoptMachine(
   const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
   stack.defer(() => qmp.close());
   await waitUntilLoaded(qmp);
-  await endFlattening(qmp);
+  await endFlattening({ qmp, id: record.id });
   // One that the full disk of the host has stopped is let run by its own watch.
   const state = await runState(qmp);
   if (state !== 'running' && state !== 'io-error') await qmp.run('cont');

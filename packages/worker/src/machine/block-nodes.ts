@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Qmp } from './qmp.ts';
 
 /** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
@@ -6,4 +7,38 @@ export async function liveNode(qmp: Qmp): Promise<string> {
   const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
   if (typeof node !== 'string') throw new Error('the machine has no disk');
   return node;
+}
+
+const jobsSchema = z.array(z.object({ id: z.string(), status: z.string(), error: z.string().optional() }));
+
+/** A job as QEMU lists it: `concluded` until it is dismissed, and `error` where it did not succeed. */
+export type BlockJob = z.output<typeof jobsSchema>[number];
+
+/** The jobs that work on a machine's disk, and those that have ended and were not dismissed. */
+export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
+  return jobsSchema.parse(await qmp.run('query-jobs'));
+}
+
+/**
+ * Names of all block nodes of a machine, in use or not.
+ * @throws Error while a job is listed, in whatever state: QEMU 7.2 crashes when nodes are listed between the end of
+ *   a job and its dismissal
+ */
+export async function nodeNames(qmp: Qmp): Promise<string[]> {
+  await requireNoJob(qmp);
+  const nodes = (await qmp.run('query-named-block-nodes', { flat: true })) as { 'node-name'?: unknown }[];
+  return nodes.map((node) => node['node-name']).filter((name) => typeof name === 'string');
+}
+
+/** Deletes block nodes that the disk does not stand on. @throws Error while a job is listed: it holds nodes */
+export async function deleteNodes(qmp: Qmp, names: readonly string[]): Promise<void> {
+  await requireNoJob(qmp);
+  for (const name of names) await qmp.run('blockdev-del', { 'node-name': name });
+}
+
+async function requireNoJob(qmp: Qmp): Promise<void> {
+  const [job] = await listJobs(qmp);
+  if (job === undefined) return;
+  const { id, status } = job;
+  throw new Error(`the disk belongs to the job ${id} (${status}) until QEMU has forgotten it`);
 }

@@ -7,6 +7,7 @@ import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
 import { digestsOf } from './damage.ts';
 import { layersOf } from './directory.ts';
+import { endFlattening } from './flatten.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
@@ -30,6 +31,7 @@ export async function checkpointMachine(
 ): Promise<Manifest> {
   const { id, kind, here } = snapshot;
   const memory = kind === 'full';
+  await endFlattening(machine);
   const staging = await store.stage(id);
   await using stack = new AsyncDisposableStack();
   stack.defer(() => discardDirectory(staging, platform.trash));

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { liveNode } from './block-nodes.ts';
+import { type BlockJob, deleteNodes, listJobs, liveNode, nodeNames } from './block-nodes.ts';
 import type { Machine } from './machine.ts';
-import type { Qmp } from './qmp.ts';
+import { type Qmp, QmpError, QmpTimeout } from './qmp.ts';
 import { atStep } from './steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
@@ -22,65 +22,98 @@ export function shouldFlatten(machine: Machine): boolean {
 async function dropNodes(machine: Machine): Promise<void> {
   const live = await liveNode(machine.qmp);
   const kept = new Set([live, ...Array.from({ length: sharedLayers }, (_, index) => `layer${index}`)]);
-  const nodes = (await machine.qmp.run('query-named-block-nodes', { flat: true })) as {
-    'node-name'?: unknown;
-  }[];
-  const names = nodes.map((node) => node['node-name']).filter((name) => typeof name === 'string');
-  const dropped = names.filter((name) => /^(layer|disk)/.test(name) && !kept.has(name));
-  for (const name of dropped) await machine.qmp.run('blockdev-del', { 'node-name': name });
-}
-
-interface BlockJob {
-  id?: unknown;
-  status?: unknown;
-  error?: unknown;
+  const names = await nodeNames(machine.qmp);
+  await deleteNodes(
+    machine.qmp,
+    names.filter((name) => /^(layer|disk)/.test(name) && !kept.has(name)),
+  );
 }
 
 async function findJob(qmp: Qmp): Promise<BlockJob | undefined> {
-  const jobs = (await qmp.run('query-jobs')) as BlockJob[];
-  return jobs.find(({ id }) => id === job);
+  return (await listJobs(qmp)).find(({ id }) => id === job);
 }
 
-/** Waits until the job has ended, and forgets it. @returns its error @throws Error when there is none */
-async function endOfJob(qmp: Qmp, signal: AbortSignal): Promise<{ error: unknown; cancelled: boolean }> {
+/**
+ * Asks a job to end early. It may have ended since it was looked at: QEMU refuses then.
+ * @returns false when the job has ended, or is about to, by itself
+ */
+async function cancelJob(qmp: Qmp): Promise<boolean> {
+  try {
+    await qmp.run('job-cancel', { id: job });
+    return true;
+  } catch (error) {
+    if (!(error instanceof QmpError) || error instanceof QmpTimeout || !qmp.open) throw error;
+    const status = (await findJob(qmp))?.status;
+    if (status === 'concluded' || status === 'aborting') return false;
+    throw error;
+  }
+}
+
+/** `flat`: the chain of layers is the short one; `error`: why not, where nobody asked for it. */
+interface JobEnd {
+  flat: boolean;
+  error: string | undefined;
+}
+
+/**
+ * Waits until the job has ended, by itself or because the signal came, and dismisses it.
+ * @throws Error when there is none
+ */
+async function endOfJob(qmp: Qmp, machine: string, signal: AbortSignal): Promise<JobEnd> {
+  let asked = false;
   let cancelled = false;
   for (;;) {
     const state = await findJob(qmp);
     if (state === undefined) throw new Error('the job that flattens the disk has disappeared');
     if (state.status === 'concluded') {
       await qmp.run('job-dismiss', { id: job });
-      return { error: state.error, cancelled };
+      // One that ended well before the cancellation reached it has changed the chain of layers.
+      if (state.error === undefined) return { flat: true, error: undefined };
+      return { flat: false, error: cancelled ? undefined : state.error };
     }
-    if (signal.aborted && !cancelled) {
-      await qmp.run('job-cancel', { id: job });
-      cancelled = true;
-    }
-    await delay(pollMs);
+    if (signal.aborted && !asked) {
+      await atStep('abortFlatten:found', machine);
+      cancelled = await cancelJob(qmp);
+      asked = true;
+      await atStep('abortFlatten:cancelled', machine);
+    } else await delay(pollMs);
   }
 }
 
-/** Ends the flattening that a predecessor of this worker began: it would stand in the way of every other change. */
-export async function endFlattening(qmp: Qmp): Promise<void> {
-  if ((await findJob(qmp)) !== undefined) await endOfJob(qmp, AbortSignal.abort());
+/**
+ * Ends a flattening that was left behind, by a predecessor of this worker or by an error: while QEMU lists its job,
+ * the disk belongs to that. The record stays behind where the job ended well: the layers that it names are still
+ * there, and the overlay on top holds the same.
+ */
+export async function endFlattening(machine: { qmp: Qmp; id: string }): Promise<void> {
+  if ((await findJob(machine.qmp)) === undefined) return;
+  await endOfJob(machine.qmp, machine.id, AbortSignal.abort());
 }
 
 /**
  * Copies what the layers above the shared ones hold into the writable overlay, while the machine runs, and drops
  * them from its chain. Snapshots that have those layers keep them. Given up at any moment, nothing has changed but
- * that some of the copying is done.
+ * that some of the copying is done; once the copying is done, it is completed whatever the signal says.
  * @returns false when it was given up
  */
 export async function flattenMachine(machine: Machine, signal: AbortSignal): Promise<boolean> {
   const { layers } = machine.record;
+  await atStep('flatten:begun', machine.id);
   await machine.qmp.run('block-stream', {
     'job-id': job,
     device: await liveNode(machine.qmp),
     'base-node': `layer${sharedLayers - 1}`,
     'auto-dismiss': false,
   });
-  const { error, cancelled } = await endOfJob(machine.qmp, signal);
-  if (cancelled) return false;
-  if (typeof error === 'string') throw new Error(`the disk could not be flattened: ${error}`);
+  let end: JobEnd | undefined;
+  try {
+    end = await endOfJob(machine.qmp, machine.id, signal);
+  } finally {
+    // An error may leave the job behind, which the next change would find in its way.
+    if (end === undefined && machine.qmp.open) await endFlattening(machine);
+  }
+  if (end.error !== undefined) throw new Error(`the disk could not be flattened: ${end.error}`);
+  if (!end.flat) return false;
   await atStep('flatten:copied', machine.id);
   await machine.save({ layers: layers.slice(0, sharedLayers) });
   await atStep('flatten:recorded', machine.id);

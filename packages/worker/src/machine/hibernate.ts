@@ -4,6 +4,7 @@ import { discardDirectory } from '../disk/overlay.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
+import { endFlattening } from './flatten.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, snapshotFiles } from './manifest.ts';
@@ -35,6 +36,7 @@ export async function hibernateMachine(
   machine: Machine,
   here: Compatibility,
 ): Promise<void> {
+  await endFlattening(machine);
   const staging = hibernationStaging(machine.directory);
   const final = hibernationDirectory(machine.directory);
   await discardDirectory(staging, platform.trash);

@@ -253,7 +253,11 @@ export class Lifecycle {
 
   /** Runs a change of a machine's life after those before it; tidying up that is under way is given up for it. */
   #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
-    this.#tidying.get(id)?.abort();
+    const tidying = this.#tidying.get(id);
+    if (tidying?.signal.aborted === false) {
+      tidying.abort();
+      this.#options.platform.log.info({ machine: id }, 'another change is due: its disk is not flattened');
+    }
     return this.#exclusive.run(id, change);
   }
 

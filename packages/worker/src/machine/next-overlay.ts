@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { DiskLayer } from './argv.ts';
-import { liveNode } from './block-nodes.ts';
+import { deleteNodes, liveNode, nodeNames } from './block-nodes.ts';
 import { makeOverlay } from './directory.ts';
 import type { Machine } from './machine.ts';
 import { machineUid, type Platform } from './platform.ts';
@@ -19,20 +19,22 @@ function nodePrefix(file: string): string {
   return `${basename(file, '.qcow2')}.`;
 }
 
+type OverlayParts = Pick<Platform, 'overlays' | 'log'>;
+
 /**
  * An empty overlay that a machine's disk is about to be switched to. Record and QEMU know it before the machine is
  * stopped, since the record has to reach the host's disk. The record is one step ahead meanwhile, and a crash changes
  * nothing: an empty overlay holds what is below it.
  */
 export class NextOverlay {
-  readonly #platform: Platform;
+  readonly #platform: OverlayParts;
   readonly #machine: Machine;
   readonly #file: string;
   readonly #node: string;
   readonly #live: string;
   #switched = false;
 
-  private constructor(platform: Platform, machine: Machine, file: string, live: string) {
+  private constructor(platform: OverlayParts, machine: Machine, file: string, live: string) {
     this.#platform = platform;
     this.#machine = machine;
     this.#file = file;
@@ -41,7 +43,7 @@ export class NextOverlay {
   }
 
   /** Makes it and announces it. When this throws, the machine is as before. */
-  static async announce(platform: Platform, machine: Machine): Promise<NextOverlay> {
+  static async announce(platform: OverlayParts, machine: Machine): Promise<NextOverlay> {
     const { layers, top, spec } = machine.record;
     const file = freeName(layers, top);
     const next = new NextOverlay(platform, machine, file, await liveNode(machine.qmp));
@@ -96,14 +98,9 @@ export async function withdrawOverlay(machine: Machine): Promise<void> {
   const old = layers.at(-1);
   const live = await liveNode(machine.qmp);
   const prefix = nodePrefix(top);
-  const nodes = (await machine.qmp.run('query-named-block-nodes', { flat: true })) as {
-    'node-name'?: unknown;
-  }[];
-  const unused = nodes
-    .map((node) => node['node-name'])
-    .filter((name) => typeof name === 'string' && name.startsWith(prefix));
+  const unused = (await nodeNames(machine.qmp)).filter((name) => name.startsWith(prefix));
   if (old === undefined || unused.length === 0 || live.startsWith(prefix)) return;
-  for (const name of unused) await machine.qmp.run('blockdev-del', { 'node-name': name });
+  await deleteNodes(machine.qmp, unused);
   await machine.save({ layers: layers.slice(0, -1), top: old.file });
   await rm(join(machine.runDirectory, top), { force: true });
 }

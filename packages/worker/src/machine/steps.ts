@@ -22,7 +22,9 @@ export const steps = {
   restore: ['files', 'loaded', 'recorded', 'ended', 'answered'],
   reboot: ['ended'],
   boot: ['prepared', 'recorded', 'started', 'answered'],
-  flatten: ['copied', 'recorded', 'dropped'],
+  flatten: ['begun', 'copied', 'recorded', 'dropped'],
+  // Another change is asked for while the disk is flattened.
+  abortFlatten: ['found', 'cancelled'],
   delete: ['marked', 'ended', 'moved'],
 } as const;
 
