@@ -39,6 +39,7 @@ say "running test.sh in it"
 unshare --mount --pid --fork --kill-child --propagation private -- bash -euc '
   host=$1 cache=$2
   shift 2
+  mount --bind "$host" "$host"
   mount --rbind /dev "$host/dev"
   mount --rbind /sys "$host/sys"
   mount -t proc proc "$host/proc"
@@ -46,7 +47,10 @@ unshare --mount --pid --fork --kill-child --propagation private -- bash -euc '
   mount -t tmpfs tmpfs "$host/tmp"
   mkdir -p "$host$cache"
   mount --bind "$cache" "$host$cache"
-  exec chroot "$host" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" OPENCOMPUTER_CACHE_DIR="$cache" \
+  cd "$host"
+  pivot_root . mnt
+  umount --lazy mnt
+  exec /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" OPENCOMPUTER_CACHE_DIR="$cache" \
     PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     bash /root/opencomputer/test.sh "$@"

@@ -17,11 +17,12 @@ func TestHandshakeComesFirst(t *testing.T) {
 	shake := agenttest.Decode[struct {
 		Protocol, Generation         int
 		Version, Epoch, BootID, Init string
-		UptimeMs                     int64
+		UptimeMs, AgentUptimeMs      *int64
 		MemoryBytes                  uint64
 	}](t, got.Body)
 	if shake.Protocol != 1 || shake.Generation != 2 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
-		len(shake.BootID) != 36 || shake.UptimeMs <= 0 || shake.MemoryBytes == 0 || shake.Version == "" {
+		len(shake.BootID) != 36 || *shake.UptimeMs <= 0 ||
+		*shake.AgentUptimeMs < 0 || *shake.AgentUptimeMs > *shake.UptimeMs || shake.MemoryBytes == 0 || shake.Version == "" {
 		t.Fatalf("handshake answered %s", got.Body)
 	}
 	if epoch := h.Want(200, "GET", "/v1/stats", nil).Header.Get("x-epoch"); epoch != "e-1" {

@@ -7,10 +7,12 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"time"
 
 	"opencomputer.dev/agent/internal/exec"
 	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/identity"
+	"opencomputer.dev/agent/internal/linux"
 	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/session"
 	"opencomputer.dev/agent/internal/wire"
@@ -33,6 +35,7 @@ type Config struct {
 type Server struct {
 	initKind string
 	bootID   string
+	started  time.Duration // by the clock of linux.Uptime
 	gate     gate.Gate
 	identity *identity.Identity
 	exec     exec.Calls
@@ -45,6 +48,7 @@ func New(config Config) *Server {
 	s := &Server{
 		initKind: config.InitKind,
 		bootID:   readBootID(),
+		started:  linux.Uptime(),
 		identity: config.Identity,
 		exec:     exec.Calls{Sessions: config.Sessions, Env: config.Identity.Env},
 		logs:     config.Logs,

@@ -57,6 +57,8 @@ export const handshakeAnswerSchema = z.object({
   epoch: text(64),
   bootId: text(64),
   uptimeMs: z.number().min(0),
+  /** How long this process of the agent has run; older agents do not say it. */
+  agentUptimeMs: z.number().min(0).optional(),
   init: z.enum(['systemd', 'agent']),
   memoryBytes: z.number().min(0),
 });

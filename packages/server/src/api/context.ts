@@ -16,6 +16,7 @@ import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
 import type { ShapeLimits } from '@opencomputer/protocol';
+import { type Every, everyInterval } from './every.ts';
 
 /** What handlers work with. */
 export interface Services {
@@ -48,13 +49,20 @@ export interface Services {
 export interface ExecTiming {
   /** How long `run` holds its header back, and how often it pads afterwards. */
   readonly padMs: number;
+  /** The clock of the padding. */
+  readonly every: Every;
   /** How long `run-async` waits for an end. */
   readonly asyncMs: number;
   /** How long a poll waits for an end. */
   readonly pollMs: number;
 }
 
-export const defaultExecTiming: ExecTiming = { padMs: 10_000, asyncMs: 400, pollMs: 500 };
+export const defaultExecTiming: ExecTiming = {
+  padMs: 10_000,
+  every: everyInterval,
+  asyncMs: 400,
+  pollMs: 500,
+};
 
 interface Variables {
   requestId: string;

@@ -4,8 +4,18 @@ import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
 let id: string;
+/** What waits for the clock of the padding, which stands still unless a test says otherwise. */
+const ticks = new Set<() => void>();
+/** Lets the time pass after which the header goes out; later times, a space. */
+const pad = (): void => {
+  for (const tick of [...ticks]) tick();
+};
 beforeAll(async () => {
-  server = await TestServer.start({}, { padMs: 100, asyncMs: 100, pollMs: 50 });
+  const every = (_ms: number, tick: () => void) => {
+    ticks.add(tick);
+    return () => ticks.delete(tick);
+  };
+  server = await TestServer.start({}, { padMs: 10_000, every, asyncMs: 100, pollMs: 50 });
   id = await server.create({ envs: { A: '1', B: '1' } });
 });
 afterAll(() => server[Symbol.asyncDispose]());
@@ -39,23 +49,42 @@ describe('run', () => {
     expect(json).toEqual({ exitCode: -1, stdout: 'slept\n', stderr: '\nProcess timed out' });
   });
 
+  /** A command that runs when this resolves, and has been padded `times`. */
+  async function startPadded(times: number): Promise<{ answer: ReturnType<typeof run> }> {
+    const { commands } = server.worker.machine(id);
+    const { started } = commands;
+    const answer = run('wait');
+    await eventually('started', () => commands.started > started);
+    for (let time = 0; time < times; time += 1) {
+      await eventually('the clock runs', () => ticks.size > 0);
+      const [tick] = ticks;
+      pad();
+      // The clock of the header stops, and that of the spaces begins.
+      if (time === 0) await eventually('the header is out', () => ticks.size > 0 && !ticks.has(tick!));
+    }
+    return { answer };
+  }
+
   test('pads while it takes long, and the JSON follows', async () => {
-    const { text, status } = await run('sleep', ['0.35']);
+    const { answer } = await startPadded(3);
+    server.worker.machine(id).commands.endWaits();
+    const { text, status } = await answer;
     expect(status).toBe(200);
-    expect(text).toMatch(/^ {3}/);
-    expect(JSON.parse(text)).toMatchObject({ exitCode: 0, stdout: 'slept\n' });
+    expect(text).toMatch(/^ {3}\{/);
+    expect(JSON.parse(text)).toMatchObject({ exitCode: 0, stdout: 'waited\n' });
+    expect(ticks.size).toBe(0);
   });
 
   test('a late failure is an error in a 200', async () => {
-    const running = run('sleep', ['0.3']);
-    await eventually('started', () => server.worker.machine(id).commands.started > 0);
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    const { answer } = await startPadded(1);
+    const { commands } = server.worker.machine(id);
     server.worker.failMachine(id, 'its process was killed');
     await eventually(
       'in error',
       async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'error',
     );
-    expect((await running).status).toBe(200);
+    commands.endWaits();
+    expect((await answer).status).toBe(200);
     const { status, json } = await run('echo');
     expect([status, json.code]).toEqual([410, 'sandbox_stopped']);
     expect(json.error).toContain('its process was killed');
@@ -64,11 +93,12 @@ describe('run', () => {
 
   test('a failure after the header is the body', async () => {
     server.worker.fail('POST exec', 'dieAfter');
-    server.worker.fail('GET exec', 'hang', 0);
-    const slow = server.call('POST', `/api/sandboxes/${id}/exec/run`, { cmd: 'sleep', args: ['0.25'] });
-    await eventually('started', () => server.worker.calls.at(-1) === 'POST exec');
-    server.worker.machines.get(id)?.commands.forgetAll();
-    const { status, text } = await slow;
+    const { answer } = await startPadded(1);
+    const { commands } = server.worker.machine(id);
+    // The result is lost with the answer, and nobody can tell whether it ran.
+    commands.endWaits();
+    commands.forgetAll();
+    const { status, text } = await answer;
     expect(status).toBe(200);
     expect(JSON.parse(text)).toMatchObject({ code: 'worker_unavailable', error: expect.any(String) });
   });
@@ -87,31 +117,57 @@ describe('a worker that fails', () => {
     },
   );
 
-  test('that breaks before the start: a 503, and the command did not run', async () => {
+  test('that breaks before the start: the command is sent again, and runs once', async () => {
     const { commands } = server.worker.machine(id);
     const before = commands.started;
-    server.worker.fail('POST exec', 'refuse');
-    const { status, json } = await run('echo');
-    expect([status, json.code]).toEqual([503, 'worker_unavailable']);
-    expect(commands.started).toBe(before);
+    server.worker.fail('POST exec', 'refuse', 3);
+    const { status, json } = await run('echo', ['again']);
+    expect([status, json]).toEqual([200, { exitCode: 0, stdout: 'again\n', stderr: '' }]);
+    expect(commands.started).toBe(before + 1);
+  });
+
+  test.each(['memory', 'agent'])('that breaks while the %s is lost: it is not sent again', async (what) => {
+    const machine = server.worker.machine(id);
+    const { started } = machine.commands;
+    server.worker.fail('POST exec', 'dieAfter');
+    let sent = 0;
+    server.worker.turn = async (call) => {
+      if (call !== 'POST exec') return;
+      sent += 1;
+      if (sent !== 2) return;
+      machine.commands.forgetAll();
+      if (what === 'agent') return;
+      machine.commands.agentStartedAt = 0;
+      machine.info = { ...machine.info, startedAt: new Date().toISOString() };
+    };
+    const { json } = await run('echo');
+    server.worker.turn = async () => undefined;
+    expect(json).toMatchObject({
+      code: 'worker_unavailable',
+      error: 'the worker went away; the command may have run or not',
+    });
+    expect(machine.commands.started).toBe(started + 1);
   });
 
   test('that restarts in the middle of a command does not end it', async () => {
-    const running = run('sleep', ['1']);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { commands } = server.worker.machine(id);
+    const { started } = commands;
+    const running = run('wait');
+    await eventually('started', () => commands.started > started);
     await server.worker.kill();
-    await new Promise((resolve) => setTimeout(resolve, 200));
     await server.worker.listen();
-    const { status, text } = await running;
-    expect([status, JSON.parse(text)]).toEqual([200, { exitCode: 0, stdout: 'slept\n', stderr: '' }]);
+    commands.endWaits();
+    const { status, json } = await running;
+    expect([status, json]).toEqual([200, { exitCode: 0, stdout: 'waited\n', stderr: '' }]);
+    expect(commands.started).toBe(started + 1);
   });
 
   test('that is away for a moment before the start is waited for', async () => {
     await server.worker.kill();
     const running = run('echo', ['late']);
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await eventually('waits for the worker', () => ticks.size > 0);
     await server.worker.listen();
-    expect(JSON.parse((await running).text)).toMatchObject({ stdout: 'late\n' });
+    expect((await running).json).toMatchObject({ stdout: 'late\n' });
   });
 
   test.each([
@@ -131,7 +187,7 @@ describe('run-async', () => {
   });
 
   test('answers an id otherwise, which tells the result', async () => {
-    const { status, json } = await runAsync('sleep', ['0.4']);
+    const { status, json } = await runAsync('wait');
     expect(status).toBe(202);
     expect(json).toEqual({
       execId: expect.stringMatching(/^[0-9a-f]{8}$/),
@@ -139,11 +195,12 @@ describe('run-async', () => {
       startedAt: expect.any(String),
     });
     expect((await result(json.execId)).json).toEqual({ running: true, stdout: '', stderr: '' });
+    server.worker.machine(id).commands.endWaits();
     await eventually('ended', async () => (await result(json.execId)).json.running === false);
     expect((await result(json.execId)).json).toMatchObject({
       running: false,
       exitCode: 0,
-      stdout: 'slept\n',
+      stdout: 'waited\n',
     });
   });
 
@@ -155,17 +212,19 @@ describe('run-async', () => {
 
 test('a client that goes away ends the waiting, not the command', async () => {
   const client = new AbortController();
+  const { commands } = server.worker.machine(id);
+  const before = commands.started;
   const running = fetch(`${server.url}/api/sandboxes/${id}/exec/run`, {
     method: 'POST',
     headers: { 'x-api-key': server.key },
-    body: JSON.stringify({ cmd: 'sleep', args: ['0.5'] }),
+    body: JSON.stringify({ cmd: 'wait' }),
     signal: client.signal,
   });
-  const { commands } = server.worker.machine(id);
-  const before = commands.started;
   await eventually('started', () => commands.started > before);
   client.abort();
   await expect(running).rejects.toThrow();
+  expect(commands.running).toBe(1);
+  commands.endWaits();
   await eventually('ended', () => commands.running === 0);
 });
 

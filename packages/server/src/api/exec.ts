@@ -10,7 +10,7 @@ export const runCommand: Handler = async (c, { sandboxes, commands, timing, log 
   const request = await readJson(c, execRequestSchema);
   const gone = clientGone(c);
   const result = sandboxes.withMachine(owner, id, () => commands.run(id, request, gone));
-  return paddedJson(c, result, timing.padMs, log);
+  return paddedJson(c, result, timing.padMs, log, { every: timing.every });
 };
 
 export const runCommandAsync: Handler = async (c, { sandboxes, commands, timing }) => {

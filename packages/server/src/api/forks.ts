@@ -17,7 +17,7 @@ function answerForks(
     const sandboxes = await Promise.all(rows.map((row) => presentWithToken(c, row, services)));
     return count === undefined ? sandboxes[0] : { sandboxes };
   });
-  return paddedJson(c, answer, slowMs, services.log, 201);
+  return paddedJson(c, answer, slowMs, services.log, { status: 201 });
 }
 
 export const forkCheckpoint: Handler = async (c, services) => {

@@ -85,45 +85,45 @@ export class Commands {
     return { ...result, id: request.id };
   }
 
-  /** Sends a command so that it runs once at most: what may have arrived is asked after, not sent again. */
+  /**
+   * Sends a command so that it runs once at most: what may have arrived is asked after, and started only where it
+   * certainly did not run.
+   */
   async #send(
     sandboxId: string,
     request: GuestExecRequest & { id: string; waitMs: number },
   ): Promise<WorkerExecResult> {
-    const started = performance.now();
-    for (;;) {
-      try {
-        return await this.#machines.startCommand(sandboxId, request);
-      } catch (error) {
-        if (error instanceof WorkerUnreachable && error.neverSent) {
-          if (performance.now() - started > sendAgainMs) {
-            this.#running.ended(sandboxId, request.id);
-            throw error;
-          }
-          await delay(retryMs);
-        } else if (fateUnknown(error)) return this.#askAfter(sandboxId, request, error);
-        else {
-          this.#running.ended(sandboxId, request.id);
-          throw error;
-        }
-      }
+    const sentAt = Date.now();
+    try {
+      const first = (): Promise<WorkerExecResult> => this.#machines.startCommand(sandboxId, request);
+      return await repeatWhile(first, (error) => error instanceof WorkerUnreachable && error.neverSent, {
+        withinMs: sendAgainMs,
+      });
+    } catch (error) {
+      const neverSent = error instanceof WorkerUnreachable && error.neverSent;
+      if (!neverSent && fateUnknown(error)) return this.#sendAgain(sandboxId, request, sentAt, error);
+      this.#running.ended(sandboxId, request.id);
+      throw error;
     }
   }
 
-  async #askAfter(
+  /** @param lost what was heard instead of an answer */
+  async #sendAgain(
     sandboxId: string,
     request: GuestExecRequest & { id: string; waitMs: number },
-    error: unknown,
+    sentAt: number,
+    lost: ApiError,
   ): Promise<WorkerExecResult> {
+    const again = (): Promise<WorkerExecResult> => this.#machines.startCommand(sandboxId, request, sentAt);
     try {
-      return await this.#await(sandboxId, request.id, request.waitMs);
-    } catch (failure) {
-      if (!(failure instanceof ApiError) || failure.code !== 'exec_not_found') throw failure;
+      return await repeatWhile(again, isAway, { withinMs: workerAwayMs + request.waitMs });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 'exec_not_found') throw error;
       this.#running.ended(sandboxId, request.id);
-      // It may have run, in a memory that was left for another since.
-      if (error instanceof ApiError && error.code === 'guest_failed') throw error;
-      throw new ApiError('worker_unavailable', 'the command was not started: the worker went away', {
-        cause: error,
+      if (lost.code !== 'worker_unavailable') throw lost;
+      throw new ApiError('worker_unavailable', 'the worker went away; the command may have run or not', {
+        hint: 'The memory or the agent that could tell is gone. Look at what the command was to do.',
+        cause: lost,
       });
     }
   }
@@ -133,25 +133,39 @@ export class Commands {
     sandboxId: string,
     execId: string,
     waitMs: number,
-    signal?: AbortSignal,
+    signal: AbortSignal,
   ): Promise<WorkerExecResult> {
-    const started = performance.now();
-    for (;;) {
-      try {
-        const result = await this.#machines.commandResult(sandboxId, execId, waitMs, signal);
-        if (!result.running) this.#running.ended(sandboxId, execId);
-        return { ...result, id: execId };
-      } catch (error) {
-        const away = error instanceof ApiError && error.code === 'worker_unavailable';
-        if (!away || performance.now() - started > workerAwayMs + waitMs) throw error;
-        await delay(retryMs, undefined, signal === undefined ? {} : { signal });
-      }
+    const ask = (): Promise<WorkerExecResult> =>
+      this.#machines.commandResult(sandboxId, execId, waitMs, signal);
+    const result = await repeatWhile(ask, isAway, { withinMs: workerAwayMs + waitMs, signal });
+    if (!result.running) this.#running.ended(sandboxId, execId);
+    return { ...result, id: execId };
+  }
+}
+
+/** Makes a call again and again while it fails in a way that passes. */
+async function repeatWhile<Result>(
+  call: () => Promise<Result>,
+  passes: (error: unknown) => boolean,
+  { withinMs, signal }: { withinMs: number; signal?: AbortSignal },
+): Promise<Result> {
+  const started = performance.now();
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!passes(error) || performance.now() - started > withinMs) throw error;
+      await delay(retryMs, undefined, signal === undefined ? {} : { signal });
     }
   }
 }
 
+function isAway(error: unknown): boolean {
+  return error instanceof ApiError && error.code === 'worker_unavailable';
+}
+
 /** True when a command may have been started although the answer is an error. */
-function fateUnknown(error: unknown): boolean {
+function fateUnknown(error: unknown): error is ApiError {
   return (
     error instanceof ApiError && ['worker_unavailable', 'guest_failed', 'guest_timeout'].includes(error.code)
   );

@@ -26,8 +26,8 @@ export class Machines {
     this.#wake = wake;
   }
 
-  startCommand(id: string, request: GuestExecRequest): Promise<WorkerExecResult> {
-    return this.#awake(id, () => this.#worker.startCommand(id, request));
+  startCommand(id: string, request: GuestExecRequest, sentAt?: number): Promise<WorkerExecResult> {
+    return this.#awake(id, () => this.#worker.startCommand(id, request, sentAt));
   }
 
   commandResult(id: string, execId: string, waitMs: number, signal?: AbortSignal): Promise<WorkerExecResult> {

@@ -8,7 +8,7 @@ interface Running {
 const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64');
 
 /**
- * Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `exit N`, `bytes HEX`, `env NAME`, `pwd`, `count`,
+ * Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `wait` (until `endWaits` is called), `exit N`, `bytes HEX`, `env NAME`, `pwd`, `count`,
  * which adds one to the counter in memory, and `bash -c "exit N"`, `bash -c "sleep S"`, `bash -c count`.
  */
 export class SimulatedCommands {
@@ -18,14 +18,26 @@ export class SimulatedCommands {
   /** How many commands were really started. */
   started = 0;
 
+  readonly #waits = new Set<() => void>();
+
+  /** Ends every command `wait`. */
+  endWaits(): void {
+    for (const end of this.#waits) end();
+    this.#waits.clear();
+  }
+
   /** How many run. */
   get running(): number {
     return [...this.#commands.values()].filter((command) => command.result.running).length;
   }
 
+  /** When the agent that keeps them was started. */
+  agentStartedAt = Date.now();
+
   /** Forgets every command, as an agent that was restarted does. */
   forgetAll(): void {
     this.#commands.clear();
+    this.agentStartedAt = Date.now();
   }
 
   constructor(environment: Record<string, string>, memory: { count: number } = { count: 0 }) {
@@ -36,6 +48,7 @@ export class SimulatedCommands {
   async start(request: GuestExecRequest): Promise<GuestExecResult> {
     const id = request.id ?? '00000000';
     const [program = '', ...args] = request.argv;
+    if (this.#commands.has(id)) throw new ApiError('guest_failed', `there is a command ${id} already`);
     this.started += 1;
     const startedAt = new Date().toISOString();
     const none = { signal: null, timedOut: false, truncated: false, stdout: '', stderr: '', startedAt };
@@ -43,6 +56,11 @@ export class SimulatedCommands {
     const command: Running = { result, ended: this.#run(program, args, request, result) };
     this.#commands.set(id, command);
     return this.result(id, request.waitMs ?? Infinity);
+  }
+
+  /** What `result` says; undefined when it is not known. */
+  async find({ id = '', waitMs = 0 }: GuestExecRequest): Promise<GuestExecResult | undefined> {
+    return this.#commands.has(id) ? this.result(id, waitMs) : undefined;
   }
 
   async result(id: string, waitMs: number): Promise<GuestExecResult> {
@@ -91,6 +109,8 @@ export class SimulatedCommands {
       case 'flood':
         result.truncated = true;
         return finish(0, 'tail');
+      case 'wait':
+        return new Promise<void>((resolve) => this.#waits.add(resolve)).then(() => finish(0, 'waited\n'));
       case 'sleep':
         return this.#sleep(Number(args[0]) * 1000, request.timeoutMs ?? 0, result, finish);
       default:

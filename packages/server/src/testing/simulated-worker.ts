@@ -183,7 +183,7 @@ export class SimulatedWorker {
   async #serveExec(
     request: IncomingMessage,
     response: ServerResponse,
-    { commands, sessions }: SimulatedMachine,
+    { info, commands, sessions }: SimulatedMachine,
     { execId, verb, url }: { execId: string; verb: string; url: URL },
   ): Promise<void> {
     if (request.method === 'POST') {
@@ -193,6 +193,14 @@ export class SimulatedWorker {
       if (verb === 'resize')
         return answerJson(response, sessions.resize(execId, body as { cols: number; rows: number }));
       const command = body as GuestExecRequest;
+      const sentAt = Number(url.searchParams.get('sentAt') ?? 0);
+      if (sentAt > 0) {
+        const session = sessions.all.get(command.id ?? '');
+        const found = session === undefined ? await commands.find(command) : session.result();
+        if (found !== undefined) return answerJson(response, found);
+        const since = Math.max(commands.agentStartedAt, Date.parse(info.startedAt));
+        if (since >= sentAt) throw new ApiError('exec_not_found', `no command ${command.id}`);
+      }
       return answerJson(
         response,
         command.stdin === true || command.tty !== undefined

@@ -118,10 +118,16 @@ export class WorkerClient {
     await this.#json('deleteSnapshot', 'DELETE', workerPaths.snapshot(id), undefined, options);
   }
 
-  /** Starts a command and waits for its end, `waitMs` at most. */
-  async startCommand(id: string, request: GuestExecRequest): Promise<WorkerExecResult> {
+  /**
+   * Starts a command and waits for its end, `waitMs` at most.
+   * @param sentAt when it was sent first, in Unix milliseconds, if it was sent before: it is started only if it certainly
+   *   did not run
+   * @throws ApiError `exec_not_found` where it may have run
+   */
+  async startCommand(id: string, request: GuestExecRequest, sentAt?: number): Promise<WorkerExecResult> {
     const options = { timeoutMs: (request.waitMs ?? 0) + waitMarginMs };
-    const answer = await this.#json('startCommand', 'POST', workerPaths.exec(id), request, options);
+    const path = `${workerPaths.exec(id)}${sentAt === undefined ? '' : `?sentAt=${sentAt}`}`;
+    const answer = await this.#json('startCommand', 'POST', path, request, options);
     return parse(execResultSchema, answer);
   }
 

@@ -1,4 +1,9 @@
-import { ApiError, guestExecRequestSchema, type GuestExecResult } from '@opencomputer/protocol';
+import {
+  ApiError,
+  type GuestExecRequest,
+  guestExecRequestSchema,
+  type GuestExecResult,
+} from '@opencomputer/protocol';
 import { z } from 'zod';
 import { commandResult, type GuestChannel, signalCommand, startCommand } from '../guest/index.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -32,11 +37,42 @@ function waitThroughChanges(
   );
 }
 
+/**
+ * Starts a command that was sent before, unless it may have run: the memory and the agent that do not know it must be
+ * those of the moment when it was sent first.
+ * @param sentAt that moment, in Unix milliseconds
+ * @throws ApiError `exec_not_found`
+ */
+export async function startAgain(
+  machine: Pick<Machine, 'channel' | 'info'>,
+  command: GuestExecRequest,
+  sentAt: number,
+): Promise<GuestExecResult> {
+  const id = command.id ?? '';
+  try {
+    return await commandResult(machine.channel, id, command.waitMs ?? 0);
+  } catch (error) {
+    const unknown = error instanceof ApiError && error.code === 'exec_not_found';
+    const since = Math.max(Date.parse(machine.info().startedAt), Date.now() - machine.channel.agentUptimeMs);
+    if (!unknown || since >= sentAt) throw error;
+    // One that arrives late all the same is refused by the agent, which takes an id once.
+    return startCommand(machine.channel, command);
+  }
+}
+
 /** Commands in machines. */
 export function execRoutes(registry: MachineRegistry): Routes {
   return {
-    'POST /v1/machines/:id/exec': async ({ request, response, id }) => {
+    'POST /v1/machines/:id/exec': async ({ request, response, url, id }) => {
       const command = await readJson(request, guestExecRequestSchema);
+      const sentAt = queryMilliseconds(url, 'sentAt');
+      if (sentAt > 0) {
+        const started = await beside(
+          () => registry.running(id),
+          (machine) => startAgain(machine, command, sentAt),
+        );
+        return sendJson(response, 200, started);
+      }
       const start = (channel: GuestChannel): Promise<GuestExecResult> => startCommand(channel, command);
       // Whether it had begun when the connection ended, only the guest knows.
       const again = async (channel: GuestChannel): Promise<GuestExecResult> => {

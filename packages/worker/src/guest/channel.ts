@@ -44,6 +44,7 @@ export class GuestChannel {
   #opening: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #answer: HandshakeAnswer | undefined;
+  #answeredAt = 0;
   #closed = false;
 
   constructor(options: ChannelOptions) {
@@ -53,6 +54,12 @@ export class GuestChannel {
   /** What the agent said of itself at the last handshake. */
   get agent(): HandshakeAnswer | undefined {
     return this.#answer;
+  }
+
+  /** How long the agent of the present connection has run at least, in milliseconds; 0 when it does not say. */
+  get agentUptimeMs(): number {
+    const uptimeMs = this.#answer?.agentUptimeMs;
+    return uptimeMs === undefined ? 0 : uptimeMs + (performance.now() - this.#answeredAt);
   }
 
   /**
@@ -107,6 +114,7 @@ export class GuestChannel {
       if (identity?.clockUnixNs !== undefined) await this.#setClock(session, body, asked, left);
       if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
       this.#answer = answer;
+      this.#answeredAt = performance.now();
       this.#session = session;
       return session;
     } catch (error) {

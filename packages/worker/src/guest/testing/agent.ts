@@ -47,6 +47,7 @@ export function honestHandshake(epoch: string, generation = 2): HandshakeAnswer 
     epoch,
     bootId: 'b',
     uptimeMs: 1,
+    agentUptimeMs: 1,
     init: 'systemd',
     memoryBytes: 1,
   };
