@@ -6,6 +6,11 @@ import { ApiError } from '@opencomputer/protocol';
 const streamWindowBytes = 1024 * 1024;
 const sessionWindowBytes = 16 * 1024 * 1024;
 
+/** `EAGAIN`: QEMU has not yet taken the connections that were made before. */
+function codeOf(error: NodeJS.ErrnoException): string {
+  return error.code ?? error.message;
+}
+
 function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectSocket({ path });
@@ -23,7 +28,9 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
     socket.once('error', (error) => {
       signal.removeEventListener('abort', abort);
       reject(
-        new ApiError('guest_failed', 'the agent port of the machine cannot be reached', { cause: error }),
+        new ApiError('guest_failed', `the agent port of the machine cannot be reached (${codeOf(error)})`, {
+          cause: error,
+        }),
       );
     });
     signal.addEventListener('abort', abort, { once: true });

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import {
@@ -10,6 +11,7 @@ import {
   type SnapshotRequest,
 } from '@opencomputer/protocol';
 import type { Capacity } from '../host/capacity.ts';
+import { Turns } from '../host/turns.ts';
 import { snapshotInfo, type SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import { checkpointMachine } from './checkpoint.ts';
@@ -37,6 +39,9 @@ const startingDiskMB = 32;
 /** A guest that restarts itself again within this time is left down: its kernel crashes in a circle. */
 const restartCircleMs = 60_000;
 
+/** More machines that start at once get in each other's way: all are late then, and some too late. */
+const startsAtOnce = Math.max(4, 2 * availableParallelism());
+
 const notStartedAgain = 'it was ended for a reboot and could not be started again';
 
 export interface LifecycleOptions {
@@ -57,6 +62,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions;
   readonly #origins: Origins;
   readonly #exclusive = new Exclusive();
+  readonly #starts = new Turns(startsAtOnce);
   readonly #restarted = new Map<string, number>();
   readonly #tidying = new Map<string, AbortController>();
 
@@ -119,7 +125,10 @@ export class Lifecycle {
         throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
       return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
         const origin = await this.#origins.find(spec);
-        const machine = await createMachine(platform, { id, directory, spec, origin }, this.ended);
+        // A template that has to be made first takes minutes, in which others start.
+        const machine = await this.#starts.run(() =>
+          createMachine(platform, { id, directory, spec, origin }, this.ended),
+        );
         platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
         return { machine, answered: Promise.resolve() };
       });
