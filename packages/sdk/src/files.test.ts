@@ -211,7 +211,7 @@ describe('read', () => {
     await using server = await TestServer.start((_request, response) => {
       response.on('close', () => (closed += 1)).write('x');
     });
-    const reader = (await filesAt(server.url, 100).readStream('a')).getReader();
+    const reader = (await filesAt(server.url, 2000).readStream('a')).getReader();
     expect((await reader.read()).value).toHaveLength(1);
     await expect(reader.read()).rejects.toBeInstanceOf(TimeoutError);
     await (await filesAt(server.url).readStream('a')).cancel();

@@ -229,10 +229,10 @@ describe('a fork', () => {
     await store.updateTable('sandboxes').set({ fork_group: 'cut off' }).where('id', '!=', id).execute();
     await store.destroy();
     await own.startServer();
-    await eventually('none left', () => own.worker.machines.size === 1, 10_000);
+    await eventually('none left', () => own.worker.machines.size === 1);
     const { json: left } = await own.call('GET', '/api/sandboxes');
     expect(left.map((row: { sandboxID: string }) => row.sandboxID)).toEqual([id]);
-  }, 40_000);
+  });
 
   test('of a sandbox takes and deletes a checkpoint of its own, or keeps it under a name', async () => {
     const id = await server.create();

@@ -233,10 +233,10 @@ test('what hibernates does not count as live, and waking is bounded by what does
 
 test('the idle are hibernated, and tried again later when that fails', async () => {
   const id = await server.create({ timeout: 1 });
-  await eventually('hibernated', async () => (await read(id)).status === 'hibernated', 10_000);
+  await eventually('hibernated', async () => (await read(id)).status === 'hibernated');
   expect(await read(id)).toMatchObject({ statusReason: 'idle for 1 s', timeout: 1 });
   const other = await server.create({ timeout: 1 });
   server.worker.fail('POST hibernate', new ApiError('no_space', 'the disk is full'));
-  await eventually('tried', async () => (await kinds(other)).includes('hibernateFailed'), 10_000);
+  await eventually('tried', async () => (await kinds(other)).includes('hibernateFailed'));
   expect((await read(other)).status).toBe('running');
 });

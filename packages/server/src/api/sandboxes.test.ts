@@ -101,7 +101,7 @@ describe('a sandbox', () => {
       async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'hibernated',
       40_000,
     );
-  }, 60_000);
+  });
 });
 
 describe('the list', () => {

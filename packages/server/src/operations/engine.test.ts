@@ -318,7 +318,7 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
         await expectConverged(world);
         await world.end();
       }
-  }, 90_000);
+  });
 
   test('its steps may be done twice, and its undos', async () => {
     const world = await newWorld();
@@ -358,7 +358,7 @@ test('every step of every operation is crashed at, on its way there and back', a
     due.push(`${kind}:undo:noted`, `${kind}:${steps[0]?.name}:undone`, `${kind}:undo:committed`);
   }
   expect(due.filter((point) => !passed.has(point))).toEqual([]);
-}, 60_000);
+});
 
 /** A result without the time of a start, which a second start changes. */
 function timeless(result: unknown): unknown {

@@ -9,8 +9,7 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 
 const read = async (id: string) => (await server.call('GET', `/api/sandboxes/${id}`)).json;
-const inError = (id: string) =>
-  eventually('in error', async () => (await read(id)).status === 'error', 10_000);
+const inError = (id: string) => eventually('in error', async () => (await read(id)).status === 'error');
 const spec = { template: 'base', cpuCount: 1, memoryMB: 1024, diskMB: 20480, hostname: 'x', env: {} };
 
 /** Breaks the connection to the worker and lets it come back. */
@@ -63,7 +62,7 @@ describe('a machine that is lost', () => {
       { status: 'not_ready', database: true, worker: false, reason: 'the worker is not connected' },
     ]);
     await server.worker.listen();
-    await eventually('ready', async () => (await server.call('GET', '/readyz')).status === 200, 10_000);
+    await eventually('ready', async () => (await server.call('GET', '/readyz')).status === 200);
     expect((await read(id)).status).toBe('running');
   });
 });
@@ -71,7 +70,7 @@ describe('a machine that is lost', () => {
 describe('a guest that restarts itself', () => {
   const events = async (id: string) => (await server.call('GET', `/api/sandboxes/${id}/events`)).json;
   const told = async (id: string) => {
-    await eventually('told', async () => (await read(id)).startedFrom === 'disk', 10_000);
+    await eventually('told', async () => (await read(id)).startedFrom === 'disk');
     expect(await read(id)).toMatchObject({ status: 'running', coldBootReason: 'the guest restarted' });
     expect((await events(id)).at(-1)).toMatchObject({
       kind: 'coldBoot',

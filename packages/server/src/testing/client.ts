@@ -77,11 +77,11 @@ export class TestClient {
   }
 
   async until(what: string, holds: (client: this) => boolean): Promise<void> {
-    await eventually(what, () => holds(this), 10_000);
+    await eventually(what, () => holds(this));
   }
 
   async end(): Promise<{ code: number; reason: string }> {
-    await eventually('closed', () => this.closed !== undefined, 10_000);
+    await eventually('closed', () => this.closed !== undefined);
     return this.closed ?? { code: 0, reason: '' };
   }
 }

@@ -21,7 +21,7 @@ export function temporaryDirectory(): { path: string } & Disposable {
 }
 
 /** Waits until a condition holds. @throws Error when it does not within the time. */
-export async function eventually(what: string, holds: () => unknown, withinMs = 5000): Promise<void> {
+export async function eventually(what: string, holds: () => unknown, withinMs = 60_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);

@@ -298,11 +298,11 @@ test('a worker that is killed in mid-probe leaves no machine behind', async () =
     await probeAcceleration({ setting: 'auto', qemu: ${JSON.stringify(qemu)}, kernel: ${JSON.stringify(join(directory, 'kernel'))},
       cacheFile: ${JSON.stringify(join(directory, 'cache'))}, deadlineMs: 60_000, log, kvmDevice: '/dev/null' });`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
-  await expect.poll(starts, { timeout: 10_000 }).toHaveLength(1);
+  await expect.poll(starts).toHaveLength(1);
   const [machine] = await starts();
   expect(processIdentity(machine?.pid ?? 0)).toBeDefined();
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
-  await expect.poll(() => processIdentity(machine?.pid ?? 0), { timeout: 10_000 }).toBeUndefined();
+  await expect.poll(() => processIdentity(machine?.pid ?? 0)).toBeUndefined();
 });

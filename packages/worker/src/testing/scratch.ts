@@ -20,11 +20,11 @@ export async function failureOf(promise: Promise<unknown>): Promise<Error> {
   throw new Error(`a failure was due, and it succeeded: ${JSON.stringify(value)}`);
 }
 
-/** Waits for a condition that another process or connection brings about. @throws Error after ten seconds */
+/** Waits for a condition that another process or connection brings about. @throws Error after a minute */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   while (!(await condition())) {
-    if (Date.now() >= end) throw new Error('the condition did not come about within ten seconds');
+    if (Date.now() >= end) throw new Error('the condition did not come about within a minute');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -162,11 +162,11 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-/** Waits for a condition. @throws Error naming it after ten seconds. */
+/** Waits for a condition. @throws Error naming it after a minute. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`waited ten seconds in vain: ${what}`);
+    if (performance.now() > deadline) throw new Error(`waited a minute in vain: ${what}`);
     await setTimeout(20);
   }
 }
