@@ -67,7 +67,7 @@ export async function save(machine: BareMachine): Promise<{ saved: SavedMachine;
   await rm(copy, { force: true });
   await copyRamImage(image, copy);
   await launched.qmp.run('stop', {}, 60_000);
-  await saveDevices(launched.qmp, snapshotFiles.devices);
+  await saveDevices(launched.qmp, dirname(image), undefined);
   await saveDirtyPages(pid, image, copy);
   await syncFile(copy);
   await syncFile(join(dirname(image), snapshotFiles.devices));

@@ -1,6 +1,5 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { machineFiles } from '../../packages/worker/src/machine/argv.ts';
-import { snapshotFiles } from '../../packages/worker/src/machine/manifest.ts';
 import { copyRamImage, saveDirtyPages } from '../../packages/worker/src/machine/ram.ts';
 import { saveDevices } from '../../packages/worker/src/machine/snapshot.ts';
 import { type BareMachine, quiet, stopwatch } from '../bare-machine.ts';
@@ -27,7 +26,7 @@ async function pauseBare(machine: BareMachine): Promise<{ ms: number; phases: Re
   const { ms } = await timed(async () => {
     await launched.qmp.run('stop', {}, 60_000);
     lap('stop');
-    await saveDevices(launched.qmp, snapshotFiles.devices);
+    await saveDevices(launched.qmp, dirname(image), undefined);
     lap('devices');
     await saveDirtyPages(pid, image, copy);
     lap('pages');

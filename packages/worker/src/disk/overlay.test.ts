@@ -28,7 +28,7 @@ describe('overlays', () => {
     const stock = new OverlayStock(join(directory, 'stock'), qemuImg);
     for (const diskMB of [1, 20_480, 262_144]) {
       const target = join(directory, `disk-${diskMB}`);
-      await stock.create(target, diskMB);
+      await stock.create(target, directory, { diskMB, uid: undefined });
       const { format, 'virtual-size': size, 'backing-filename': backing } = await info(target);
       expect([format, size, backing]).toEqual(['qcow2', diskMB * 1024 * 1024, undefined]);
       await execute(qemuImg, ['check', '-q', target]);
@@ -42,7 +42,10 @@ describe('overlays', () => {
     const base = join(directory, 'base');
     await writeFile(base, Buffer.alloc(1024 * 1024, 'b'));
     const disk = join(directory, 'disk');
-    await new OverlayStock(join(directory, 'stock'), qemuImg).create(disk, 1);
+    await new OverlayStock(join(directory, 'stock'), qemuImg).create(disk, directory, {
+      diskMB: 1,
+      uid: undefined,
+    });
     const chain = JSON.stringify({
       driver: 'qcow2',
       file: { driver: 'file', filename: disk },
@@ -65,7 +68,9 @@ describe('overlays', () => {
     const directory = await scratchDirectory();
     const stock = new OverlayStock(join(directory, 'stock'), qemuImg);
     const targets = Array.from({ length: 20 }, (_, index) => join(directory, `disk-${index}`));
-    await Promise.all(targets.map((target) => stock.create(target, 64)));
+    await Promise.all(
+      targets.map((target) => stock.create(target, directory, { diskMB: 64, uid: undefined })),
+    );
     expect(await readdir(join(directory, 'stock'))).toEqual(['blank-64.qcow2']);
     const inodes = await Promise.all(targets.map(async (target) => (await stat(target)).ino));
     expect(new Set(inodes).size).toBe(20);
@@ -73,8 +78,14 @@ describe('overlays', () => {
 
   test('a later worker uses the blank that is there', async () => {
     const directory = await scratchDirectory();
-    await new OverlayStock(directory, qemuImg).create(join(directory, 'one'), 64);
-    await new OverlayStock(directory, '/missing/qemu-img').create(join(directory, 'two'), 64);
+    await new OverlayStock(directory, qemuImg).create(join(directory, 'one'), directory, {
+      diskMB: 64,
+      uid: undefined,
+    });
+    await new OverlayStock(directory, '/missing/qemu-img').create(join(directory, 'two'), directory, {
+      diskMB: 64,
+      uid: undefined,
+    });
     expect((await info(join(directory, 'two'))).format).toBe('qcow2');
   });
 
@@ -87,18 +98,23 @@ describe('overlays', () => {
     );
     await chmod(flaky, 0o755);
     const stock = new OverlayStock(join(directory, 'stock'), flaky);
-    await expect(stock.create(join(directory, 'disk'), 64)).rejects.toThrow('broken');
+    await expect(
+      stock.create(join(directory, 'disk'), directory, { diskMB: 64, uid: undefined }),
+    ).rejects.toThrow('broken');
     expect(existsSync(join(directory, 'disk'))).toBe(false);
     expect(await readdir(join(directory, 'stock'))).toEqual([]);
     await writeFile(join(directory, 'works'), '');
-    await stock.create(join(directory, 'disk'), 64);
+    await stock.create(join(directory, 'disk'), directory, { diskMB: 64, uid: undefined });
     expect((await info(join(directory, 'disk'))).format).toBe('qcow2');
   });
 
   test('a making that a crash cut off is not taken for a blank', async () => {
     const directory = await scratchDirectory();
     await writeFile(join(directory, `blank-64.qcow2.${process.pid}.tmp`), 'half');
-    await new OverlayStock(directory, qemuImg).create(join(directory, 'disk'), 64);
+    await new OverlayStock(directory, qemuImg).create(join(directory, 'disk'), directory, {
+      diskMB: 64,
+      uid: undefined,
+    });
     await execute(qemuImg, ['check', '-q', join(directory, 'disk')]);
   });
 });

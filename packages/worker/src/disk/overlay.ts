@@ -1,11 +1,16 @@
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
+import { constants, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { syncFile } from '../host/atomic-file.ts';
+import { withUntrusted } from '../host/untrusted-file.ts';
 
 const execute = promisify(execFile);
+
+/** How the names of overlays that are being made begin. */
+export const overlayStaging = '.overlay-';
 
 /**
  * Empty overlays to copy from. An overlay names no backing file (QEMU is told the chain on its command line), so
@@ -21,10 +26,30 @@ export class OverlayStock {
     this.#qemuImg = qemuImg;
   }
 
-  /** Creates an empty qcow2 overlay of `diskMB` MiB at `target`. */
-  async create(target: string, diskMB: number): Promise<void> {
-    await copyFile(await this.#blank(diskMB), target);
-    await chmod(target, 0o600);
+  /**
+   * Creates an empty qcow2 overlay of `diskMB` MiB at `target`, in place of what has this name. It is whole, and its
+   * owner's alone, before it has it.
+   * @param staging a directory on the same file system that is ours alone; a crash may leave a file in it whose name
+   *   begins with `overlayStaging`
+   * @param uid its owner; ourselves where it is undefined
+   */
+  async create(
+    target: string,
+    staging: string,
+    { diskMB, uid }: { diskMB: number; uid: number | undefined },
+  ): Promise<void> {
+    const temporary = join(staging, overlayStaging + randomBytes(8).toString('hex'));
+    try {
+      await copyFile(await this.#blank(diskMB), temporary, constants.COPYFILE_EXCL);
+      await withUntrusted(temporary, { links: 1 }, async (file) => {
+        await file.chmod(0o600);
+        if (uid !== undefined) await file.chown(uid, uid);
+      });
+      await rename(temporary, target);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
   }
 
   #blank(diskMB: number): Promise<string> {

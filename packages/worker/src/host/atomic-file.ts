@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { constants, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { withUntrusted } from './untrusted-file.ts';
 
 /**
  * Replaces a file so that a reader, or a crash at any moment, sees the old content or the new, never a part.
@@ -36,12 +37,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Makes the content of a file survive a power cut. */
-export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+/** Makes the content of a file survive a power cut. @throws NotOurFile when it is no regular file */
+export function syncFile(path: string): Promise<void> {
+  return withUntrusted(path, { flags: constants.O_RDWR }, (file) => file.sync());
 }

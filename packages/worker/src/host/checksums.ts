@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { programPath } from './programs.ts';
+import { pathOfHandle, withUntrusted } from './untrusted-file.ts';
 
 const execute = promisify(execFile);
 
@@ -23,27 +24,22 @@ export type BlockSums = Uint32Array<ArrayBuffer>;
 /** Bytes of a file: the first, and the one after the last. */
 export type ByteRange = readonly [start: number, end: number];
 
-/** Sums a whole file; its holes are not read. */
-export async function sumFile(path: string, qemuImg: string): Promise<BlockSums> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    const sums: BlockSums = new Uint32Array(Math.ceil(size / checkedBytes)).fill(zeroSum);
-    await sumRanges(file, sums, size <= smallBytes ? [[0, size]] : await dataOf(path, qemuImg));
-    return sums;
-  } finally {
-    await file.close();
-  }
+/** Sums a whole file; its holes are not read. @throws NotOurFile when it is no regular file */
+export function sumFile(path: string, qemuImg: string): Promise<BlockSums> {
+  return withUntrusted(path, {}, (file) => sumOpenFile(file, qemuImg));
+}
+
+/** Sums a whole file that is open for reading; its holes are not read. */
+export async function sumOpenFile(file: FileHandle, qemuImg: string): Promise<BlockSums> {
+  const { size } = await file.stat();
+  const sums: BlockSums = new Uint32Array(Math.ceil(size / checkedBytes)).fill(zeroSum);
+  await sumRanges(file, sums, size <= smallBytes ? [[0, size]] : await dataOf(pathOfHandle(file), qemuImg));
+  return sums;
 }
 
 /** Sums those blocks of a file again that hold any byte of the ranges, which are in order. */
-export async function sumAgain(path: string, sums: BlockSums, ranges: readonly ByteRange[]): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await sumRanges(file, sums, ranges);
-  } finally {
-    await file.close();
-  }
+export function sumAgain(path: string, sums: BlockSums, ranges: readonly ByteRange[]): Promise<void> {
+  return withUntrusted(path, {}, (file) => sumRanges(file, sums, ranges));
 }
 
 /** One short text that stands for the sums of a file of this size. */

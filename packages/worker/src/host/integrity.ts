@@ -1,7 +1,8 @@
-import { stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { digestOf, sumFile } from './checksums.ts';
+import { digestOf, sumOpenFile } from './checksums.ts';
 import { systemErrorCode } from './errors.ts';
+import { NotOurFile, withUntrusted } from './untrusted-file.ts';
 
 /** Form of a digest: size in bytes, then a hash of the checksums. */
 export const digestPattern = /^\d{1,16}-[0-9a-f]{32}$/;
@@ -88,6 +89,7 @@ export class Integrity {
     try {
       return await keyOf(path);
     } catch (error) {
+      if (error instanceof NotOurFile) throw new FileDamaged(error.message, { cause: error });
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       throw new FileDamaged(`the file ${basename(path)} is missing`, { cause: error });
     }
@@ -114,8 +116,10 @@ export class Integrity {
   }
 
   async #sum(path: string): Promise<string> {
-    const sums = await sumFile(path, this.#qemuImg);
-    return digestOf(sums, (await stat(path)).size);
+    return withUntrusted(path, {}, async (file) => {
+      const sums = await sumOpenFile(file, this.#qemuImg);
+      return digestOf(sums, (await file.stat()).size);
+    });
   }
 
   #remember(key: string, digest: string): void {
@@ -127,9 +131,11 @@ export class Integrity {
 }
 
 /** Names the content of a file as it is now, under whichever of its names. */
-async function keyOf(path: string): Promise<string> {
-  const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true });
-  return [dev, ino, size, mtimeNs].join(':');
+function keyOf(path: string): Promise<string> {
+  return withUntrusted(path, {}, async (file: FileHandle) => {
+    const { dev, ino, size, mtimeNs } = await file.stat({ bigint: true });
+    return [dev, ino, size, mtimeNs].join(':');
+  });
 }
 
 function damaged(path: string, expected: string, actual: string): FileDamaged {

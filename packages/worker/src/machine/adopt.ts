@@ -10,6 +10,7 @@ import { withdrawOverlay } from './next-overlay.ts';
 import type { Platform } from './platform.ts';
 import { Qmp } from './qmp.ts';
 import type { MachineRecord } from './record.ts';
+import { assertSocket } from './run-files.ts';
 import type { OnEnd } from './start.ts';
 
 const monitorMs = 10_000;
@@ -28,7 +29,9 @@ export async function adoptMachine(
   await using stack = new AsyncDisposableStack();
   const slot = await platform.network.adopt(record.slot);
   stack.defer(() => platform.network.release(slot));
-  const socket = join(runDirectory(directory, record.run), machineFiles.qmp);
+  const run = runDirectory(directory, record.run);
+  const socket = join(run, machineFiles.qmp);
+  for (const path of [socket, join(run, machineFiles.agent)]) await assertSocket(path);
   const qmp = await Qmp.connect(socket, monitorMs, () => isSameProcess(process));
   stack.defer(() => qmp.close());
   await waitUntilLoaded(qmp);
@@ -37,11 +40,20 @@ export async function adoptMachine(
   const state = await runState(qmp);
   if (state !== 'running' && state !== 'io-error') await qmp.run('cont');
   const launched = { process: { identity: process, child: undefined }, qmp };
-  const parts = { directory, record, slot, gate: new Gate(), launched, log: platform.log };
+  const parts = {
+    directory,
+    record: { ...record, process: { ...process } },
+    slot,
+    gate: new Gate(),
+    launched,
+    log: platform.log,
+  };
   const machine = new Machine(parts, onEnd);
   await withdrawOverlay(machine).catch((error: unknown) =>
     platform.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
   );
+  // One that an older worker started was not noted.
+  if (record.process === undefined) await machine.save({});
   stack.move();
   await machine.lookForFullDisk();
   return machine;

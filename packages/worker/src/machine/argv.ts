@@ -38,9 +38,32 @@ export interface MachineSetup {
   /** From `networkArgs`: the -netdev part, with id `net0`. */
   network: readonly string[];
   guestMac: string;
+  /** The parts that make monitor and agent port. Default: sockets that QEMU is handed as `machineDescriptors`. */
+  sockets?: readonly string[];
   /** boot: start the kernel; restore: load the device state from file descriptor 3 and wait for `cont`. */
   start: { kind: 'boot'; kernelArgs: string } | { kind: 'restore' };
 }
+
+/** Which descriptors QEMU is started with. */
+export const machineDescriptors = {
+  /** The device state to restore, for reading. */
+  state: 3,
+  /** Listening sockets of the monitor and of the agent port. */
+  qmp: 4,
+  agent: 5,
+} as const;
+
+const listeningSockets = [
+  ...['-chardev', `socket,id=qmp,fd=${machineDescriptors.qmp},server=on,wait=off`],
+  ...['-mon', 'chardev=qmp,mode=control'],
+  ...['-chardev', `socket,id=${machineFiles.agentDevice},fd=${machineDescriptors.agent},server=on,wait=off`],
+];
+
+/** How QEMU was told of its sockets when it still made them by itself. It is in the keys of what was saved. */
+export const socketsByName = [
+  ...['-qmp', `unix:${machineFiles.qmp},server=on,wait=off`],
+  ...['-chardev', `socket,id=${machineFiles.agentDevice},path=${machineFiles.agent},server=on,wait=off`],
+];
 
 const consoleBytes = 64 * 1024;
 
@@ -99,7 +122,6 @@ export function machineArgv(setup: MachineSetup): string[] {
     throw new Error(
       `the name of a machine may have 128 letters, digits, dots and hyphens; this has others: ${JSON.stringify(setup.name)}`,
     );
-  const shared = { qmp: machineFiles.qmp, agent: machineFiles.agent };
   return [
     ...['-name', setup.name],
     ...['-no-user-config', '-nodefaults', '-display', 'none'],
@@ -112,8 +134,7 @@ export function machineArgv(setup: MachineSetup): string[] {
     ...['-action', 'reboot=shutdown', '-rtc', 'base=utc'],
     // A ring, since a guest may print for ever.
     ...['-chardev', `ringbuf,id=console,size=${consoleBytes}`, '-serial', 'chardev:console'],
-    ...['-qmp', `unix:${shared.qmp},server=on,wait=off`],
-    ...['-chardev', `socket,id=agent,path=${shared.agent},server=on,wait=off`],
+    ...(setup.sockets ?? listeningSockets),
     ...['-device', 'virtio-serial-pci,id=serial,addr=0x4,max_ports=2'],
     ...['-device', `virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=${agentPortName}`],
     ...diskArgs(setup),
@@ -128,7 +149,7 @@ export function machineArgv(setup: MachineSetup): string[] {
 }
 
 function startArgs(setup: MachineSetup): string[] {
-  if (setup.start.kind === 'restore') return ['-S', '-incoming', 'fd:3'];
+  if (setup.start.kind === 'restore') return ['-S', '-incoming', `fd:${machineDescriptors.state}`];
   return [
     ...['-kernel', machineFiles.kernel, '-initrd', machineFiles.initramfs],
     ...['-append', setup.start.kernelArgs],

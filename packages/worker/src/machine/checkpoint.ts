@@ -15,7 +15,7 @@ import { inheritSums, saveSums } from './memory-sums.ts';
 import { NextOverlay } from './next-overlay.ts';
 import type { Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
-import { sealFile, sealSnapshot } from './snapshot.ts';
+import { sealFile, sealSnapshot, takeFile } from './snapshot.ts';
 import { atStep } from './steps.ts';
 
 /**
@@ -102,13 +102,13 @@ async function gather(platform: Platform, machine: Machine, staging: string, mem
     await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
   // The newest, and those of checkpoints that did not complete: forks run as other users.
   for (const [index, { file }] of layers.entries())
-    if (file.startsWith('disk')) await sealFile(join(staging, names[index]?.file ?? file), 0o444);
+    if (file.startsWith('disk')) await takeFile(join(staging, names[index]?.file ?? file), 0o444);
   if (!memory) return;
   const ram = join(staging, snapshotFiles.ram);
   const devices = join(staging, snapshotFiles.devices);
   await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
   await sealFile(ram, ramMode(platform.qemu.features));
-  await sealFile(devices, 0o400);
+  await takeFile(devices, 0o400, 1);
 }
 
 /**

@@ -16,7 +16,7 @@ export async function deleteMachine(
   if (record !== undefined && existsSync(directory)) await markDeleting(platform, directory, record);
   await atStep('delete:marked', id);
   machine?.expectEnd();
-  await endProcessesOf(machinePrefix(platform.instanceTag, id));
+  await endProcessesOf(machinePrefix(platform.instanceTag, id), directory);
   await atStep('delete:ended', id);
   if (machine !== undefined) await platform.network.release(machine.slot);
   await discardDirectory(directory, platform.trash);

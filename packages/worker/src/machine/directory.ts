@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { OverlayStock } from '../disk/overlay.ts';
 import { linkFile } from '../disk/overlay.ts';
 import { machineFiles, type DiskLayer } from './argv.ts';
@@ -19,23 +19,27 @@ export function layersOf(formats: readonly DiskLayer['format'][]): DiskLayer[] {
 }
 
 /**
- * Makes QEMU's working directory. With a uid of its own QEMU may create its sockets there but, by the sticky bit,
- * neither replace nor delete what is not its own.
+ * Makes QEMU's working directory. It is ours: with a uid of its own QEMU opens files there by name, and can neither
+ * add, replace nor remove any.
  */
 export async function makeRunDirectory(run: string, uid: number | undefined): Promise<void> {
   await mkdir(run, { recursive: true });
-  await chmod(run, uid === undefined ? 0o700 : 0o1777);
+  await closeRunDirectory(run, uid);
 }
 
-/** Creates a writable overlay. */
-export async function makeOverlay(
+/** Closes a run directory to its machine, which could write it with an older worker. @throws Error when it is missing */
+export function closeRunDirectory(run: string, uid: number | undefined): Promise<void> {
+  return chmod(run, uid === undefined ? 0o700 : 0o711);
+}
+
+/** Creates the writable overlay of a run. */
+export function makeOverlay(
   path: string,
   overlays: OverlayStock,
   diskMB: number,
   uid: number | undefined,
 ): Promise<void> {
-  await overlays.create(path, diskMB);
-  if (uid !== undefined) await chown(path, uid, uid);
+  return overlays.create(path, dirname(dirname(path)), { diskMB, uid });
 }
 
 /** Gives a run the disk layers of a snapshot, as further names of the same files. */

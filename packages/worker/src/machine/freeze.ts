@@ -1,4 +1,4 @@
-import { rm, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
 import type { ByteRange } from '../host/checksums.ts';
@@ -7,7 +7,7 @@ import { hangUpAndWait } from './agent-port.ts';
 import { machineFiles } from './argv.ts';
 import { runState } from './launch.ts';
 import type { Machine } from './machine.ts';
-import { snapshotFiles } from './manifest.ts';
+import { machineUid } from './platform.ts';
 import { saveDirtyPages } from './ram.ts';
 import { saveDevices } from './snapshot.ts';
 
@@ -72,10 +72,8 @@ export async function stopMachine(machine: Machine): Promise<void> {
  * @returns what was written over the copy
  */
 export async function takeMemory(machine: Machine, ram: string): Promise<ByteRange[]> {
-  // One that was left by a run under another user could not be written over.
-  await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
   try {
-    await saveDevices(machine.qmp, snapshotFiles.devices);
+    await saveDevices(machine.qmp, machine.runDirectory, machineUid(machine.slot));
   } catch (error) {
     // QEMU says the same of every write that fails.
     const { bavail, bsize } = await statfs(machine.runDirectory);

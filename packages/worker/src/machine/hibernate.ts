@@ -12,7 +12,7 @@ import { inheritSums, saveSums } from './memory-sums.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { copyRamImage, ramMode } from './ram.ts';
-import { sealFile } from './snapshot.ts';
+import { sealFile, takeFile } from './snapshot.ts';
 import { atStep } from './steps.ts';
 
 /** Where the memory of a hibernated machine is. */
@@ -58,7 +58,7 @@ export async function hibernateMachine(
     // Files are summed while they go to the disk.
     const sealed = Promise.all([
       sealFile(ram, ramMode(platform.qemu.features)),
-      sealFile(devices, 0o400),
+      takeFile(devices, 0o400, 1),
       syncFile(top),
     ]);
     sealed.catch(() => undefined);

@@ -305,7 +305,7 @@ export class Lifecycle {
 
   /** Ends whatever still runs of a machine. A process that could not be taken over would write to the disk of the next. */
   #endProcesses(id: string): Promise<void> {
-    return endProcessesOf(machinePrefix(this.#options.platform.instanceTag, id));
+    return endProcessesOf(machinePrefix(this.#options.platform.instanceTag, id), this.#path(id));
   }
 
   /** What memories that are restored on this host must be compatible with. */

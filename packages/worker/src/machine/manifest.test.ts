@@ -36,6 +36,10 @@ const setup: MachineSetup = {
   guestMac: '52:54:00:6f:63:01',
   start: { kind: 'restore' },
 };
+test('the hash of the devices is that of earlier releases: what they saved is restored', () => {
+  expect(argvHash(setup)).toBe('fd9161f82b9c10b0');
+});
+
 describe('the key of a snapshot', () => {
   const key = compatibilityKey('base', compatibility);
 

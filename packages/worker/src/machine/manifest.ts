@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
-import { type MachineSetup, machineArgv } from './argv.ts';
+import { type MachineSetup, machineArgv, socketsByName } from './argv.ts';
 import { sumsFile } from './memory-sums.ts';
 
 export const manifestFile = 'manifest.json';
@@ -62,6 +62,7 @@ const neutralParts = {
   layers: [{ file: 'layer', format: 'raw' }],
   top: 'top',
   network: ['-netdev', 'id=net0'],
+  sockets: socketsByName,
   ram: 'private',
   start: { kind: 'restore' },
 } as const;

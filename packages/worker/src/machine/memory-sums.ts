@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import {
   type BlockSums,
   type ByteRange,
@@ -9,6 +9,7 @@ import {
   sumFile,
 } from '../host/checksums.ts';
 import { systemErrorCode } from '../host/errors.ts';
+import { withUntrusted } from '../host/untrusted-file.ts';
 import type { Platform } from './platform.ts';
 
 /** Name of the file that holds the checksums of a RAM image, beside it. */
@@ -21,9 +22,10 @@ export function sumsFile(image: string): string {
  * more is found that way. They are made where there are none, or none that are whole.
  */
 export async function inheritSums(platform: Platform, image: string, copy: string): Promise<BlockSums> {
-  const { size } = await stat(image);
+  const { size } = await withUntrusted(image, {}, (file) => file.stat());
   try {
-    const sums = decodeSums(await readFile(sumsFile(image)), size);
+    const kept = await withUntrusted(sumsFile(image), {}, (file) => file.readFile());
+    const sums = decodeSums(kept, size);
     if (sums !== undefined) return sums;
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;

@@ -48,7 +48,6 @@ export class NextOverlay {
     const file = freeName(layers, top);
     const next = new NextOverlay(platform, machine, file, await liveNode(machine.qmp));
     try {
-      await rm(next.#path, { force: true });
       await makeOverlay(next.#path, platform.overlays, spec.diskMB, machineUid(machine.slot));
       await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
       await atStep('checkpoint:recorded', machine.id);

@@ -85,7 +85,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
     await machine.stop();
     const [count, trail] = [await machine.count(), await machine.memory(trailAddress, trailBytes)];
     const devices = join(machine.directory, 'devices');
-    await saveDevices(machine.launched.qmp, 'devices');
+    await saveDevices(machine.launched.qmp, machine.directory, undefined);
     await machine.quit();
     return { ram: machine.ram, devices, printed, count, trail };
   }

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { isSameProcess, processIdentity } from '../host/processes.ts';
+import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { lastLines, launch } from './launch.ts';
@@ -11,8 +11,10 @@ import {
   confine,
   endProcess,
   findProcesses,
+  listProcesses,
   type MachineProcess,
   type ProcessSetup,
+  runsMachine,
   startProcess,
 } from './process.ts';
 
@@ -107,7 +109,7 @@ describe('starting', () => {
     const setup = await fakeQemu('exec sleep 60');
     await expect(startProcess({ ...setup, qemu: `${setup.qemu}-missing` })).rejects.toThrow('ENOENT');
     await expect(startProcess({ ...setup, directory: `${setup.directory}/missing` })).rejects.toThrow(
-      'ENOENT',
+      `${setup.directory}/missing`,
     );
     await expect(startProcess({ ...setup, qemu: setup.directory })).rejects.toThrow('EACCES');
     await expect(startProcess({ ...setup, stateFile: `${setup.directory}/missing` })).rejects.toThrow(
@@ -198,6 +200,46 @@ describe('finding', () => {
     expect([...findProcesses(prefix).keys()]).toEqual(['sb-2']);
     expect(findProcesses(`${prefix}none`)).toEqual(new Map());
   });
+
+  test.skipIf(!root)(
+    'a name proves nothing: user, directory, program and start must be those of the machine',
+    async () => {
+      const setup = await fakeQemu('sleep 60');
+      await chmod(join(setup.directory, '..'), 0o755);
+      const name = `claim-${process.pid}-sb-1.1`;
+      const uid = 345_678;
+      const real = await start({
+        ...setup,
+        argv: ['-name', name],
+        confinement: { namespacePath: undefined, uid },
+      });
+      // Another tenant's, which has escaped and calls itself so.
+      const elsewhere = join(setup.directory, '..', 'elsewhere');
+      await mkdir(elsewhere, { mode: 0o711 });
+      const forged = await start({
+        ...setup,
+        argv: ['-name', name],
+        directory: elsewhere,
+        confinement: { namespacePath: undefined, uid: uid + 1 },
+      });
+      // A script shows its shell as its program.
+      const claim = { directory: setup.directory, uid, qemu: await realpath('/bin/sh'), identity: undefined };
+      const claimants = (more: object = {}): ProcessIdentity[] =>
+        listProcesses(`claim-${process.pid}-`)
+          .filter((found) => runsMachine(found, { ...claim, ...more }))
+          .map(({ identity }) => identity);
+      await until(() => listProcesses(`claim-${process.pid}-`).length === 2);
+      expect(claimants()).toEqual([real.identity]);
+      expect(claimants({ identity: real.identity })).toEqual([real.identity]);
+      expect(claimants({ identity: forged.identity })).toEqual([]);
+      expect(claimants({ identity: { ...real.identity, startTime: real.identity.startTime + 1 } })).toEqual(
+        [],
+      );
+      expect(claimants({ uid: uid + 2 })).toEqual([]);
+      expect(claimants({ directory: elsewhere })).toEqual([]);
+      expect(claimants({ qemu: '/usr/bin/qemu-system-x86_64' })).toEqual([]);
+    },
+  );
 });
 
 describe('confining', () => {

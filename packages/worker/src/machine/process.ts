@@ -1,12 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { type FileHandle, open } from 'node:fs/promises';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { open } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { systemErrorCode } from '../host/errors.ts';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
-
-/** Users of machines begin here when the worker is root. */
-const firstMachineUid = 300_000;
+import { openUntrusted } from '../host/untrusted-file.ts';
+import { machineFiles } from './argv.ts';
+import { listen } from './listening-socket.ts';
+import { isMachineUser } from './users.ts';
 
 export interface ProcessSetup {
   /** Path of qemu-system-x86_64. */
@@ -49,29 +52,27 @@ export interface MachineProcess {
  * @throws Error when it cannot be started
  */
 export async function startProcess(setup: ProcessSetup): Promise<MachineProcess> {
-  const log = await open(setup.logFile, 'a', 0o600);
-  let state: FileHandle | undefined;
-  try {
-    if (setup.stateFile !== undefined) state = await open(setup.stateFile, 'r');
-    const [program = '', ...args] = confine([setup.qemu, ...setup.argv], setup.confinement);
-    const child = spawn(program, args, {
-      cwd: setup.directory,
-      detached: true,
-      stdio: ['ignore', log.fd, log.fd, ...(state === undefined ? [] : [state.fd])],
-      env: { PATH: programPath, LC_ALL: 'C' },
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve);
-      child.once('error', reject);
-    });
-    child.unref();
-    const identity = child.pid === undefined ? undefined : processIdentity(child.pid);
-    if (identity === undefined) throw new Error(`${program} ended at once`);
-    return { identity, child };
-  } finally {
-    await log.close();
-    await state?.close();
-  }
+  await using stack = new AsyncDisposableStack();
+  const log = stack.use(await open(setup.logFile, 'a', 0o600));
+  const state = setup.stateFile === undefined ? undefined : stack.use(await openUntrusted(setup.stateFile));
+  const qmp = stack.use(await listen(join(setup.directory, machineFiles.qmp)));
+  const agent = stack.use(await listen(join(setup.directory, machineFiles.agent)));
+  const [program = '', ...args] = confine([setup.qemu, ...setup.argv], setup.confinement);
+  const child = spawn(program, args, {
+    cwd: setup.directory,
+    detached: true,
+    // In the order of `machineDescriptors`.
+    stdio: ['ignore', log.fd, log.fd, state?.fd ?? 'ignore', qmp.fd, agent.fd],
+    env: { PATH: programPath, LC_ALL: 'C' },
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', reject);
+  });
+  child.unref();
+  const identity = child.pid === undefined ? undefined : processIdentity(child.pid);
+  if (identity === undefined) throw new Error(`${program} ended at once`);
+  return { identity, child };
 }
 
 /** Ends a QEMU process and waits until it is gone. @throws Error when it cannot be ended */
@@ -79,47 +80,104 @@ export async function endProcess(identity: ProcessIdentity): Promise<void> {
   if (!(await endGroup(identity, 10_000))) throw new Error(`QEMU process ${identity.pid} does not end`);
 }
 
-/** Ends all QEMU processes of this installation whose names begin so. @throws Error when one cannot be ended */
-export async function endProcessesOf(prefix: string): Promise<void> {
-  for (const process of findProcesses(prefix).values()) await endProcess(process);
+/**
+ * Ends all QEMU processes of this installation whose names begin so, and what else machines run below a directory.
+ * @throws Error when one cannot be ended
+ */
+export async function endProcessesOf(prefix: string, directory?: string): Promise<void> {
+  for (const { identity } of listProcesses(prefix, directory)) await endProcess(identity);
+}
+
+/** A process of a machine, or one that says it is. */
+export interface FoundProcess {
+  identity: ProcessIdentity;
+  /** The `-name` of its command line: what it says of itself, and can change. */
+  name: string | undefined;
+  uid: number;
+  /** Its working directory. */
+  directory: string;
+  /** The program that it runs; where that was replaced since, the path ends in ` (deleted)`. */
+  program: string;
+}
+
+/** The running QEMU processes of this installation by the rest of the `-name` that they show. */
+export function findProcesses(prefix: string): Map<string, ProcessIdentity> {
+  return new Map(
+    listProcesses(prefix).map(({ name = '', identity }) => [name.slice(prefix.length), identity]),
+  );
 }
 
 /**
- * The running QEMU processes of this installation by the `-name` they were started with.
+ * The running processes of our own user and those of machines that have such a name, or are QEMU and work below a
+ * directory.
  * @param prefix what the names begin with
  */
-export function findProcesses(prefix: string): Map<string, ProcessIdentity> {
-  const found = new Map<string, ProcessIdentity>();
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const name = nameOfProcess(entry);
-    if (name === undefined || !name.startsWith(prefix) || !mayBeOurs(entry)) continue;
-    const identity = processIdentity(Number(entry));
-    if (identity !== undefined) found.set(name.slice(prefix.length), identity);
-  }
-  return found;
+export function listProcesses(prefix: string, directory?: string): FoundProcess[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((entry) => lookAt(Number(entry)))
+    .filter((found) => found !== undefined)
+    .filter(
+      ({ name, directory: own, program }) =>
+        name?.startsWith(prefix) === true ||
+        (directory !== undefined && isQemu(program) && `${own}/`.startsWith(`${directory}/`)),
+    );
 }
 
-/** Anyone may give a process any command line, but not our user or those of machines. */
-function mayBeOurs(pid: string): boolean {
-  try {
-    const { uid } = statSync(join('/proc', pid));
-    return uid === process.getuid?.() || (process.getuid?.() === 0 && uid >= firstMachineUid);
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw error;
-  }
+/**
+ * Whether a process is the one that runs a machine. A name proves nothing, since an escaped guest chooses it; what the
+ * kernel says of user, directory and program it cannot.
+ * @param machine.directory the run directory
+ * @param machine.identity of the process that was started, where it is known
+ */
+export function runsMachine(
+  found: FoundProcess,
+  machine: { directory: string; uid: number; qemu: string; identity: ProcessIdentity | undefined },
+): boolean {
+  const { identity, uid, program } = found;
+  if (machine.identity !== undefined && !isDeepStrictEqual(identity, machine.identity)) return false;
+  if (uid !== machine.uid || !isSameDirectory(`/proc/${identity.pid}/cwd`, machine.directory)) return false;
+  return isQemu(program) || nameOfProgram(program) === basename(machine.qemu);
 }
 
-function nameOfProcess(pid: string): string | undefined {
-  let args: string[];
+function nameOfProgram(path: string): string {
+  return basename(path.replace(/ \(deleted\)$/, ''));
+}
+
+/** Some distributions start it by a script and give the program itself a longer name. */
+function isQemu(path: string): boolean {
+  return nameOfProgram(path).includes('qemu-system');
+}
+
+function isSameDirectory(one: string, other: string): boolean {
+  const [a, b] = [orGone(() => statSync(one)), orGone(() => statSync(other))];
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}
+
+function lookAt(pid: number): FoundProcess | undefined {
+  return orGone(() => {
+    const place = join('/proc', String(pid));
+    const owner = statSync(place).uid;
+    // Anyone may give a process any command line.
+    if (!isMachineUser(owner) && owner !== process.getuid?.()) return undefined;
+    const identity = processIdentity(pid);
+    if (identity === undefined) return undefined;
+    const uid = Number(/^Uid:\t(\d+)\t/m.exec(readFileSync(join(place, 'status'), 'latin1'))?.[1]);
+    const args = readFileSync(join(place, 'cmdline'), 'utf8').split('\0');
+    const index = args.indexOf('-name');
+    const directory = readlinkSync(join(place, 'cwd'));
+    const program = readlinkSync(join(place, 'exe'));
+    return { identity, name: index < 0 ? undefined : args[index + 1], uid, directory, program };
+  });
+}
+
+/** What can be read of a process; undefined when it is gone, or is a thread of the kernel. */
+function orGone<Result>(read: () => Result): Result | undefined {
   try {
-    args = readFileSync(join('/proc', pid, 'cmdline'), 'utf8').split('\0');
+    return read();
   } catch (error) {
     // Processes come and go while we look.
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(systemErrorCode(error) ?? '')) return undefined;
     throw error;
   }
-  const index = args.indexOf('-name');
-  return index < 0 ? undefined : args[index + 1];
 }

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { closeSync, openSync, read, readFileSync, readSync, statSync, write, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, read, readFileSync, readSync, write, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { ByteRange } from '../host/checksums.ts';
 import { programPath } from '../host/programs.ts';
 import type { QemuFeatures } from '../host/qemu.ts';
+import { openUntrusted, pathOfHandle, withUntrusted } from '../host/untrusted-file.ts';
 
 const execute = promisify(execFile);
 
@@ -100,10 +101,14 @@ async function readFully(file: number, buffer: Buffer, position: number): Promis
 }
 
 /** Copies a RAM image, holes as holes and blocks shared where the file system can. */
-export async function copyRamImage(image: string, target: string): Promise<void> {
+export function copyRamImage(image: string, target: string): Promise<void> {
+  return withUntrusted(image, {}, (file) => copyWithHoles(pathOfHandle(file), target));
+}
+
+async function copyWithHoles(from: string, target: string): Promise<void> {
   // Node's own copy fills the holes of a sparse file.
   try {
-    await execute('cp', ['--reflink=auto', '--sparse=auto', '--', image, target], {
+    await execute('cp', ['--reflink=auto', '--sparse=auto', '--', from, target], {
       timeout: 300_000,
       env: { PATH: programPath, LC_ALL: 'C' },
     });
@@ -156,12 +161,12 @@ async function readPagemap(pid: number, mapping: Mapping): Promise<Buffer> {
  * @returns what the machine had changed, in order
  */
 export async function saveDirtyPages(pid: number, image: string, target: string): Promise<ByteRange[]> {
-  const { ino: inode, size } = statSync(image);
+  const { ino: inode, size } = await withUntrusted(image, {}, (file) => file.stat());
   const mapping = findMapping(readFileSync(`/proc/${pid}/maps`, 'latin1'), { inode, size });
   if (mapping === undefined) throw new Error(`process ${pid} does not map the whole of ${image}`);
   const pagemap = await readPagemap(pid, mapping);
   using memory = openFile(`/proc/${pid}/mem`, 'r');
-  using output = openFile(target, 'r+');
+  await using output = await openUntrusted(target, { flags: constants.O_RDWR });
   const buffer = Buffer.alloc(runBytes);
   const changed: ByteRange[] = [];
   let turn = performance.now();

@@ -46,6 +46,10 @@ const recordSchema = z.object({
   machineId: z.string().regex(/^[0-9a-f]{32}$/),
   accelerator: z.enum(['kvm', 'tcg']),
   slot: z.number().int().min(0),
+  /** Its QEMU process. Absent until that is known, and in records of older workers. */
+  process: z
+    .object({ pid: z.number().int().min(2), startTime: z.number().int().min(0), bootId: z.string().max(64) })
+    .optional(),
   uid: z.number().int().min(0),
   /** False until the agent has taken the identity: a machine that is not ready when the worker starts is undone. */
   ready: z.boolean(),
@@ -60,7 +64,7 @@ export type MachineRecord = z.infer<typeof recordSchema>;
 
 /** A record for a new start: without what was true of the last one only. */
 export function freshRecord(record: MachineRecord): MachineRecord {
-  const { coldBootReason: _reason, saved: _saved, ...kept } = record;
+  const { coldBootReason: _reason, saved: _saved, process: _process, ...kept } = record;
   return { ...kept, hibernated: false, startedAt: new Date().toISOString() };
 }
 

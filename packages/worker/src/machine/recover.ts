@@ -1,16 +1,15 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandboxId } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory, overlayStaging } from '../disk/overlay.ts';
 import type { Capacity } from '../host/capacity.ts';
-import type { ProcessIdentity } from '../host/processes.ts';
 import { adoptMachine } from './adopt.ts';
-import { runDirectory } from './directory.ts';
+import { closeRunDirectory, runDirectory } from './directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { snapshotFiles } from './manifest.ts';
-import { type Platform, processPrefix } from './platform.ts';
-import { endProcess, findProcesses } from './process.ts';
+import { machinePrefix, type Platform, processPrefix } from './platform.ts';
+import { endProcess, type FoundProcess, listProcesses, runsMachine } from './process.ts';
 import { type MachineRecord, readRecord } from './record.ts';
 import type { MachineRegistry } from './registry.ts';
 
@@ -39,10 +38,14 @@ interface Host {
 export async function recoverMachines(host: Host): Promise<Recovery> {
   const { platform, directory } = host;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const processes = findProcesses(processPrefix(platform.instanceTag));
+  const processes = new Set(listProcesses(processPrefix(platform.instanceTag), directory));
   const recovery: Recovery = { adopted: [], hibernated: [], lost: [], cleaned: [] };
   for (const id of (await readdir(directory)).filter(isSandboxId)) {
-    const own = [...processes.keys()].filter((name) => name.startsWith(`${id}.`));
+    const named = machinePrefix(platform.instanceTag, id);
+    const own = [...processes].filter(
+      (found) =>
+        found.name?.startsWith(named) === true || found.directory.startsWith(`${join(directory, id)}/`),
+    );
     try {
       const record = await readRecord(join(directory, id));
       if (record?.ready !== true || record.deleting) {
@@ -52,54 +55,61 @@ export async function recoverMachines(host: Host): Promise<Recovery> {
       } else await takeOver(host, record, processes, recovery);
     } catch (error) {
       platform.log.error({ machine: id, err: error }, 'a machine cannot be read: it is left as it is');
-      for (const name of own) processes.delete(name);
+      for (const found of own) processes.delete(found);
     }
   }
-  for (const [name, process] of processes) {
-    platform.log.warn({ process: name }, 'ending a QEMU process that belongs to no machine');
-    await endProcess(process);
+  for (const { name, uid, identity } of processes) {
+    platform.log.warn({ process: name, uid }, 'ending a QEMU process that belongs to no machine');
+    await endProcess(identity);
   }
   return recovery;
 }
 
-async function endAll(names: readonly string[], processes: Map<string, ProcessIdentity>): Promise<void> {
-  for (const name of names) {
-    const process = processes.get(name);
-    if (process !== undefined) await endProcess(process);
-    processes.delete(name);
+async function endAll(doomed: readonly FoundProcess[], processes: Set<FoundProcess>): Promise<void> {
+  for (const found of doomed) {
+    await endProcess(found.identity);
+    processes.delete(found);
   }
 }
 
-/** Brings one machine back under control. Processes of runs that the record does not name are left in the map, to be ended. */
+/** Brings one machine back under control. Processes that the record does not name are left in the set, to be ended. */
 async function takeOver(
   host: Host,
   record: MachineRecord,
-  processes: Map<string, ProcessIdentity>,
+  processes: Set<FoundProcess>,
   recovery: Recovery,
 ): Promise<void> {
   const { platform, registry, lifecycle, capacity } = host;
   const { id, run } = record;
   const directory = join(host.directory, id);
-  const name = `${id}.${run}`;
   await removeRemains(platform, directory, record);
   if (record.hibernated) {
     registry.setResting({ record, state: 'hibernated', reason: undefined });
     recovery.hibernated.push(id);
     return;
   }
-  const process = processes.get(name);
-  if (process === undefined) {
-    registry.setResting({
-      record,
-      state: 'failed',
-      reason: 'its QEMU process ended while the worker was not running',
-    });
+  const claims = [...processes].filter((found) =>
+    runsMachine(found, {
+      directory: runDirectory(directory, run),
+      uid: record.uid,
+      qemu: platform.qemu.path,
+      identity: record.process,
+    }),
+  );
+  const [found] = claims;
+  if (found === undefined || claims.length > 1) {
+    const reason =
+      found === undefined
+        ? 'its QEMU process ended while the worker was not running'
+        : `${claims.length} processes say that they are its QEMU process`;
+    registry.setResting({ record, state: 'failed', reason });
     recovery.lost.push(id);
     return;
   }
-  processes.delete(name);
+  processes.delete(found);
   try {
-    const machine = await adoptMachine(platform, { directory, record, process }, lifecycle.ended);
+    const adopted = { directory, record, process: found.identity };
+    const machine = await adoptMachine(platform, adopted, lifecycle.ended);
     capacity.adopt(id, record.spec.memoryMB);
     registry.setRunning(machine);
     recovery.adopted.push(id);
@@ -122,8 +132,10 @@ async function removeRemains(platform: Platform, directory: string, record: Mach
     const path = join(directory, entry);
     if (/^run-\d+$/.test(entry) && path !== runDirectory(directory, record.run))
       await discardDirectory(path, platform.trash);
+    if (entry.startsWith(overlayStaging)) await rm(path, { force: true });
   }
   const run = runDirectory(directory, record.run);
+  await closeRunDirectory(run, process.getuid?.() === 0 ? record.uid : undefined);
   const named = new Set([record.top, ...record.layers.map(({ file }) => file)]);
   for (const entry of await readdir(run)) {
     // The record names a layer before QEMU uses it.

@@ -9,7 +9,7 @@ import { snapshotFiles } from './manifest.ts';
 import { machineFiles } from './argv.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
-import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
+import { freshRecord, type MachineRecord } from './record.ts';
 import { atStep } from './steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
 
@@ -57,7 +57,7 @@ export async function restoreMachine(
   await durable;
   await atStep('restore:loaded', record.id);
   machine.assertAlive();
-  await writeRecord(directory, next);
+  await machine.save({});
   stack.move();
   await atStep('restore:recorded', record.id);
 

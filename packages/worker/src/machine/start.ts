@@ -72,7 +72,6 @@ async function startQemu(
   onEnd: OnEnd,
 ): Promise<Machine> {
   const run = runDirectory(directory, record.run);
-  for (const socket of [machineFiles.qmp, machineFiles.agent]) await rm(join(run, socket), { force: true });
   const start =
     devices === undefined
       ? { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) }
@@ -88,7 +87,9 @@ async function startQemu(
     confinement: confinementOf(slot),
     ...(devices === undefined ? {} : { stateFile: devices }),
   });
-  return new Machine({ directory, record, slot, gate, launched, log: platform.log }, onEnd);
+  // Whoever writes the record next notes which process it is.
+  const started = { ...record, process: { ...launched.process.identity } };
+  return new Machine({ directory, record: started, slot, gate, launched, log: platform.log }, onEnd);
 }
 
 /**

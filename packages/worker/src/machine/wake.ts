@@ -1,4 +1,4 @@
-import { lchown, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/overlay.ts';
@@ -15,7 +15,8 @@ import { machineUid, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { QmpTimeout } from './qmp.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
-import { sealFile } from './snapshot.ts';
+import { handOver } from './run-files.ts';
+import { takeFile } from './snapshot.ts';
 import { atStep } from './steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
 
@@ -29,9 +30,9 @@ async function prepareRun(directory: string, record: MachineRecord, slot: Networ
   const uid = machineUid(slot);
   const run = runDirectory(directory, record.run);
   await makeRunDirectory(run, uid);
-  if (uid !== undefined) await lchown(join(run, record.top), uid, uid);
+  if (uid !== undefined) await handOver(join(run, record.top), uid);
   // An overlay that became a layer in a checkpoint that did not complete is still its last user's alone.
-  for (const { file } of record.layers) if (file.startsWith('disk')) await sealFile(join(run, file), 0o444);
+  for (const { file } of record.layers) if (file.startsWith('disk')) await takeFile(join(run, file), 0o444);
 }
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
@@ -136,7 +137,7 @@ export async function wakeMachine(
   stack.defer(() => machine.expectEnd());
   await atStep('wake:loaded', record.id);
   machine.assertAlive();
-  await writeRecord(directory, woken);
+  await machine.save({});
   stack.move();
   await atStep('wake:recorded', record.id);
   // Its state lives in the process from here on: slow or not, it is never undone.
@@ -176,6 +177,7 @@ export async function bootMachine(
   await atStep('boot:recorded', record.id);
   const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
   stack.move();
+  await machine.save({});
   await atStep('boot:started', record.id);
   const place = { step: 'boot:answered', id: record.id } as const;
   const answered = untilAnswered(waitUntilBooted(machine), place, () =>

@@ -25,7 +25,8 @@ import {
   templateNamePrefix,
 } from '../machine/platform.ts';
 import { endProcess } from '../machine/process.ts';
-import { saveDevices, sealFile, sealSnapshot } from '../machine/snapshot.ts';
+import { makeFileFor } from '../machine/run-files.ts';
+import { saveDevices, sealSnapshot, takeFile } from '../machine/snapshot.ts';
 import { waitForExit } from '../host/processes.ts';
 import { digestsOf } from '../machine/damage.ts';
 import { inheritSums, saveSums } from '../machine/memory-sums.ts';
@@ -67,6 +68,7 @@ export async function buildTemplate(
   await linkFile(platform.images.kernel, join(run, machineFiles.kernel));
   await linkFile(platform.images.initramfs, join(run, machineFiles.initramfs));
   await makeOverlay(join(run, machineFiles.disk), platform.overlays, shape.diskMB, uid);
+  await makeFileFor(uid, join(run, machineFiles.ram), shape.memoryMB * 1024 * 1024);
 
   report('booting');
   const start = { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) };
@@ -81,7 +83,7 @@ export async function buildTemplate(
   const agent = await settleGuest(builder, report);
 
   report('saving');
-  await freeze(builder);
+  await freeze(builder, run, uid);
   const description = {
     format: 1 as const,
     key: compatibilityKey(name, compatibility),
@@ -97,8 +99,8 @@ export async function buildTemplate(
   const finished = join(directory, 'finished');
   await mkdir(finished, { mode: 0o700 });
   await collect(run, finished);
-  await sealFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features));
-  await sealFile(join(finished, snapshotFiles.devices), 0o400);
+  await takeFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features), 1);
+  await takeFile(join(finished, snapshotFiles.devices), 0o400, 1);
   const digests = await sumTemplate(platform, finished);
   const manifest = await sealSnapshot(finished, { ...description, digests });
   await publish(finished, target);
@@ -135,12 +137,12 @@ async function settleGuest({ launched, channel }: Builder, report: (phase: strin
 }
 
 /** Takes device state, memory and disk at one stopped instant. */
-async function freeze({ launched, channel }: Builder): Promise<void> {
+async function freeze({ launched, channel }: Builder, run: string, uid: number | undefined): Promise<void> {
   const { qmp, process } = launched;
   await quiesceGuest(channel, { sync: true });
   await hangUpAndWait(qmp, () => channel.hangUp());
   await qmp.run('stop');
-  await saveDevices(qmp, snapshotFiles.devices);
+  await saveDevices(qmp, run, uid);
   await qmp.run('quit');
   if (!(await waitForExit(process.identity, 30_000))) throw new Error('QEMU did not end after the snapshot');
 }
@@ -155,7 +157,7 @@ const templateFiles = [
 ];
 
 async function collect(run: string, finished: string): Promise<void> {
-  await sealFile(join(run, machineFiles.disk), 0o444);
+  await takeFile(join(run, machineFiles.disk), 0o444, 1);
   await rename(join(run, machineFiles.disk), join(finished, machineFiles.layer(1)));
   for (const file of [snapshotFiles.ram, ...templateFiles])
     if (file !== machineFiles.layer(1)) await rename(join(run, file), join(finished, file));

@@ -160,7 +160,7 @@ export class CounterMachine {
   async save(): Promise<CounterSnapshot & { changed: number }> {
     const devices = join(this.directory, 'devices');
     const ram = join(this.directory, 'saved-ram');
-    await saveDevices(this.launched.qmp, 'devices');
+    await saveDevices(this.launched.qmp, this.directory, undefined);
     await copyRamImage(this.ram, ram);
     const ranges = await saveDirtyPages(this.launched.process.identity.pid, this.ram, ram);
     const changed = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
