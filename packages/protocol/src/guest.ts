@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { execIdPattern } from './ids.ts';
+import type { JsonBounds } from './json-guard.ts';
 import { limits } from './limits.ts';
 import { logSources } from './logs.ts';
 
@@ -131,9 +132,11 @@ export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, std
 });
 export type GuestSession = z.infer<typeof guestSessionSchema>;
 
-/** Most bytes of a list of commands. */
-export const guestSessionListBytes = 32 * 1024 * 1024;
-export const guestSessionListSchema = z.object({ sessions: listOf(guestSessionSchema, 8192) });
+/** Most bytes of a list of commands, and what they may hold: little but the text of arguments. */
+export const guestSessionListBytes = 8 * 1024 * 1024;
+const listedSessionsMax = 8192;
+export const guestSessionListJson: JsonBounds = { containers: 2 * listedSessionsMax + 2, commas: 200_000 };
+export const guestSessionListSchema = z.object({ sessions: listOf(guestSessionSchema, listedSessionsMax) });
 
 /** Who writes the input of a session: remembered by the agent, so that it takes every byte once. */
 export const attachClientPattern = /^[A-Za-z0-9_-]{1,64}$/;

@@ -9,6 +9,7 @@ export * from './files.ts';
 export * from './frames.ts';
 export * from './guest.ts';
 export * from './ids.ts';
+export * from './json-guard.ts';
 export * from './lifecycle.ts';
 export * from './limits.ts';
 export * from './logs.ts';

@@ -4,10 +4,13 @@ import {
   guestLogLineBytes,
   type GuestLogLine,
   guestLogLineSchema,
+  JsonGuard,
   type LogEvent,
 } from '@opencomputer/protocol';
 
 const newline = 0x0a;
+/** A line is an object with one list, of arguments. */
+const lineBounds = { containers: 2, commas: 1200 };
 
 function toEvent({ time, execId, exitCode, ...rest }: GuestLogLine): LogEvent {
   return {
@@ -21,6 +24,8 @@ function toEvent({ time, execId, exitCode, ...rest }: GuestLogLine): LogEvent {
 /** One line of the guest as a server-sent event; an empty one keeps the connection alive. */
 function present(line: string): string {
   if (line.trim() === '') return ': keepalive\n\n';
+  if (!new JsonGuard(lineBounds).allows(Buffer.from(line)))
+    return ': a line of the guest had too many values\n\n';
   let value: unknown;
   try {
     value = JSON.parse(line);

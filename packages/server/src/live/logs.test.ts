@@ -23,6 +23,7 @@ test('lines become events; what makes no sense is left out', async () => {
     line('one', { execId: '0123abcd', command: 'sh', argv: ['sh'], exitCode: 3 }),
     'not json\n',
     '{"time":1}\n',
+    `{"time":[${'{},'.repeat(80_000)}{}]}\n`,
     '\n',
     line('two', { path: '/var/log/x', source: 'var_log' }),
   ];
@@ -42,6 +43,7 @@ test('lines become events; what makes no sense is left out', async () => {
     { ...common, source: 'var_log', line: 'two', path: '/var/log/x' },
   ]);
   expect(text).toContain(': keepalive\n\n');
+  expect(text).toContain(': a line of the guest had too many values\n\n');
 });
 
 test('queries are passed on, checked', async () => {

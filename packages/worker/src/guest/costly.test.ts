@@ -1,8 +1,11 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileListType } from '@opencomputer/protocol';
 import { expect, test } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
+import type { GuestChannel } from './channel.ts';
+import { startCommand } from './exec.ts';
 import { listDirectory, readFile } from './files.ts';
+import { listSessions } from './live.ts';
+import { guestStats } from './system.ts';
 import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
 
 // What a guest answers costs the event loop, which serves the guests of others too, no more than passing its bytes on.
@@ -12,10 +15,10 @@ const size = 62 * mebibyte;
 const forever = new AbortController().signal;
 
 /** Answers with copies of a text, 62 MiB of them. */
-function flood(text: string, type: string, head = ''): GuestHandler {
+function flood(text: string, type: string, head = '', status = 200): GuestHandler {
   const piece = Buffer.from(text.repeat(Math.ceil(mebibyte / 4 / text.length)));
   return ({ stream }) => {
-    stream.respond({ ':status': 200, 'content-type': type });
+    stream.respond({ ':status': status, 'content-type': type });
     stream.write(head);
     let sent = 0;
     const pump = (): void => {
@@ -31,13 +34,37 @@ function flood(text: string, type: string, head = ''): GuestHandler {
 
 /** Runs a call; tells the longest time that the event loop stood still, in milliseconds, and what memory it took. */
 async function costOf(call: () => Promise<unknown>): Promise<{ stallMs: number; bytes: number }> {
-  const delays = monitorEventLoopDelay({ resolution: 1 });
   const before = process.memoryUsage().rss;
-  delays.enable();
+  let last = performance.now();
+  let stallMs = 0;
+  const tick = (): void => {
+    const now = performance.now();
+    stallMs = Math.max(stallMs, now - last);
+    last = now;
+  };
+  const timer = setInterval(tick, 1);
   await call();
-  await new Promise((resolve) => setImmediate(resolve));
-  delays.disable();
-  return { stallMs: delays.max / 1e6, bytes: process.memoryUsage().rss - before };
+  // What came last has kept the timer from its turn.
+  tick();
+  clearInterval(timer);
+  return { stallMs, bytes: Math.max(process.memoryUsage().rss - before, 0) };
+}
+
+/** A guest that answers so, and what it costs to pass 62 MiB of a file on. */
+async function measuredGuest(
+  handler: GuestHandler,
+): Promise<{ channel: GuestChannel; base: { stallMs: number; bytes: number } }> {
+  const path = await guestSocket();
+  let current = flood('x', 'application/octet-stream');
+  await startGuest(path, (call) => current(call));
+  const channel = openChannel(path);
+  const pass = async (): Promise<void> => {
+    for await (const _piece of (await readFile(channel, '/a', forever)).stream);
+  };
+  await pass();
+  const base = await costOf(pass);
+  current = handler;
+  return { channel, base };
 }
 
 const document = 'application/json';
@@ -45,7 +72,15 @@ const head = '{"truncated":false}\n';
 const entry =
   '{"name":"a","type":"file","isDir":false,"size":1,"mode":"0644","uid":0,"gid":0,"modifiedAt":"2026-01-01T00:00:00Z"}\n';
 
-test.each<[string, GuestHandler]>([
+async function list(channel: GuestChannel): Promise<void> {
+  for await (const _some of (await listDirectory(channel, '/', forever)).entries);
+}
+const run = (channel: GuestChannel): Promise<unknown> =>
+  startCommand(channel, { id: '0123abcd', argv: ['true'] });
+const result = (output: string): string =>
+  `{"id":"0123abcd","running":false,"exitCode":0,"timedOut":false,"startedAt":"","durationMs":1,"stdout":"${output}`;
+
+test.each<[string, GuestHandler, ((channel: GuestChannel) => Promise<unknown>)?]>([
   ['empty objects', flood('{},', document, '{"entries":[')],
   ['wrong entries', flood('{"name":1},', document, '{"entries":[')],
   ['nested lists', flood('[', document)],
@@ -68,24 +103,44 @@ test.each<[string, GuestHandler]>([
       );
     },
   ],
-])('a list: %s', { timeout: 120_000 }, async (_name, handler) => {
-  const path = await guestSocket();
-  let current = flood('x', 'application/octet-stream');
-  await startGuest(path, (call) => current(call));
-  const channel = openChannel(path);
-  const pass = async (): Promise<void> => {
-    for await (const _piece of (await readFile(channel, '/a', forever)).stream);
-  };
-  await pass();
-  const base = await costOf(pass);
-  current = handler;
-  const cost = await costOf(() =>
-    failureOf(
-      (async () => {
-        for await (const _some of (await listDirectory(channel, '/', forever)).entries);
-      })(),
-    ),
-  );
+  ['a result that is empty objects', flood('{},', document, '['), run],
+  [
+    'a result with empty objects beside its output',
+    flood('{},', document, `${result('"')},"stderr":"","x":[`),
+    run,
+  ],
+  ['a result with output without end', flood('aaaa', document, result('')), run],
+  ['the state of the guest, nested', flood('[', document), guestStats],
+  ['commands that are empty objects', flood('{},', document, '{"sessions":['), listSessions],
+  ['commands with nothing but arguments', flood('"",', document, '{"sessions":[{"argv":['), listSessions],
+  ['commands with one long argument', flood('x', document, '{"sessions":[{"argv":["'), listSessions],
+  ['an error that is empty objects', flood('{},', document, '[', 500), guestStats],
+])('%s', { timeout: 120_000 }, async (_name, handler, call = list) => {
+  const { channel, base } = await measuredGuest(handler);
+  const cost = await costOf(() => failureOf(call(channel)));
   expect(cost.stallMs).toBeLessThan(20 * base.stallMs);
   expect(cost.bytes).toBeLessThan(base.bytes + 100 * mebibyte);
+});
+
+const session = JSON.parse(`${result('')}"}`) as Record<string, unknown>;
+test.each<[string, string, (channel: GuestChannel) => Promise<unknown>]>([
+  ['the largest output', `${result('AAAA'.repeat(2 * mebibyte))}","stderr":"","truncated":true}`, run],
+  [
+    'the longest arguments',
+    JSON.stringify({
+      sessions: Array.from({ length: 60 }, () => ({
+        ...session,
+        truncated: false,
+        argv: ['x'.repeat(130_000)],
+      })),
+    }),
+    listSessions,
+  ],
+])('%s that may be', { timeout: 120_000 }, async (_name, text, call) => {
+  const { channel, base } = await measuredGuest(({ stream }) => {
+    stream.respond({ ':status': 200 });
+    stream.end(text);
+  });
+  const cost = await costOf(() => call(channel));
+  expect(cost.stallMs).toBeLessThan(20 * base.stallMs);
 });

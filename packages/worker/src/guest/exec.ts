@@ -1,15 +1,9 @@
-import {
-  agentPaths,
-  ApiError,
-  type GuestExecRequest,
-  type GuestExecResult,
-  guestExecResultBytes,
-  guestExecResultSchema,
-} from '@opencomputer/protocol';
+import { agentPaths, ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
 import { requireLive } from './generation.ts';
 import { callJson } from './request.ts';
+import { callResult } from './result.ts';
 
 /** Longest wait of one call; callers that wait longer ask again. */
 const longestWaitMs = 60_000;
@@ -26,10 +20,9 @@ export async function startCommand(
   const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
   const session = await channel.session();
   if (request.stdin === true || request.tty !== undefined) requireLive(channel);
-  const result = await callJson(session, 'POST', agentPaths.exec, guestExecResultSchema, {
+  const result = await callResult(session, 'POST', agentPaths.exec, {
     body: { ...request, waitMs },
     deadlineMs: waitMs + answerMs,
-    answerBytes: guestExecResultBytes,
   });
   return answerFor(request.id, result);
 }
@@ -50,17 +43,11 @@ export async function commandResult(
   waitMs: number,
 ): Promise<GuestExecResult> {
   const wait = Math.min(waitMs, longestWaitMs);
-  const result = await callJson(
-    await channel.session(),
-    'GET',
-    `${agentPaths.exec}/${id}?waitMs=${wait}`,
-    guestExecResultSchema,
-    {
-      deadlineMs: wait + answerMs,
-      answerBytes: guestExecResultBytes,
-      notFound: 'exec_not_found',
-    },
-  );
+  const path = `${agentPaths.exec}/${id}?waitMs=${wait}`;
+  const result = await callResult(await channel.session(), 'GET', path, {
+    deadlineMs: wait + answerMs,
+    notFound: 'exec_not_found',
+  });
   return answerFor(id, result);
 }
 

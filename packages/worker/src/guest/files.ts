@@ -17,6 +17,7 @@ import {
   callJson,
   type CallBounds,
   endEmpty,
+  guarded,
   parseAnswer,
   piecesWithin,
   readBounded,
@@ -25,6 +26,8 @@ import {
 const headMs = 60_000;
 /** Most bytes of the list of an agent that sends it as one document: parsing it holds up everybody. */
 const documentBytes = 1024 * 1024;
+/** An entry has nine fields, and 100 bytes at least. */
+const documentJson = { containers: 12_000, commas: 120_000 };
 
 function target(path: string, route = ''): string {
   return `${agentPaths.files}${route}?path=${encodeURIComponent(path)}`;
@@ -146,7 +149,7 @@ export async function listDirectory(
     `the agent of this sandbox is of an older version and lists at most ${documentBytes} bytes of a directory`,
     { hint: 'List its subdirectories, or run `ls` in it.' },
   );
-  const document = await readBounded(pieces, documentBytes, tooLarge);
+  const document = await readBounded(guarded(pieces, documentJson), documentBytes, tooLarge);
   const { entries, truncated } = parseAnswer(document, guestFileListSchema, call);
   return { truncated, entries: Readable.from([entries]) };
 }

@@ -3,6 +3,7 @@ import {
   agentPaths,
   type GuestSession,
   guestSessionListBytes,
+  guestSessionListJson,
   guestSessionListSchema,
   type TerminalSize,
 } from '@opencomputer/protocol';
@@ -20,7 +21,7 @@ export async function listSessions(channel: GuestChannel): Promise<GuestSession[
     'GET',
     agentPaths.exec,
     guestSessionListSchema,
-    { deadlineMs: answerMs, answerBytes: guestSessionListBytes },
+    { deadlineMs: answerMs, answerBytes: guestSessionListBytes, json: guestSessionListJson },
   );
   return sessions;
 }

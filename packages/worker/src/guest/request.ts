@@ -5,7 +5,14 @@ import {
   type IncomingHttpHeaders,
   type IncomingHttpStatusHeader,
 } from 'node:http2';
-import { ApiError, type ErrorCode, guestErrorSchema } from '@opencomputer/protocol';
+import {
+  ApiError,
+  type ErrorCode,
+  guestErrorSchema,
+  type JsonBounds,
+  JsonGuard,
+  shortJson,
+} from '@opencomputer/protocol';
 import type { z } from 'zod';
 
 /** Bounds of one call to the agent. */
@@ -19,7 +26,7 @@ export interface CallBounds {
   accept?: string;
 }
 
-const defaultAnswerBytes = 1024 * 1024;
+const defaultAnswerBytes = 64 * 1024;
 const errorAnswerBytes = 16 * 1024;
 
 const errorCodes = new Map<string, ErrorCode>(
@@ -101,7 +108,7 @@ function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & Inc
 
 /** The error that an answer of the agent means. */
 async function guestError(stream: ClientHttp2Stream, status: number, notFound: ErrorCode): Promise<ApiError> {
-  const body = await readBounded(stream as AsyncIterable<Buffer>, errorAnswerBytes);
+  const body = await readBounded(guarded(stream as AsyncIterable<Buffer>, shortJson), errorAnswerBytes);
   let parsed;
   try {
     parsed = guestErrorSchema.safeParse(JSON.parse(body.toString('utf8')));
@@ -203,6 +210,45 @@ async function finishHead(
   throw await guestError(stream, status, notFound);
 }
 
+/** What a call with an answer of bounded size takes. */
+export interface AnswerBounds extends CallBounds {
+  notFound?: ErrorCode;
+  body?: unknown;
+  /** What the answer may hold, where it is to be parsed as JSON. */
+  json?: JsonBounds;
+}
+
+/** Passes on what may be parsed as JSON without being costly. @throws ApiError `guest_failed` for more */
+export async function* guarded(pieces: AsyncIterable<Buffer>, bounds: JsonBounds): AsyncGenerator<Buffer> {
+  const guard = new JsonGuard(bounds);
+  for await (const piece of pieces) {
+    if (!guard.allows(piece))
+      throw new ApiError('guest_failed', 'the guest sent more values than are due in an answer of JSON');
+    yield piece;
+  }
+}
+
+/** A call with an answer of bounded size, not parsed yet. @throws ApiError as `callJson` */
+export async function callBytes(
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  bounds: AnswerBounds,
+): Promise<Buffer> {
+  const { body, json, ...rest } = bounds;
+  const started = Date.now();
+  const answer = await begin(session, method, path, {
+    ...rest,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const left = Math.max(1000, bounds.deadlineMs - (Date.now() - started));
+  const pieces = piecesWithin(answer.stream, left);
+  return readBounded(
+    json === undefined ? pieces : guarded(pieces, json),
+    bounds.answerBytes ?? defaultAnswerBytes,
+  );
+}
+
 /**
  * A call with a JSON answer, parsed by `schema`.
  * @throws ApiError what the agent refused, `guest_failed` for nonsense, `guest_timeout`
@@ -212,17 +258,9 @@ export async function callJson<Schema extends z.ZodType>(
   method: string,
   path: string,
   schema: Schema,
-  bounds: CallBounds & { notFound?: ErrorCode; body?: unknown },
+  bounds: AnswerBounds,
 ): Promise<z.output<Schema>> {
-  const { body, ...rest } = bounds;
-  const started = Date.now();
-  const answer = await begin(session, method, path, {
-    ...rest,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const left = Math.max(1000, bounds.deadlineMs - (Date.now() - started));
-  const raw = await readBounded(piecesWithin(answer.stream, left), bounds.answerBytes ?? defaultAnswerBytes);
-  return parseAnswer(raw, schema, path);
+  return parseAnswer(await callBytes(session, method, path, { json: shortJson, ...bounds }), schema, path);
 }
 
 /** Parses an answer that was bounded. @throws ApiError `guest_failed` when it is not what `schema` says */
