@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
+import { strictObject } from './strict.ts';
 
 const text = (max: number) => z.string().max(max);
 const names = z.array(text(512)).max(512);
@@ -21,20 +22,19 @@ const agentConfigFields = {
 };
 
 /** Body of `POST /api/sandboxes/:id/agent`. */
-export const startAgentSchema = z
-  .object({ prompt: text(limits.jsonBodyBytes / 2).optional(), ...agentConfigFields })
-  .meta({ id: 'StartAgent' });
+export const startAgentSchema = strictObject({
+  prompt: text(limits.jsonBodyBytes / 2).optional(),
+  ...agentConfigFields,
+}).meta({ id: 'StartAgent' });
 export type StartAgent = z.output<typeof startAgentSchema>;
 
 /** Body of `POST /api/sandboxes/:id/agent/:sid/prompt`. */
-export const promptSchema = z
-  .object({
-    text: z
-      .string({ error: (issue) => (issue.input === undefined ? 'text is required' : undefined) })
-      .min(1, 'text is required')
-      .max(limits.jsonBodyBytes / 2),
-  })
-  .meta({ id: 'Prompt' });
+export const promptSchema = strictObject({
+  text: z
+    .string({ error: (issue) => (issue.input === undefined ? 'text is required' : undefined) })
+    .min(1, 'text is required')
+    .max(limits.jsonBodyBytes / 2),
+}).meta({ id: 'Prompt' });
 
 /** An agent session. */
 export const agentSessionSchema = z

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { limits } from './limits.ts';
 import { timeoutSchema } from './sandboxes.ts';
 import { publicStates } from './states.ts';
+import { strictObject } from './strict.ts';
 import { envSchema, metadataSchema } from './text.ts';
 import { snapshotKinds } from './worker.ts';
 
@@ -17,27 +18,25 @@ const name = z
   .meta({ description: 'Unique among the checkpoints of the sandbox.', example: 'ready' });
 
 /** Body of `POST /api/sandboxes/:id/checkpoints`. */
-export const createCheckpointSchema = z
-  .object({
-    name,
-    kind: z.enum(snapshotKinds).default('full').meta({
-      description:
-        '`full`: disk and memory, forks go on with its processes; `disk_only`: forks boot from the disk.',
-    }),
-    promoteToFull: z
-      .boolean()
-      .default(false)
-      .meta({ description: 'With kind `disk_only`: take it as a full one after all, at once.' }),
-    retentionPolicy: z
-      .object({
-        mode: z.enum(['none', 'delete_oldest']),
-        maxCount: z.number().int().min(1).optional(),
-      })
-      .optional()
-      .meta({
-        description: '`delete_oldest`: once it is ready, the oldest of its kind beyond maxCount are deleted.',
-      }),
+export const createCheckpointSchema = strictObject({
+  name,
+  kind: z.enum(snapshotKinds).default('full').meta({
+    description:
+      '`full`: disk and memory, forks go on with its processes; `disk_only`: forks boot from the disk.',
+  }),
+  promoteToFull: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'With kind `disk_only`: take it as a full one after all, at once.' }),
+  retentionPolicy: strictObject({
+    mode: z.enum(['none', 'delete_oldest']),
+    maxCount: z.number().int().min(1).optional(),
   })
+    .optional()
+    .meta({
+      description: '`delete_oldest`: once it is ready, the oldest of its kind beyond maxCount are deleted.',
+    }),
+})
   .superRefine(({ kind, promoteToFull }, context) => {
     if (promoteToFull && kind !== 'disk_only')
       context.addIssue({
@@ -112,33 +111,29 @@ const forkFields = {
 };
 
 /** Body of `POST /api/sandboxes/from-checkpoint/:cid`. */
-export const forkCheckpointSchema = z.object(forkFields).meta({ id: 'ForkCheckpoint' });
+export const forkCheckpointSchema = strictObject(forkFields).meta({ id: 'ForkCheckpoint' });
 export type ForkRequest = z.output<typeof forkCheckpointSchema>;
 
 /** Body of `POST /api/sandboxes/:id/fork`. */
-export const forkSandboxSchema = z
-  .object({
-    ...forkFields,
-    name: name.optional().meta({
-      description: 'Keeps the checkpoint that the forks are made from under this name.',
-    }),
-  })
-  .meta({ id: 'ForkSandbox' });
+export const forkSandboxSchema = strictObject({
+  ...forkFields,
+  name: name.optional().meta({
+    description: 'Keeps the checkpoint that the forks are made from under this name.',
+  }),
+}).meta({ id: 'ForkSandbox' });
 
 /** Body of `POST /api/sandboxes/checkpoints/:cid/patches`. */
-export const createPatchSchema = z
-  .object({
-    script: z
-      .string()
-      .refine((text) => text.trim() !== '', 'a script must not be empty')
-      .refine(
-        (text) => Buffer.byteLength(text) <= limits.patchScriptBytes,
-        `a script may have ${limits.patchScriptBytes} bytes`,
-      )
-      .refine((text) => !text.includes('\0'), 'a script must not hold NUL'),
-    description: z.string().max(limits.patchDescriptionLength).default(''),
-  })
-  .meta({ id: 'CreatePatch' });
+export const createPatchSchema = strictObject({
+  script: z
+    .string()
+    .refine((text) => text.trim() !== '', 'a script must not be empty')
+    .refine(
+      (text) => Buffer.byteLength(text) <= limits.patchScriptBytes,
+      `a script may have ${limits.patchScriptBytes} bytes`,
+    )
+    .refine((text) => !text.includes('\0'), 'a script must not hold NUL'),
+  description: z.string().max(limits.patchDescriptionLength).default(''),
+}).meta({ id: 'CreatePatch' });
 
 export type CreatePatch = z.output<typeof createPatchSchema>;
 

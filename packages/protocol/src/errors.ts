@@ -17,6 +17,11 @@ export const errorKinds = {
     meaning: 'The body is not valid JSON, or was cut off.',
     hint: 'Send a JSON object with Content-Type: application/json.',
   },
+  unsupported: {
+    status: 400,
+    meaning: 'The request names a field that this version of the platform does not have.',
+    hint: 'Leave it out, or use a version that has it.',
+  },
   invalid_path: {
     status: 400,
     meaning: 'The path of a file is missing, too long, holds NUL or climbs with "..".',

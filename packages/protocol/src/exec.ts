@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
+import { strictObject } from './strict.ts';
 import { envSchema } from './text.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
@@ -38,19 +39,18 @@ export function commandFits(request: { cmd: string; args?: readonly string[] | n
 export const commandTooLarge = `cmd and args together must not exceed ${limits.jsonBodyBytes / 2} bytes`;
 
 /** Body of `POST /api/sandboxes/:id/exec/run` and `/exec/run-async`. */
-export const execRequestSchema = z
-  .object({
-    ...commandFields,
-    timeout: z
-      .number()
-      .int()
-      .min(0)
-      .max(limits.execTimeoutSecondsMax)
-      .nullish()
-      .meta({
-        description: `Seconds until the command is killed; 0 or absent: ${limits.execTimeoutSecondsDefault}.`,
-      }),
-  })
+export const execRequestSchema = strictObject({
+  ...commandFields,
+  timeout: z
+    .number()
+    .int()
+    .min(0)
+    .max(limits.execTimeoutSecondsMax)
+    .nullish()
+    .meta({
+      description: `Seconds until the command is killed; 0 or absent: ${limits.execTimeoutSecondsDefault}.`,
+    }),
+})
   .refine(commandFits, commandTooLarge)
   .meta({ id: 'ExecRequest' });
 

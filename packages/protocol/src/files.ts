@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ApiError } from './errors.ts';
 import { limits } from './limits.ts';
+import { strictObject } from './strict.ts';
 
 /** Where relative paths start. */
 export const homeDirectory = '/home/sandbox';
@@ -29,12 +30,10 @@ export const pathQuerySchema = z.object({
 });
 
 /** Body of the routes that sign a URL. */
-export const signUrlSchema = z
-  .object({
-    path: z.string(),
-    expiresIn: z.number().int().optional().meta({ description: 'Seconds, at most 86400; default 3600.' }),
-  })
-  .meta({ id: 'SignUrl' });
+export const signUrlSchema = strictObject({
+  path: z.string(),
+  expiresIn: z.number().int().optional().meta({ description: 'Seconds, at most 86400; default 3600.' }),
+}).meta({ id: 'SignUrl' });
 
 export const signedUrlSchema = z.object({ url: z.string(), expiresAt: z.string() }).meta({ id: 'SignedUrl' });
 

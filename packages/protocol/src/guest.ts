@@ -3,6 +3,7 @@ import { execIdPattern } from './ids.ts';
 import type { JsonBounds } from './json-guard.ts';
 import { limits } from './limits.ts';
 import { logSources } from './logs.ts';
+import { strictObject } from './strict.ts';
 
 /**
  * The API between worker and guest agent: HTTP/2 on the virtio-serial port. The guest is hostile: every answer is
@@ -72,7 +73,7 @@ export type SessionKind = (typeof sessionKinds)[number];
 /** Since this generation of the agent commands can be attached to. */
 export const liveGeneration = 2;
 
-export const terminalSizeSchema = z.object({
+export const terminalSizeSchema = strictObject({
   cols: z.number().int().min(1).max(limits.terminalMax),
   rows: z.number().int().min(1).max(limits.terminalMax),
 });

@@ -20,6 +20,8 @@ export type * from './operations/operation.ts';
 export * from './sandboxes.ts';
 export * from './sessions.ts';
 export * from './states.ts';
+export * from './strict.ts';
 export * from './system.ts';
 export * from './text.ts';
+export * from './unsupported.ts';
 export * from './worker.ts';

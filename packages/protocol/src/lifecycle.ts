@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { timeoutSchema } from './sandboxes.ts';
+import { strictObject } from './strict.ts';
 
 /** Answer of `POST /api/sandboxes/:id/hibernate`. */
 export const hibernatedSchema = z
@@ -17,7 +18,7 @@ export const hibernatedSchema = z
 export type Hibernated = z.infer<typeof hibernatedSchema>;
 
 /** Body of `POST /api/sandboxes/:id/wake`. */
-export const wakeSchema = z.object({ timeout: timeoutSchema.optional() }).meta({ id: 'Wake' });
+export const wakeSchema = strictObject({ timeout: timeoutSchema.optional() }).meta({ id: 'Wake' });
 
 /** One line of the history of a sandbox. */
 export const sandboxEventSchema = z

@@ -4,6 +4,7 @@ import { errorKinds, type ErrorCode } from './errors.ts';
 import { operations } from './operations/index.ts';
 import type { Operation, Payload } from './operations/operation.ts';
 import { errorBodySchema } from './system.ts';
+import { unsupportedFields } from './unsupported.ts';
 
 const json = 'application/json';
 const octets = 'application/octet-stream';
@@ -37,6 +38,7 @@ function describe(id: string, operation: Operation): ZodOpenApiOperationObject {
   const common: ErrorCode[] = operation.auth === 'none' ? [] : ['invalid_request', 'internal'];
   const authorized = operation.auth === 'key' || operation.auth === 'data';
   if (authorized) common.push('unauthorized');
+  if (Object.hasOwn(unsupportedFields, id)) common.push('unsupported');
   const successes = Object.entries(operation.success).map(([status, payload]) => [
     status,
     { description: 'Success', ...content(payload) },

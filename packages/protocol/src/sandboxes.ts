@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { limits } from './limits.ts';
 import { publicStates } from './states.ts';
+import { strictObject } from './strict.ts';
 import { envSchema, metadataSchema } from './text.ts';
 
 /** Ceilings that an installation may raise or lower. */
@@ -14,42 +15,40 @@ export const timeoutSchema = z.number().int().min(0).max(limits.timeoutSecondsMa
   example: 300,
 });
 
-/** Body of `POST /api/sandboxes`. Unknown members are ignored, so that newer clients work with older servers. */
+/** Body of `POST /api/sandboxes`. */
 export function createSandboxSchema(shape: ShapeLimits) {
-  return z
-    .object({
-      templateID: z
-        .string()
-        .min(1)
-        .max(128)
-        .default('base')
-        .meta({ description: 'Template of the root file system.', example: 'base' }),
-      timeout: timeoutSchema.default(limits.timeoutSecondsDefault),
-      envs: envSchema.default({}),
-      metadata: metadataSchema.default({}),
-      cpuCount: z
-        .number()
-        .int()
-        .min(limits.cpuCountMin)
-        .max(shape.cpuCountMax, `cpuCount must not exceed ${shape.cpuCountMax}`)
-        .default(limits.cpuCountDefault)
-        .meta({ description: 'Virtual CPUs.', example: 2 }),
-      memoryMB: z
-        .number()
-        .int()
-        .min(limits.memoryMBMin)
-        .max(shape.memoryMBMax, `memoryMB must not exceed ${shape.memoryMBMax}`)
-        .default(limits.memoryMBDefault)
-        .meta({ description: 'Memory in MiB.', example: 1024 }),
-      diskMB: z
-        .number()
-        .int()
-        .min(limits.diskMBDefault)
-        .max(limits.diskMBDefault, `only ${limits.diskMBDefault} is supported so far`)
-        .default(limits.diskMBDefault)
-        .meta({ description: 'Size of the root disk in MiB.', example: limits.diskMBDefault }),
-    })
-    .meta({ id: 'CreateSandbox' });
+  return strictObject({
+    templateID: z
+      .string()
+      .min(1)
+      .max(128)
+      .default('base')
+      .meta({ description: 'Template of the root file system.', example: 'base' }),
+    timeout: timeoutSchema.default(limits.timeoutSecondsDefault),
+    envs: envSchema.default({}),
+    metadata: metadataSchema.default({}),
+    cpuCount: z
+      .number()
+      .int()
+      .min(limits.cpuCountMin)
+      .max(shape.cpuCountMax, `cpuCount must not exceed ${shape.cpuCountMax}`)
+      .default(limits.cpuCountDefault)
+      .meta({ description: 'Virtual CPUs.', example: 2 }),
+    memoryMB: z
+      .number()
+      .int()
+      .min(limits.memoryMBMin)
+      .max(shape.memoryMBMax, `memoryMB must not exceed ${shape.memoryMBMax}`)
+      .default(limits.memoryMBDefault)
+      .meta({ description: 'Memory in MiB.', example: 1024 }),
+    diskMB: z
+      .number()
+      .int()
+      .min(limits.diskMBDefault)
+      .max(limits.diskMBDefault, `only ${limits.diskMBDefault} is supported so far`)
+      .default(limits.diskMBDefault)
+      .meta({ description: 'Size of the root disk in MiB.', example: limits.diskMBDefault }),
+  }).meta({ id: 'CreateSandbox' });
 }
 
 export type CreateSandbox = z.output<ReturnType<typeof createSandboxSchema>>;
@@ -105,7 +104,7 @@ export const sandboxSchema = z
 export type Sandbox = z.infer<typeof sandboxSchema>;
 
 /** Body of `POST /api/sandboxes/:id/timeout`. */
-export const setTimeoutSchema = z.object({ timeout: timeoutSchema }).meta({ id: 'SetTimeout' });
+export const setTimeoutSchema = strictObject({ timeout: timeoutSchema }).meta({ id: 'SetTimeout' });
 
 /** Query of `GET /api/sandboxes`. `metadata[key]=value` filters are read apart. */
 export const listSandboxesQuerySchema = z.object({

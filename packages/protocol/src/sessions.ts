@@ -2,23 +2,23 @@ import { z } from 'zod';
 import { commandFields, commandFits, commandTooLarge } from './exec.ts';
 import { attachClientPattern } from './guest.ts';
 import { limits } from './limits.ts';
+import { strictObject } from './strict.ts';
 import { envSchema } from './text.ts';
 
 /** Body of `POST /api/sandboxes/:id/exec`. */
-export const createSessionSchema = z
-  .object({
-    ...commandFields,
-    timeout: z
-      .number()
-      .int()
-      .min(0)
-      .max(limits.timeoutSecondsMax)
-      .nullish()
-      .meta({ description: 'Seconds until the command is killed; 0 or absent: never.' }),
-    maxRunAfterDisconnect: z.number().int().min(0).max(limits.runAfterDisconnectSecondsMax).nullish().meta({
-      description: 'Seconds that it runs on after the last client has left; 0 or absent: for ever.',
-    }),
-  })
+export const createSessionSchema = strictObject({
+  ...commandFields,
+  timeout: z
+    .number()
+    .int()
+    .min(0)
+    .max(limits.timeoutSecondsMax)
+    .nullish()
+    .meta({ description: 'Seconds until the command is killed; 0 or absent: never.' }),
+  maxRunAfterDisconnect: z.number().int().min(0).max(limits.runAfterDisconnectSecondsMax).nullish().meta({
+    description: 'Seconds that it runs on after the last client has left; 0 or absent: for ever.',
+  }),
+})
   .refine(commandFits, commandTooLarge)
   .meta({ id: 'CreateSession' });
 export type CreateSession = z.output<typeof createSessionSchema>;
@@ -41,21 +41,19 @@ export type Session = z.infer<typeof sessionSchema>;
 const size = (fallback: number) => z.number().int().min(1).max(limits.terminalMax).default(fallback);
 
 /** Body of `POST /api/sandboxes/:id/pty`. */
-export const createTerminalSchema = z
-  .object({
-    cols: size(limits.terminalColsDefault),
-    rows: size(limits.terminalRowsDefault),
-    shell: z
-      .string()
-      .min(1)
-      .max(limits.pathBytes)
-      .refine((text) => !text.includes('\0'), 'must not hold NUL')
-      .optional()
-      .meta({ description: 'The program that runs in it; default /bin/bash, else /bin/sh.' }),
-    cwd: commandFields.cwd,
-    envs: envSchema.nullish(),
-  })
-  .meta({ id: 'CreateTerminal' });
+export const createTerminalSchema = strictObject({
+  cols: size(limits.terminalColsDefault),
+  rows: size(limits.terminalRowsDefault),
+  shell: z
+    .string()
+    .min(1)
+    .max(limits.pathBytes)
+    .refine((text) => !text.includes('\0'), 'must not hold NUL')
+    .optional()
+    .meta({ description: 'The program that runs in it; default /bin/bash, else /bin/sh.' }),
+  cwd: commandFields.cwd,
+  envs: envSchema.nullish(),
+}).meta({ id: 'CreateTerminal' });
 export type CreateTerminal = z.output<typeof createTerminalSchema>;
 
 /** Answer of `POST /api/sandboxes/:id/pty`. */
@@ -65,13 +63,11 @@ export const terminalSchema = z
 export type Terminal = z.infer<typeof terminalSchema>;
 
 /** Body of a kill. */
-export const killSchema = z
-  .object({
-    signal: z.number().int().min(1).max(64).nullish().meta({
-      description: 'Number of the signal, sent to the process group; default 9, which ends children too.',
-    }),
-  })
-  .meta({ id: 'Kill' });
+export const killSchema = strictObject({
+  signal: z.number().int().min(1).max(64).nullish().meta({
+    description: 'Number of the signal, sent to the process group; default 9, which ends children too.',
+  }),
+}).meta({ id: 'Kill' });
 
 /** Query of the upgrade to a WebSocket. */
 export const attachQuerySchema = z.object({

@@ -1,6 +1,8 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { ExecSession } from './exec-session.ts';
 import { JsonLines } from './json-lines.ts';
 import { notify } from './live/notify.ts';
+import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';
 import type { ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
 import type { SessionApi } from './sessions.ts';
@@ -119,6 +121,7 @@ export class SandboxAgentSession {
 
   /** Changes how it works from the next prompt on. */
   configure(config: SandboxAgentConfig): Promise<void> {
+    checkOptions('agent.configure', config, optionNames.agentConfig);
     return this.#send({ type: 'configure', ...config });
   }
 
@@ -128,7 +131,7 @@ export class SandboxAgentSession {
    * @param signal - number; default 9 (KILL)
    */
   async kill(signal?: number, options: RequestOptions = {}): Promise<void> {
-    await this.#api.kill('agent', this.sessionId, signal, options);
+    await this.#api.kill('agent', this.sessionId, signal, requestOptions('agent.kill', options));
   }
 
   /** Lets go of the agent, which goes on. */

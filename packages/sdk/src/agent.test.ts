@@ -13,9 +13,11 @@ function recorder() {
     events,
     errors,
     exits,
-    onEvent: (event: SandboxAgentEvent) => events.push(event),
-    onError: (text: string) => errors.push(text),
-    onExit: (code: number) => exits.push(code),
+    callbacks: {
+      onEvent: (event: SandboxAgentEvent) => events.push(event),
+      onError: (text: string) => errors.push(text),
+      onExit: (code: number) => exits.push(code),
+    },
   };
 }
 
@@ -47,7 +49,7 @@ test('starts with what is given, and sends lines of JSON', async () => {
 test('reads events from lines in any pieces, and tells the rest apart', async () => {
   await using server = await SessionServer.start();
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen);
+  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
   const bytes = Buffer.from(
     '{"type":"ready"}\n\n  {"type":"assistant","message":{"text":"hé\u{1f600}"}}\r\nnot json\n[1]\nnull\n"text"\n{"no":"type"}\n{"type":"last"}',
   );
@@ -75,7 +77,7 @@ test('has the events so far when it attaches, and goes on after a lost connectio
   await using server = await SessionServer.start();
   server.session.print('{"type":"ready"}\n{"type":"ass');
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen);
+  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
   await expect.poll(() => agent.offset).toBe(29);
   server.session.cut();
   server.session.print('istant"}\n');
@@ -86,7 +88,7 @@ test('has the events so far when it attaches, and goes on after a lost connectio
 test('a line without end is dropped before it fills the memory', async () => {
   await using server = await SessionServer.start();
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen);
+  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
   const piece = Buffer.alloc(1024 * 1024, 'x');
   for (let count = 0; count < 40; count += 1) server.session.print(piece);
   server.session.print('\n{"type":"next"}\n');

@@ -1,4 +1,6 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { OpenComputerError } from './errors.ts';
+import { optionNames } from './option-names.ts';
 import { SandboxAgentSession } from './agent-session.ts';
 import type { RequestOptions } from './config.ts';
 import type { AgentCallbacks, SandboxAgentConfig } from './agent-session.ts';
@@ -40,6 +42,7 @@ export class SandboxAgent {
    * });
    */
   async start(options: SandboxAgentStartOptions = {}): Promise<SandboxAgentSession> {
+    checkOptions('agent.start', options, optionNames.agentStart);
     const request: WireStartAgent = {
       prompt: options.prompt,
       model: options.model,
@@ -54,7 +57,7 @@ export class SandboxAgent {
     };
     const sessionId = await this.#api.create('agent', request, options);
     try {
-      return await this.attach(sessionId, options);
+      return await SandboxAgentSession.open(this.#api, sessionId, options);
     } catch (error) {
       if (error instanceof OpenComputerError) error.details['sessionId'] = sessionId;
       throw error;
@@ -69,11 +72,12 @@ export class SandboxAgent {
    * const again = await sandbox.agent.attach(agent.sessionId, { onEvent: show });
    */
   async attach(sessionId: string, options: SandboxAgentAttachOptions = {}): Promise<SandboxAgentSession> {
+    checkOptions('agent.attach', options, optionNames.agentAttach);
     return SandboxAgentSession.open(this.#api, sessionId, options);
   }
 
   /** Lists the agents of the sandbox. */
   async list(options: RequestOptions = {}): Promise<AgentSessionInfo[]> {
-    return (await this.#api.list('agent', options)) as AgentSessionInfo[];
+    return (await this.#api.list('agent', requestOptions('agent.list', options))) as AgentSessionInfo[];
   }
 }

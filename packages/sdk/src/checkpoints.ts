@@ -1,6 +1,8 @@
+import { checkOptions } from './check-options.ts';
 import { resolveConnection } from './config.ts';
 import { invalidOption } from './invalid-option.ts';
 import { HttpClient } from './http.ts';
+import { optionNames } from './option-names.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { SandboxStatus, WireFork } from './wire.ts';
 
@@ -147,6 +149,7 @@ export async function createCheckpointPatch(
   checkpointId: string,
   options: PatchOptions,
 ): Promise<PatchResult> {
+  checkOptions('Sandbox.createCheckpointPatch', options, optionNames.patch);
   const { script, description, signal } = options;
   const http = new HttpClient(resolveConnection(options));
   const path = patchesPath(checkpointId);
@@ -158,6 +161,7 @@ export async function listCheckpointPatches(
   checkpointId: string,
   options: ConnectionOptions = {},
 ): Promise<PatchInfo[]> {
+  checkOptions('Sandbox.listCheckpointPatches', options, optionNames.connection);
   const http = new HttpClient(resolveConnection(options));
   const path = patchesPath(checkpointId);
   return (await http.json({ method: 'GET', path, signal: options.signal })) as PatchInfo[];
@@ -169,6 +173,7 @@ export async function deleteCheckpointPatch(
   patchId: string,
   options: ConnectionOptions = {},
 ): Promise<void> {
+  checkOptions('Sandbox.deleteCheckpointPatch', options, optionNames.connection);
   const http = new HttpClient(resolveConnection(options));
   const path = `${patchesPath(checkpointId)}/${checkpointSegment(patchId)}`;
   await http.done({ method: 'DELETE', path, signal: options.signal });
@@ -182,6 +187,7 @@ export async function deleteCheckpointPatch(
  * for await (const { name, forks } of Sandbox.listAllCheckpoints()) console.log(name, forks.length);
  */
 export async function* listAllCheckpoints(options: ConnectionOptions = {}): AsyncGenerator<CheckpointNode> {
+  checkOptions('Sandbox.listAllCheckpoints', options, optionNames.connection);
   const http = new HttpClient(resolveConnection(options));
   yield* pages<CheckpointNode>(http, '/checkpoints', options.signal);
 }
@@ -215,6 +221,7 @@ async function setPublic(
   verb: 'publish' | 'unpublish',
   options: ConnectionOptions,
 ): Promise<CheckpointInfo> {
+  checkOptions(`Sandbox.${verb}Checkpoint`, options, optionNames.connection);
   const http = new HttpClient(resolveConnection(options));
   const path = `/sandboxes/checkpoints/${checkpointSegment(id)}/${verb}`;
   return (await http.json({ method: 'POST', path, signal: options.signal })) as CheckpointInfo;

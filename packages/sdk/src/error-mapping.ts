@@ -20,6 +20,7 @@ type ErrorClass = new (message: string, fields: ErrorFields) => OpenComputerErro
 export const classOfCode: Readonly<Record<ServerErrorCode, ErrorClass>> = {
   invalid_request: InvalidRequestError,
   invalid_json: InvalidRequestError,
+  unsupported: InvalidRequestError,
   invalid_path: InvalidRequestError,
   is_directory: InvalidRequestError,
   not_directory: InvalidRequestError,

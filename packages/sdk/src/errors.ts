@@ -5,6 +5,7 @@ export type KnownErrorCode = ServerErrorCode | ClientErrorCode;
 export type ServerErrorCode =
   | 'invalid_request'
   | 'invalid_json'
+  | 'unsupported'
   | 'invalid_path'
   | 'is_directory'
   | 'not_directory'

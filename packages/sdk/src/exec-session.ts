@@ -1,3 +1,4 @@
+import { requestOptions } from './check-options.ts';
 import { invalidOption } from './invalid-option.ts';
 import { LimitError } from './errors.ts';
 import { SessionLink } from './live/link.ts';
@@ -131,7 +132,7 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
    * @throws NotFoundError when the session is not kept any more
    */
   async kill(signal?: number, options: RequestOptions = {}): Promise<void> {
-    await this.#api.kill('exec', this.sessionId, signal, options);
+    await this.#api.kill('exec', this.sessionId, signal, requestOptions('session.kill', options));
   }
 
   /** Lets go of the command, which goes on. `done` resolves with -1. */

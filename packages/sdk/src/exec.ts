@@ -1,5 +1,7 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { ExecSession } from './exec-session.ts';
 import { CommandRunner } from './run.ts';
+import { optionNames } from './option-names.ts';
 import { Shell } from './shell.ts';
 import { OpenComputerError } from './errors.ts';
 import type { RequestOptions } from './config.ts';
@@ -48,7 +50,7 @@ export class Exec {
    * const { exitCode, stdout } = await sandbox.exec.run('python3 --version', { cwd: '/tmp', timeout: 30 });
    */
   async run(command: string, options: RunOptions = {}): Promise<ProcessResult> {
-    return this.#runner.run(command, options);
+    return this.#runner.run(command, checkOptions('exec.run', options, optionNames.run));
   }
 
   /**
@@ -60,7 +62,7 @@ export class Exec {
    * const result = await sandbox.exec.wait(error.execId, { timeoutMs: 60_000 });
    */
   async wait(execId: string, options: WaitOptions = {}): Promise<ProcessResult> {
-    return this.#runner.wait(execId, options);
+    return this.#runner.wait(execId, checkOptions('exec.wait', options, optionNames.wait));
   }
 
   /**
@@ -76,6 +78,7 @@ export class Exec {
    * console.log(await build.done);
    */
   async start(command: string, options: ExecStartOptions = {}): Promise<ExecSession> {
+    checkOptions('exec.start', options, optionNames.start);
     const request: WireStartExec = {
       cmd: command,
       args: options.args,
@@ -108,12 +111,13 @@ export class Exec {
    * const again = await sandbox.exec.attach(session.sessionId, { onStdout: write });
    */
   async attach(sessionId: string, options: ExecAttachOptions = {}): Promise<ExecSession> {
+    checkOptions('exec.attach', options, optionNames.attach);
     return ExecSession.open(this.#sessions, sessionId, options);
   }
 
   /** Lists the commands that run, and sessions that ended in the last five minutes. */
   async list(options: RequestOptions = {}): Promise<ExecSessionInfo[]> {
-    return (await this.#sessions.list('exec', options)) as ExecSessionInfo[];
+    return (await this.#sessions.list('exec', requestOptions('exec.list', options))) as ExecSessionInfo[];
   }
 
   /**
@@ -125,7 +129,7 @@ export class Exec {
    * await sandbox.exec.kill(session.sessionId, 15);
    */
   async kill(sessionId: string, signal?: number, options: RequestOptions = {}): Promise<void> {
-    await this.#sessions.kill('exec', sessionId, signal, options);
+    await this.#sessions.kill('exec', sessionId, signal, requestOptions('exec.kill', options));
   }
 
   /**
@@ -138,6 +142,7 @@ export class Exec {
    * await shell.close();
    */
   async shell(options: ShellOptions = {}): Promise<Shell> {
+    checkOptions('exec.shell', options, optionNames.shell);
     const args = ['--noprofile', '--norc', '+m'];
     return Shell.open((callbacks) => this.start('bash', { ...options, args, ...callbacks }));
   }
@@ -150,6 +155,7 @@ export class Exec {
    * const shell = await sandbox.exec.reattachShell(sessionId);
    */
   async reattachShell(sessionId: string, options: AttachLimits = {}): Promise<Shell> {
+    checkOptions('exec.reattachShell', options, optionNames.attachLimits);
     return Shell.open((callbacks) => this.attach(sessionId, { ...options, ...callbacks }));
   }
 }

@@ -1,3 +1,4 @@
+import { requestOptions } from './check-options.ts';
 import { bodyBytes, bodyStream } from './download.ts';
 import { OpenComputerError } from './errors.ts';
 import { toUpload } from './upload.ts';
@@ -47,7 +48,8 @@ export class Filesystem {
    * const text = await sandbox.files.read('/app/hello.txt');
    */
   async read(path: string, options: RequestOptions = {}): Promise<string> {
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(await this.readBytes(path, options));
+    const bytes = await this.#http.exchange(this.#get('read', path, options), bodyBytes);
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   }
 
   /**
@@ -58,7 +60,7 @@ export class Filesystem {
    * const image = await sandbox.files.readBytes('plot.png');
    */
   async readBytes(path: string, options: RequestOptions = {}): Promise<Uint8Array> {
-    return this.#http.exchange(this.#get(path, options), bodyBytes);
+    return this.#http.exchange(this.#get('readBytes', path, options), bodyBytes);
   }
 
   /**
@@ -70,7 +72,9 @@ export class Filesystem {
    * for await (const chunk of await sandbox.files.readStream('/var/log/big.log')) process.stdout.write(chunk);
    */
   async readStream(path: string, options: RequestOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    return this.#http.exchange(this.#get(path, options), (answer) => Promise.resolve(bodyStream(answer)));
+    return this.#http.exchange(this.#get('readStream', path, options), (answer) =>
+      Promise.resolve(bodyStream(answer)),
+    );
   }
 
   /**
@@ -89,7 +93,7 @@ export class Filesystem {
       path: this.#path,
       query: { path },
       upload: toUpload(content),
-      ...options,
+      ...requestOptions('files.write', options),
     });
   }
 
@@ -107,7 +111,7 @@ export class Filesystem {
       method: 'GET',
       path: `${this.#path}/list`,
       query: { path },
-      ...options,
+      ...requestOptions('files.list', options),
     })) as WireFileEntry[];
     return entries.map(toEntry);
   }
@@ -120,7 +124,12 @@ export class Filesystem {
    * await sandbox.files.makeDir('/app/logs');
    */
   async makeDir(path: string, options: RequestOptions = {}): Promise<void> {
-    await this.#http.done({ method: 'POST', path: `${this.#path}/mkdir`, query: { path }, ...options });
+    await this.#http.done({
+      method: 'POST',
+      path: `${this.#path}/mkdir`,
+      query: { path },
+      ...requestOptions('files.makeDir', options),
+    });
   }
 
   /**
@@ -131,7 +140,12 @@ export class Filesystem {
    * await sandbox.files.remove('/app/logs');
    */
   async remove(path: string, options: RequestOptions = {}): Promise<void> {
-    await this.#http.done({ method: 'DELETE', path: this.#path, query: { path }, ...options });
+    await this.#http.done({
+      method: 'DELETE',
+      path: this.#path,
+      query: { path },
+      ...requestOptions('files.remove', options),
+    });
   }
 
   /**
@@ -143,8 +157,8 @@ export class Filesystem {
    */
   async exists(path: string, options: RequestOptions = {}): Promise<boolean> {
     try {
-      const stream = await this.readStream(path, options);
-      await stream.cancel();
+      const request = this.#get('exists', path, options);
+      await this.#http.exchange(request, async (answer) => bodyStream(answer).cancel());
       return true;
     } catch (error) {
       if (error instanceof OpenComputerError && notAFile.has(error.code)) return false;
@@ -152,8 +166,9 @@ export class Filesystem {
     }
   }
 
-  #get(path: string, options: RequestOptions) {
-    return { method: 'GET', path: this.#path, query: { path }, ...options } as const;
+  #get(method: string, path: string, options: RequestOptions) {
+    const limits = requestOptions(`files.${method}`, options);
+    return { method: 'GET', path: this.#path, query: { path }, ...limits } as const;
   }
 }
 

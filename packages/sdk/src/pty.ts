@@ -1,5 +1,7 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { ExecSession } from './exec-session.ts';
 import { OpenComputerError } from './errors.ts';
+import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';
 import type { AttachLimits, SessionCallbacks } from './exec-session.ts';
 import type { SessionApi, TerminalSize } from './sessions.ts';
@@ -75,12 +77,13 @@ export class PtySession implements AsyncIterable<Uint8Array> {
 
   /** Tells the program another size. @throws ConflictError when it has ended; InvalidRequestError */
   async resize(size: TerminalSize, options: RequestOptions = {}): Promise<void> {
-    await this.#api.resize(this.sessionId, size, options);
+    checkOptions('terminal.resize', size, optionNames.size);
+    await this.#api.resize(this.sessionId, size, requestOptions('terminal.resize', options));
   }
 
   /** Hangs up: what runs in it is told so, and killed two seconds later. */
   async kill(options: RequestOptions = {}): Promise<void> {
-    await this.#api.hangUp(this.sessionId, options);
+    await this.#api.hangUp(this.sessionId, requestOptions('terminal.kill', options));
   }
 
   /** Lets go of the terminal, which goes on. */
@@ -112,6 +115,7 @@ export class Pty {
    * await terminal.send('top\n');
    */
   async create(options: PtyOptions = {}): Promise<PtySession> {
+    checkOptions('pty.create', options, optionNames.ptyCreate);
     const request: WireCreatePty = {
       cols: options.cols ?? 80,
       rows: options.rows ?? 24,
@@ -137,6 +141,7 @@ export class Pty {
    * const again = await sandbox.pty.attach(sessionId, { cols: 100, rows: 30, onOutput: write });
    */
   async attach(sessionId: string, options: PtyAttachOptions = {}): Promise<PtySession> {
+    checkOptions('pty.attach', options, optionNames.ptyAttach);
     const { cols, rows, signal, requestTimeoutMs } = options;
     if (cols !== undefined && rows !== undefined)
       await this.#api.resize(sessionId, { cols, rows }, { signal, requestTimeoutMs });
@@ -145,6 +150,6 @@ export class Pty {
 
   /** Lists the terminals. */
   async list(options: RequestOptions = {}): Promise<ExecSessionInfo[]> {
-    return (await this.#api.list('pty', options)) as ExecSessionInfo[];
+    return (await this.#api.list('pty', requestOptions('pty.list', options))) as ExecSessionInfo[];
   }
 }

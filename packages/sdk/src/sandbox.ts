@@ -1,3 +1,4 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { resolveConnection } from './config.ts';
 import {
   checkpointSegment,
@@ -16,6 +17,7 @@ import { Pty } from './pty.ts';
 import { SandboxAgent } from './agent.ts';
 import { SessionApi } from './sessions.ts';
 import { HttpClient } from './http.ts';
+import { optionNames } from './option-names.ts';
 import { SandboxList } from './list.ts';
 import { sandboxPath } from './sandbox-info.ts';
 import { SandboxState } from './state.ts';
@@ -72,6 +74,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * const sandbox = await Sandbox.create({ cpuCount: 2, memoryMB: 1024, metadata: { project: 'x' } });
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
+    checkOptions('Sandbox.create', options, optionNames.create);
     const { envs, metadata, cpuCount, memoryMB, diskMB } = options;
     const request: WireCreateSandbox = {
       templateID: options.template ?? 'base',
@@ -102,6 +105,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * const sandbox = await Sandbox.connect('sb-0a1b2c3d');
    */
   static async connect(sandboxId: string, options: ConnectionOptions = {}): Promise<Sandbox> {
+    checkOptions('Sandbox.connect', options, optionNames.connection);
     const path = sandboxPath(sandboxId);
     const http = new HttpClient(resolveConnection(options));
     const data = await http.json({ method: 'GET', path, signal: options.signal });
@@ -116,6 +120,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * for await (const sandbox of Sandbox.list({ metadata: { project: 'x' } })) await sandbox.kill();
    */
   static list(options: ListOptions = {}): SandboxList {
+    checkOptions('Sandbox.list', options, optionNames.list);
     const http = new HttpClient(resolveConnection(options));
     const { status, limit, metadata = {}, signal } = options;
     const filters = Object.entries(metadata).map(([key, value]) => [`metadata[${key}]`, value] as const);
@@ -145,6 +150,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * const copy = await Sandbox.createFromCheckpoint(checkpoint.id, { envs: { SEED: '2' } });
    */
   static async createFromCheckpoint(checkpointId: string, options: ForkOptions = {}): Promise<Sandbox> {
+    checkOptions('Sandbox.createFromCheckpoint', options, optionNames.fork);
     const http = new HttpClient(resolveConnection(options));
     const path = `/sandboxes/from-checkpoint/${checkpointSegment(checkpointId)}`;
     return new Sandbox(http, (await postFork(http, path, options, {})) as WireSandbox);
@@ -159,6 +165,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * const workers = await Sandbox.fork(checkpoint.id, { count: 10 });
    */
   static async fork(checkpointId: string, options: ForkManyOptions = {}): Promise<Sandbox[]> {
+    checkOptions('Sandbox.fork', options, optionNames.forkMany);
     const http = new HttpClient(resolveConnection(options));
     const path = `/sandboxes/from-checkpoint/${checkpointSegment(checkpointId)}`;
     return Sandbox.#forks(http, path, options);
@@ -187,6 +194,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * const [left, right] = await sandbox.fork({ count: 2 });
    */
   async fork(options: ForkSelfOptions = {}): Promise<Sandbox[]> {
+    checkOptions('sandbox.fork', options, optionNames.forkSelf);
     return Sandbox.#forks(this.http, `${this.path}/fork`, options);
   }
 
@@ -226,7 +234,8 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    */
   async isRunning(options: RequestOptions = {}): Promise<boolean> {
     try {
-      const data = await this.http.json({ method: 'GET', path: this.path, ...options });
+      const limits = requestOptions('isRunning', options);
+      const data = await this.http.json({ method: 'GET', path: this.path, ...limits });
       this.data = data as WireSandbox;
     } catch (error) {
       if (!(error instanceof SandboxNotFoundError)) throw error;
@@ -245,7 +254,8 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    */
   async setTimeout(seconds: number, options: RequestOptions = {}): Promise<void> {
     const path = `${this.path}/timeout`;
-    await this.http.done({ method: 'POST', path, json: { timeout: seconds }, ...options });
+    const limits = requestOptions('setTimeout', options);
+    await this.http.done({ method: 'POST', path, json: { timeout: seconds }, ...limits });
     this.data = { ...this.data, timeout: seconds };
   }
 
@@ -257,7 +267,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * await sandbox.kill();
    */
   async kill(options: RequestOptions = {}): Promise<void> {
-    await this.http.done({ method: 'DELETE', path: this.path, ...options });
+    await this.http.done({ method: 'DELETE', path: this.path, ...requestOptions('kill', options) });
     this.data = { ...this.data, status: 'stopped' };
   }
 
@@ -290,8 +300,13 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
     return this.#signedUrl('upload-url', path, options);
   }
 
-  async #signedUrl(route: string, path: string, options: SignedUrlOptions): Promise<string> {
-    const { expiresIn, ...limits } = options;
+  async #signedUrl(
+    route: 'download-url' | 'upload-url',
+    path: string,
+    options: SignedUrlOptions,
+  ): Promise<string> {
+    const method = route === 'download-url' ? 'downloadUrl' : 'uploadUrl';
+    const { expiresIn, ...limits } = checkOptions(method, options, optionNames.signedUrl);
     const signed = await this.http.json({
       method: 'POST',
       path: `${this.path}/files/${route}`,

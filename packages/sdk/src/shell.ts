@@ -1,5 +1,7 @@
+import { checkOptions } from './check-options.ts';
 import { Deadline } from './deadline.ts';
 import { LimitError, ShellBusyError, ShellClosedError, TimeoutError } from './errors.ts';
+import { optionNames } from './option-names.ts';
 import { ShellRun } from './shell-run.ts';
 import type { RequestOptions } from './config.ts';
 import type { AttachLimits, ExecSession, SessionCallbacks } from './exec-session.ts';
@@ -70,6 +72,7 @@ export class Shell {
    * const { exitCode } = await shell.run('make', { onStdout: (data) => process.stdout.write(data) });
    */
   async run(command: string, options: ShellRunOptions = {}): Promise<ProcessResult> {
+    checkOptions('shell.run', options, optionNames.shellRun);
     options.signal?.throwIfAborted();
     if (this.#closed !== undefined) throw new ShellClosedError(this.#closed.reason);
     if (this.#run !== undefined) throw new ShellBusyError();

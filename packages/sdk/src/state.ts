@@ -1,5 +1,7 @@
+import { checkOptions, requestOptions } from './check-options.ts';
 import { changeTimeoutMs, checkpointSegment, pages } from './checkpoints.ts';
 import { ServerError } from './errors.ts';
+import { optionNames } from './option-names.ts';
 import { sandboxPath, toSandboxInfo } from './sandbox-info.ts';
 import type { CheckpointInfo, CreateCheckpointOptions } from './checkpoints.ts';
 import type { RequestOptions } from './config.ts';
@@ -71,7 +73,7 @@ export abstract class SandboxState {
    * await sandbox.hibernate();
    */
   async hibernate(options: RequestOptions = {}): Promise<void> {
-    await this.http.json(this.#change('hibernate', {}, options));
+    await this.http.json(this.#change('hibernate', {}, requestOptions('hibernate', options)));
     this.data = { ...this.data, status: 'hibernated' };
   }
 
@@ -85,7 +87,7 @@ export abstract class SandboxState {
    * await sandbox.wake({ timeout: 600 });
    */
   async wake(options: WakeOptions = {}): Promise<void> {
-    const { timeout, ...limits } = options;
+    const { timeout, ...limits } = checkOptions('wake', options, optionNames.wake);
     const data = await this.http.json(this.#change('wake', { timeout }, limits));
     this.data = data as WireSandbox;
   }
@@ -98,7 +100,7 @@ export abstract class SandboxState {
    * await sandbox.reboot();
    */
   async reboot(options: RequestOptions = {}): Promise<void> {
-    await this.http.done(this.#change('reboot', {}, options));
+    await this.http.done(this.#change('reboot', {}, requestOptions('reboot', options)));
     this.data = { ...this.data, status: 'running' };
   }
 
@@ -110,7 +112,7 @@ export abstract class SandboxState {
    * await sandbox.powerCycle();
    */
   async powerCycle(options: RequestOptions = {}): Promise<void> {
-    await this.http.done(this.#change('power-cycle', {}, options));
+    await this.http.done(this.#change('power-cycle', {}, requestOptions('powerCycle', options)));
     this.data = { ...this.data, status: 'running' };
   }
 
@@ -127,6 +129,7 @@ export abstract class SandboxState {
    * const copy = await Sandbox.createFromCheckpoint(id);
    */
   async createCheckpoint(name: string, options: CreateCheckpointOptions = {}): Promise<CheckpointInfo> {
+    checkOptions('createCheckpoint', options, optionNames.checkpoint);
     const { kind, promoteToFull, retentionPolicy, ...limits } = options;
     const json = { name, kind, promoteToFull, retentionPolicy };
     return (await this.http.json(this.#change('checkpoints', json, limits))) as CheckpointInfo;
@@ -135,7 +138,8 @@ export abstract class SandboxState {
   /** Lists its checkpoints, newest first. @throws SandboxNotFoundError */
   async listCheckpoints(options: RequestOptions = {}): Promise<CheckpointInfo[]> {
     const path = `${this.path}/checkpoints`;
-    return (await this.http.json({ method: 'GET', path, ...options })) as CheckpointInfo[];
+    const limits = requestOptions('listCheckpoints', options);
+    return (await this.http.json({ method: 'GET', path, ...limits })) as CheckpointInfo[];
   }
 
   /**
@@ -147,6 +151,7 @@ export abstract class SandboxState {
    */
   async restoreCheckpoint(checkpointId: string, options: RequestOptions = {}): Promise<void> {
     const route = `checkpoints/${checkpointSegment(checkpointId)}/restore`;
+    requestOptions('restoreCheckpoint', options);
     await this.http.json(this.#change(route, {}, options));
     this.data = (await this.http.json({ method: 'GET', path: this.path, ...options })) as WireSandbox;
   }
@@ -154,7 +159,7 @@ export abstract class SandboxState {
   /** Deletes one of its checkpoints; forks are not affected. @throws NotFoundError */
   async deleteCheckpoint(checkpointId: string, options: RequestOptions = {}): Promise<void> {
     const path = `${this.path}/checkpoints/${checkpointSegment(checkpointId)}`;
-    await this.http.done({ method: 'DELETE', path, ...options });
+    await this.http.done({ method: 'DELETE', path, ...requestOptions('deleteCheckpoint', options) });
   }
 
   /**
@@ -165,6 +170,7 @@ export abstract class SandboxState {
    * for await (const { time, kind, reason } of sandbox.events()) console.log(time, kind, reason);
    */
   async *events(options: Pick<RequestOptions, 'signal'> = {}): AsyncGenerator<SandboxEvent> {
+    checkOptions('events', options, optionNames.events);
     for await (const event of pages<WireEvent>(this.http, `${this.path}/events`, options.signal))
       yield { ...event, time: new Date(event.time), reason: event.reason };
   }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class_of_code: dict[str, type[OpenComputerError]] = {
     "invalid_request": InvalidRequestError,
     "invalid_json": InvalidRequestError,
+    "unsupported": InvalidRequestError,
     "invalid_path": InvalidRequestError,
     "is_directory": InvalidRequestError,
     "not_directory": InvalidRequestError,

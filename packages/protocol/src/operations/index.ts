@@ -60,6 +60,7 @@ export const operations = {
     description:
       'Filter with `status` and `metadata[key]=value` (repeatable, all must match). The header X-Next-Cursor names the next page.',
     query: listSandboxesQuerySchema,
+    queryNames: /^metadata\[(.+)\]$/s,
     success: { 200: z.array(sandboxSchema) },
     errors: [],
     auth: 'key',

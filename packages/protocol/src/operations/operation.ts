@@ -13,6 +13,8 @@ export interface Operation {
   readonly summary: string;
   readonly description?: string;
   readonly query?: z.ZodObject;
+  /** Matches the names of further parameters of the query, such as `metadata[key]`. */
+  readonly queryNames?: RegExp;
   readonly body?: z.ZodType | 'bytes';
   /** Status -> what it carries. */
   readonly success: Readonly<Record<number, Payload>>;

@@ -1,4 +1,6 @@
+import { checkOptions } from '../check-options.ts';
 import { invalidOption } from '../invalid-option.ts';
+import { optionNames } from '../option-names.ts';
 import { backOffMs } from '../retry.ts';
 
 /** How long and how often a session tries to come back after its connection was lost. */
@@ -24,6 +26,7 @@ export class Reconnection {
 
   /** @throws InvalidRequestError when an option is no number of milliseconds */
   constructor(options: ReconnectOptions | false | undefined) {
+    if (options !== false && options !== undefined) checkOptions('reconnect', options, optionNames.reconnect);
     this.timeoutMs = options === false ? 0 : milliseconds('timeoutMs', options?.timeoutMs, defaultTimeoutMs);
     this.#maxDelayMs = milliseconds(
       'maxDelayMs',

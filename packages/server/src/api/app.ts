@@ -1,5 +1,5 @@
 import { Hono } from 'hono';
-import { ApiError, type Operation, type OperationId, operations } from '@opencomputer/protocol';
+import { ApiError, noBodySchema, type Operation, type OperationId, operations } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
 import * as agents from './agents.ts';
 import * as checkpoints from './checkpoints.ts';
@@ -9,6 +9,7 @@ import { toApiError } from './errors.ts';
 import * as exec from './exec.ts';
 import * as files from './files.ts';
 import * as forks from './forks.ts';
+import { checkParameters, readJson } from './input.ts';
 import * as lifecycle from './lifecycle.ts';
 import { readLogs } from './logs.ts';
 import { observe } from './observe.ts';
@@ -95,6 +96,9 @@ export function createApp(services: Services): Hono<ApiEnv> {
       const reach = operation.auth === 'data' ? { sandboxId: c.req.param('id') ?? '' } : ('account' as const);
       if (operation.auth === 'key' || operation.auth === 'data')
         c.set('caller', await services.authenticator.verify(presented(c), reach));
+      c.set('operation', id as OperationId);
+      if (operation.auth !== 'none') checkParameters(c, operation);
+      if (operation.body === undefined && operation.method !== 'GET') await readJson(c, noBodySchema);
       return handle(c, services);
     });
   }

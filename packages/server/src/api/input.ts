@@ -1,6 +1,16 @@
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
-import { ApiError, describeIssues, isSandboxId, isUuid, limits } from '@opencomputer/protocol';
+import {
+  ApiError,
+  credentialParameters,
+  describeIssues,
+  describeUnknown,
+  isSandboxId,
+  isUuid,
+  limits,
+  type Operation,
+  refuseUnsupported,
+} from '@opencomputer/protocol';
 import { requestBody } from '../http.ts';
 import type { ApiContext } from './context.ts';
 
@@ -9,11 +19,30 @@ const jsonBodyMs = 30_000;
 
 /**
  * Reads and checks a JSON body; an empty one counts as `{}`.
- * @throws ApiError `invalid_json`, `too_large`, `invalid_request`.
+ * @throws ApiError `invalid_json`, `too_large`, `invalid_request`, `unsupported`.
  */
 export async function readJson<T>(c: ApiContext, schema: z.ZodType<T>): Promise<T> {
   const text = await readText(c);
-  return check(schema, text.trim() === '' ? {} : parseJson(text));
+  const value = text.trim() === '' ? {} : parseJson(text);
+  if (typeof value === 'object' && value !== null) refuseNames(c, Object.keys(value));
+  return check(schema, value);
+}
+
+/** @throws ApiError `unsupported` when a field, or a parameter, is one that is not there yet. */
+function refuseNames(c: ApiContext, names: readonly string[]): void {
+  const operation = c.get('operation');
+  if (operation !== undefined) refuseUnsupported(operation, names);
+}
+
+/** Refuses parameters that the operation does not have. @throws ApiError `invalid_request`, `unsupported`. */
+export function checkParameters(c: ApiContext, { query, queryNames }: Operation): void {
+  const known = Object.keys(query?.shape ?? {});
+  const unknown = Object.keys(c.req.queries()).filter(
+    (name) =>
+      !known.includes(name) && !credentialParameters.includes(name) && queryNames?.test(name) !== true,
+  );
+  refuseNames(c, unknown);
+  if (unknown.length > 0) throw new ApiError('invalid_request', describeUnknown('parameter', unknown, known));
 }
 
 /** Checks the query. @throws ApiError `invalid_request`. */

@@ -157,8 +157,10 @@ describe('hibernation', () => {
     await post(id, '/hibernate');
     expect((await server.call('DELETE', at(id))).status).toBe(204);
     expect(server.worker.machines.has(id)).toBe(false);
-    for (const rest of ['/hibernate', '/wake', '/reboot', '/power-cycle', '/checkpoints', '/fork'])
-      expect((await post(id, rest, { name: 'x' })).json).toMatchObject({ code: 'sandbox_stopped' });
+    for (const rest of ['/hibernate', '/wake', '/reboot', '/power-cycle', '/checkpoints', '/fork']) {
+      const body = rest === '/checkpoints' ? { name: 'x' } : {};
+      expect((await post(id, rest, body)).json).toMatchObject({ code: 'sandbox_stopped' });
+    }
   });
 });
 

@@ -23,7 +23,6 @@ describe('a sandbox', () => {
       metadata: { project: 'x' },
       cpuCount: 2,
       memoryMB: 512,
-      futureField: true,
     };
     const { status, json } = await server.call('POST', '/api/sandboxes', body);
     expect(status).toBe(201);

@@ -1,4 +1,9 @@
-import { createSandboxSchema, listSandboxesQuerySchema, setTimeoutSchema } from '@opencomputer/protocol';
+import {
+  createSandboxSchema,
+  listSandboxesQuerySchema,
+  operations,
+  setTimeoutSchema,
+} from '@opencomputer/protocol';
 import { clientGone } from '../http.ts';
 import { pageOfSandboxes } from '../sandboxes/listing.ts';
 import { type ApiContext, callerOf, type Handler } from './context.ts';
@@ -8,7 +13,7 @@ import { present, presentWithToken } from './present.ts';
 /** The filters `metadata[key]=value` of a query. */
 function metadataFilters(c: ApiContext): [key: string, value: string][] {
   return Object.entries(c.req.queries()).flatMap(([name, values]) => {
-    const key = /^metadata\[(.+)\]$/s.exec(name)?.[1];
+    const key = operations.listSandboxes.queryNames.exec(name)?.[1];
     return key === undefined ? [] : values.map((value): [string, string] => [key, value]);
   });
 }

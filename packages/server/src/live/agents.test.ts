@@ -75,8 +75,10 @@ test('prompts and interrupts follow; lines do not run into each other', async ()
 
 test('other sessions are no agents', async () => {
   const { json } = await server.call('POST', `/api/sandboxes/${id}/exec`, { cmd: 'x' });
-  for (const part of ['prompt', 'interrupt', 'kill'])
-    expect((await call('POST', `/${json.sessionID}/${part}`, { text: 'x' })).status).toBe(404);
+  for (const part of ['prompt', 'interrupt', 'kill']) {
+    const body = part === 'prompt' ? { text: 'x' } : {};
+    expect((await call('POST', `/${json.sessionID}/${part}`, body)).status).toBe(404);
+  }
   expect((await call('POST', '/ffffffff/interrupt')).json.code).toBe('exec_not_found');
 });
 

@@ -7,7 +7,9 @@ import {
   attachQuerySchema,
   type AttachQuery,
   clientMessageBytes,
+  credentialParameters,
   describeIssues,
+  describeUnknown,
   type GuestSession,
 } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
@@ -214,6 +216,11 @@ function requireHandshake(request: IncomingMessage): void {
 }
 
 function readQuery(url: URL): AttachQuery {
+  const known = Object.keys(attachQuerySchema.shape);
+  const unknown = [...url.searchParams.keys()].filter(
+    (name) => !known.includes(name) && !credentialParameters.includes(name),
+  );
+  if (unknown.length > 0) throw new ApiError('invalid_request', describeUnknown('parameter', unknown, known));
   const parsed = attachQuerySchema.safeParse(Object.fromEntries(url.searchParams));
   if (parsed.success) return parsed.data;
   throw new ApiError('invalid_request', describeIssues(parsed.error), { cause: parsed.error });

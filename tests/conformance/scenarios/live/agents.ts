@@ -9,26 +9,30 @@ import type { Scenario } from '../scenario.ts';
 function listener(): Required<AgentListeners> & {
   events: AgentEvent[];
   readonly types: string[];
-  errors: string;
+  readonly errors: string;
   exits: number[];
   scrollbackEnds: number[];
 } {
-  const heard = {
-    events: [] as AgentEvent[],
-    get types() {
-      return heard.events.map(({ type }) => type);
-    },
-    errors: '',
-    exits: [] as number[],
-    scrollbackEnds: [] as number[],
-    onEvent: (event: AgentEvent) => heard.events.push(event),
+  const events: AgentEvent[] = [];
+  const exits: number[] = [];
+  const scrollbackEnds: number[] = [];
+  let errors = '';
+  const callbacks = {
+    onEvent: (event: AgentEvent) => events.push(event),
     onError: (text: string) => {
-      heard.errors += text;
+      errors += text;
     },
-    onExit: (code: number) => heard.exits.push(code),
-    onScrollbackEnd: () => heard.scrollbackEnds.push(heard.events.length),
+    onExit: (code: number) => exits.push(code),
+    onScrollbackEnd: () => scrollbackEnds.push(events.length),
   };
-  return heard;
+  // Not enumerable: what was heard is no option of the call that the callbacks are given to.
+  return Object.defineProperties(callbacks, {
+    events: { value: events },
+    types: { get: () => events.map(({ type }) => type) },
+    errors: { get: () => errors },
+    exits: { value: exits },
+    scrollbackEnds: { value: scrollbackEnds },
+  }) as typeof callbacks & Omit<ReturnType<typeof listener>, keyof typeof callbacks>;
 }
 
 const turn = ['assistant', 'result', 'turn_complete'];

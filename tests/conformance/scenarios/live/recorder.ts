@@ -19,23 +19,24 @@ export function recorder(): Recorder {
     chunks[name] = [all];
     return all;
   };
-  const seen = {
-    get stdout() {
-      return joined('stdout');
-    },
-    get stderr() {
-      return joined('stderr');
-    },
-    exits: [] as number[],
-    scrollbackEnds: [] as number[],
-    gaps: [] as number[],
+  const exits: number[] = [];
+  const scrollbackEnds: number[] = [];
+  const gaps: number[] = [];
+  const callbacks = {
     onStdout: (data: Uint8Array) => chunks.stdout.push(Buffer.from(data)),
     onStderr: (data: Uint8Array) => chunks.stderr.push(Buffer.from(data)),
-    onExit: (code: number) => seen.exits.push(code),
-    onScrollbackEnd: () => seen.scrollbackEnds.push(seen.stdout.length + seen.stderr.length),
-    onGap: (bytes: number) => seen.gaps.push(bytes),
+    onExit: (code: number) => exits.push(code),
+    onScrollbackEnd: () => scrollbackEnds.push(joined('stdout').length + joined('stderr').length),
+    onGap: (bytes: number) => gaps.push(bytes),
   };
-  return seen;
+  // Not enumerable: what was told is no option of the call that the callbacks are given to.
+  return Object.defineProperties(callbacks, {
+    stdout: { get: () => joined('stdout') },
+    stderr: { get: () => joined('stderr') },
+    exits: { value: exits },
+    scrollbackEnds: { value: scrollbackEnds },
+    gaps: { value: gaps },
+  }) as typeof callbacks & Omit<Recorder, keyof typeof callbacks>;
 }
 
 /** How long something in a machine may take before it counts as not happening. */

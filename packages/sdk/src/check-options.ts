@@ -1,0 +1,40 @@
+import { closestName } from './closest-name.ts';
+import { invalidOption } from './invalid-option.ts';
+import { optionNames } from './option-names.ts';
+import type { RequestOptions } from './config.ts';
+
+/**
+ * Refuses options that a method does not have: a misspelt one would otherwise be without effect, and without a word.
+ *
+ * @param method - as it is called, such as `exec.run`
+ * @param names - those of its options
+ * @returns the options
+ * @throws InvalidRequestError that names the option, and the one that was probably meant
+ */
+export function checkOptions<Options extends object>(
+  method: string,
+  options: Options,
+  names: Readonly<Record<string, true>>,
+): Options {
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw invalidOption(
+      `${method}: options are not an object but ${given === null ? 'null' : Array.isArray(given) ? 'an array' : typeof given}`,
+      `Give an object such as { ${Object.keys(names)[0] ?? ''}: ... }, or nothing.`,
+    );
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || Object.hasOwn(names, name)) continue;
+    const known = Object.keys(names);
+    const closest = closestName(name, known);
+    throw invalidOption(
+      `${method}: unknown option ${JSON.stringify(name.slice(0, 64))}${closest === undefined ? '' : `; did you mean ${closest}?`}`,
+      `Its options are ${known.join(', ')}.`,
+    );
+  }
+  return options;
+}
+
+/** Checks the options of a method that takes only the limits of a call. */
+export function requestOptions(method: string, options: RequestOptions): RequestOptions {
+  return checkOptions(method, options, optionNames.request);
+}
