@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pprint
 from datetime import datetime, timezone
 
 import pytest
@@ -216,3 +217,16 @@ async def test_an_answer_without_a_code_is_judged_by_its_status(status: int) -> 
         with pytest.raises(InvalidRequestError, match="of a proxy") as caught:
             await Sandbox.create(api_url=server.url)
     assert caught.value.code == f"http_{status}"
+
+
+async def test_nothing_that_is_printed_holds_the_key_or_the_token() -> None:
+    def answer(_request: SeenRequest, exchange: Exchange) -> None:
+        exchange.send_json(200, {**wire_sandbox, "token": "the-token-itself"})
+
+    with TestServer(answer) as server:
+        sandbox = await Sandbox.connect("sb-0a1b2c3d", api_key="osb_the-key-itself", api_url=server.url)
+        http = sandbox._http  # pyright: ignore[reportPrivateUsage]
+        for value in (sandbox, vars(sandbox), sandbox.exec, vars(sandbox.files), http, vars(http), http.connection):
+            assert "itself" not in repr(value)
+            assert "itself" not in str(value)
+            assert "itself" not in pprint.pformat(value)

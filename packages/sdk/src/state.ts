@@ -25,16 +25,17 @@ export interface SandboxEvent {
   reason: string | undefined;
 }
 
+/** `util.inspect.custom` of Node.js, which this package does without, as browsers do. */
+const inspectSymbol = Symbol.for('nodejs.util.inspect.custom');
+
 /** The state of a sandbox: hibernation, checkpoints, restarts. `Sandbox` has all of it. */
 export abstract class SandboxState {
   /** Id, for `Sandbox.connect`. */
   readonly sandboxId: string;
-  /** Internal. */
-  protected readonly http: HttpClient;
-  /** Internal. */
-  protected readonly path: string;
-  /** Internal: the last answer about it. */
-  protected data: WireSandbox;
+  readonly #http: HttpClient;
+  readonly #path: string;
+  /** The last answer about it. Private by name, like the key that `#http` holds: a token is in it. */
+  #data: WireSandbox;
 
   /** Internal: use `Sandbox.create` or `Sandbox.connect`. */
   protected constructor(http: HttpClient, data: WireSandbox) {
@@ -44,9 +45,28 @@ export abstract class SandboxState {
         hint: 'Check that apiUrl is the address of an OpenComputer server.',
       });
     this.sandboxId = data.sandboxID;
-    this.http = http;
-    this.data = data;
-    this.path = sandboxPath(data.sandboxID);
+    this.#http = http;
+    this.#data = data;
+    this.#path = sandboxPath(data.sandboxID);
+  }
+
+  /** Internal. */
+  protected get http(): HttpClient {
+    return this.#http;
+  }
+
+  /** Internal. */
+  protected get path(): string {
+    return this.#path;
+  }
+
+  /** Internal: the last answer about it. */
+  protected get data(): WireSandbox {
+    return this.#data;
+  }
+
+  protected set data(data: WireSandbox) {
+    this.#data = data;
   }
 
   /** The same as `sandboxId`. */
@@ -62,6 +82,21 @@ export abstract class SandboxState {
   /** What is known about it, as of the last answer. */
   get info(): SandboxInfo {
     return toSandboxInfo(this.data);
+  }
+
+  /** Its id and its state, as `String` and `console.log` show it. */
+  toString(): string {
+    return `<Sandbox ${this.sandboxId} ${this.status}>`;
+  }
+
+  /** What is known about it, as `JSON.stringify` shows it: neither key nor token. */
+  toJSON(): SandboxInfo {
+    return this.info;
+  }
+
+  /** As `console.log` shows it in Node.js. */
+  [inspectSymbol](): string {
+    return this.toString();
   }
 
   /**

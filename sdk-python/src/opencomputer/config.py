@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -41,7 +41,8 @@ class Connection:
     """Settings after defaults. ``api_url`` ends in ``/api``; ``api_key`` is empty when there is none."""
 
     api_url: str
-    api_key: str
+    # Not in what is printed.
+    api_key: str = field(repr=False)
     request_timeout: float | None
     reconnect: Reconnect | Literal[False]
 
