@@ -8,6 +8,7 @@ cd "$(dirname "$0")"
 started=$(date +%s)
 need_languages
 need_runtime
+need_python
 install_and_build
 node images/build.ts >/dev/null
 say "looking at this host"

@@ -41,6 +41,7 @@ Or from a program:
   EOF
   node hello.mjs
 
+  ${apiUrl}/sdk          the clients for npm and pip, for other folders and hosts
   ${apiUrl}/docs         the HTTP API
   npm run doctor         what this host can do
   npm stop               stop the platform; sandboxes go on running

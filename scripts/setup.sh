@@ -58,8 +58,8 @@ need_python() {
   need_packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip/__init__.py" python3-venv
 }
 
-# Installs the locked dependencies when the lock file has changed since the last time, and builds the client library
-# and the command line.
+# Installs the locked dependencies when the lock file has changed since the last time, and builds the client library,
+# the command line, and the packages of the clients that the server hands out.
 install_and_build() {
   local stamp=node_modules/.installed
   if [ ! -e "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
@@ -69,9 +69,10 @@ install_and_build() {
   fi
   PATH="$PWD/node_modules/.bin:$PATH"
   local sources
-  sources=$(find packages/{sdk,cli}/{src,tsconfig.build.json} -newer packages/cli/dist/main.js 2>/dev/null | head -n 1 || true)
-  if [ ! -e packages/cli/dist/main.js ] || [ -n "$sources" ]; then
-    say "building the client library and the command line"
-    npm run --silent build >&2 || fail "the client library or the command line does not build"
+  sources=$(find packages/{sdk,cli}/{src,tsconfig.build.json} packages/sdk/{package.json,README.md} \
+    sdk-python/{src,pyproject.toml,README.md} -type f -not -path '*/__pycache__/*' -newer dist/clients 2>/dev/null | head -n 1 || true)
+  if [ ! -e packages/cli/dist/main.js ] || [ ! -e dist/clients ] || [ -n "$sources" ]; then
+    say "building the clients and the command line"
+    npm run --silent build >&2 || fail "the clients or the command line do not build" "Their messages are above."
   fi
 }

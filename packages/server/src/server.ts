@@ -8,6 +8,7 @@ import { KeyVerifier } from './auth/keys.ts';
 import { Revocations } from './auth/revocations.ts';
 import { SandboxTokens, tokenSecret } from './auth/sandbox-tokens.ts';
 import { signingSecret } from './auth/signatures.ts';
+import { builtClients, readClients } from './clients.ts';
 import { dataFiles, type ServerConfig } from './config.ts';
 import { listen } from './http.ts';
 import { type ClientTiming, defaultClientTiming } from './live/client.ts';
@@ -35,6 +36,8 @@ export interface StartOptions {
   readonly log?: Log;
   readonly timing?: ExecTiming;
   readonly clientTiming?: ClientTiming;
+  /** Directory of the packages of the clients that are handed out. */
+  readonly clients?: string;
 }
 
 /**
@@ -48,6 +51,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   await using stack = new AsyncDisposableStack();
   const http = await listen(config.listen);
   stack.defer(() => http.close(0));
+  // The program's files may be closed to the user that this process becomes.
+  const clients = readClients(options.clients ?? builtClients, packageFile.version);
   if (config.runAs !== undefined) becomeUser(config.runAs);
   makeDirectory(files.directory);
   const lock = lockDirectory(files.lock, config.dataDirectory);
@@ -76,6 +81,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     publicUrl: config.publicUrl,
     signingSecret: await signingSecret(store),
     version: packageFile.version,
+    clients,
     stopping: () => stopping,
     timing: options.timing ?? defaultExecTiming,
   });

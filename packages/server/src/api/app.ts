@@ -3,6 +3,7 @@ import { ApiError, noBodySchema, type Operation, type OperationId, operations } 
 import { presentedKey } from '../auth/presented-key.ts';
 import * as agents from './agents.ts';
 import * as checkpoints from './checkpoints.ts';
+import { serveClients } from './clients.ts';
 import { type ApiContext, type ApiEnv, type Handler, type Services } from './context.ts';
 import { docsPage, openApiText } from './docs.ts';
 import { toApiError } from './errors.ts';
@@ -107,6 +108,7 @@ export function createApp(services: Services): Hono<ApiEnv> {
     document ??= openApiText(services.version);
     return c.body(document, 200, { 'content-type': 'application/json' });
   });
+  serveClients(app, services);
   app.get('/docs', (c) => c.body(docsPage.html, 200, docsPage.headers));
   for (const [path, allowed] of methods)
     app.all(path, (c) => {

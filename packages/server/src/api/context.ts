@@ -5,6 +5,7 @@ import type { Authenticator } from '../auth/authenticator.ts';
 import type { Caller } from '../auth/keys.ts';
 import type { Revocations } from '../auth/revocations.ts';
 import type { SandboxTokens } from '../auth/sandbox-tokens.ts';
+import type { ClientPackages } from '../clients.ts';
 import type { AgentSessions } from '../live/agents.ts';
 import type { LiveSessions } from '../live/sessions.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -40,6 +41,7 @@ export interface Services {
   readonly agents: AgentSessions;
   readonly live: LiveSessions;
   readonly version: string;
+  readonly clients: ClientPackages;
   readonly workerConnected: () => boolean;
   readonly stopping: () => boolean;
   readonly timing: ExecTiming;

@@ -48,6 +48,8 @@ export class TestServer implements AsyncDisposable {
   readonly #timing: ExecTiming | undefined;
   /** Set before the server starts, or starts again. */
   clientTiming: ClientTiming | undefined;
+  /** Where the packages of the clients are: set before the server starts again. */
+  clients: string | undefined;
   #server: RunningServer | undefined;
 
   private constructor(environment: Record<string, string>, timing?: ExecTiming) {
@@ -93,6 +95,7 @@ export class TestServer implements AsyncDisposable {
       log: this.log,
       ...timing,
       ...clientTiming,
+      ...(this.clients === undefined ? {} : { clients: this.clients }),
     });
     if (awaitWorker)
       await eventually('ready', async () => (await this.call('GET', '/readyz')).status === 200);

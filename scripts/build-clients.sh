@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Builds the packages of the clients that the server hands out, into dist/clients. The same sources give the same bytes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=dist/clients
+making=$PWD/dist/clients.new
+rm -rf "$making"
+mkdir -p "$making"
+
+npm pack --silent --ignore-scripts --workspace @opencomputer/sdk --pack-destination "$making" >/dev/null
+python=$(scripts/python-environment.sh sdk-python/requirements-build.lock)
+# Times in the archive: the first that zip can tell is 1980.
+(cd sdk-python && SOURCE_DATE_EPOCH=315532800 "$python" -m hatchling build --target wheel --directory "$making") >&2
+
+rm -rf "$target"
+mv "$making" "$target"
