@@ -90,6 +90,21 @@ describe('a list', () => {
     }
   });
 
+  test.each([
+    ['its first line', `{}\n${line.repeat(10_000)}`],
+    ['an entry', `${head}{}\n${line.repeat(10_000)}`],
+  ])('is read no further where %s is wrong', async (_name, text) => {
+    const source = Readable.from(pieces(text, 100));
+    await expect(read(source)).rejects.toThrow('wrong form');
+    expect(source.destroyed).toBe(true);
+  });
+
+  test('that is left in the middle is read no further', async () => {
+    const source = Readable.from(pieces(head + line.repeat(10_000) + end, 100));
+    for await (const _some of (await readFileList(source)).entries) break;
+    expect(source.destroyed).toBe(true);
+  });
+
   test('of many megabytes says what to do instead', async () => {
     const long = `${JSON.stringify({ ...file, more: 'x'.repeat(3900) })}\n`;
     expect((await refusal(head + long.repeat(20_000) + end))[0]).toBe('too_large');

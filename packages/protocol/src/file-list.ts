@@ -119,23 +119,28 @@ async function* readEntries(
   let held: string | undefined;
   let ready: ListedFile[] = [];
   let count = 0;
-  for (let more: string[] | void = following; more !== undefined; more = (await lines.next()).value) {
-    const entries = held === undefined ? more : [held, ...more];
-    held = entries.pop();
-    count += entries.length;
-    if (count > limits.listedFiles)
-      throw new ApiError('guest_failed', `the guest listed more than ${limits.listedFiles} entries`);
-    // A list of one piece is told when its end is there.
-    if (ready.length > 0) yield ready;
-    ready = parseLines(entries, listedFileSchema);
-  }
-  if (held === undefined) throw brokenOff();
   try {
-    parseLines([held], endSchema);
-  } catch (error) {
-    throw brokenOff(error);
+    for (let more: string[] | void = following; more !== undefined; more = (await lines.next()).value) {
+      const entries = held === undefined ? more : [held, ...more];
+      held = entries.pop();
+      count += entries.length;
+      if (count > limits.listedFiles)
+        throw new ApiError('guest_failed', `the guest listed more than ${limits.listedFiles} entries`);
+      // A list of one piece is told when its end is there.
+      if (ready.length > 0) yield ready;
+      ready = parseLines(entries, listedFileSchema);
+    }
+    if (held === undefined) throw brokenOff();
+    try {
+      parseLines([held], endSchema);
+    } catch (error) {
+      throw brokenOff(error);
+    }
+    yield ready;
+  } finally {
+    // Whoever sends it is to stop, also where it is read no further.
+    await lines.return(undefined);
   }
-  yield ready;
 }
 
 /**
@@ -144,8 +149,13 @@ async function* readEntries(
  */
 export async function readFileList(source: AsyncIterable<Buffer>): Promise<FileList> {
   const lines = cutLines(source);
-  const [head, ...following] = (await lines.next()).value ?? [];
-  const [first] = head === undefined ? [] : parseLines([head], headSchema);
-  if (first === undefined) throw brokenOff();
-  return { truncated: first.truncated, entries: readEntries(lines, following) };
+  try {
+    const [head, ...following] = (await lines.next()).value ?? [];
+    const [first] = head === undefined ? [] : parseLines([head], headSchema);
+    if (first === undefined) throw brokenOff();
+    return { truncated: first.truncated, entries: readEntries(lines, following) };
+  } catch (error) {
+    await lines.return(undefined);
+    throw error;
+  }
 }

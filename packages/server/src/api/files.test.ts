@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { limits } from '@opencomputer/protocol';
 import { eventually, TestServer } from '../testing/harness.ts';
 
@@ -45,6 +45,20 @@ describe('files', () => {
     expect([response.status, response.headers.get('content-length')]).toEqual([200, '123456789']);
     expect(await response.text()).toBe('');
     expect((await read('/missing', { method: 'HEAD' })).status).toBe(404);
+  });
+
+  test('HEAD of a list is answered as the list is, without it', async () => {
+    const told = vi.spyOn(console, 'error');
+    const url = server.url + files('/', '/list');
+    const response = await fetch(url, { method: 'HEAD', headers: { 'x-api-key': server.key } });
+    expect([response.status, response.headers.get('content-type'), await response.text()]).toEqual([
+      200,
+      'application/json',
+      '',
+    ]);
+    // What went wrong behind an answer is told there only.
+    expect(told.mock.calls).toEqual([]);
+    told.mockRestore();
   });
 
   test('list, make, remove', async () => {

@@ -87,16 +87,20 @@ async function presentList(list: FileList, directory: string): Promise<AsyncIter
   const entries = list.entries[Symbol.asyncIterator]();
   let next = await entries.next();
   return (async function* pieces() {
-    let piece = '[';
-    for (let separator = ''; next.done !== true; next = await entries.next())
-      for (const file of next.value) {
-        piece += separator + JSON.stringify(toFileEntry({ ...file, path: `${directory}/${file.name}` }));
-        separator = ',';
-        if (piece.length < pieceLength) continue;
-        yield piece;
-        piece = '';
-      }
-    yield `${piece}]`;
+    try {
+      let piece = '[';
+      for (let separator = ''; next.done !== true; next = await entries.next())
+        for (const file of next.value) {
+          piece += separator + JSON.stringify(toFileEntry({ ...file, path: `${directory}/${file.name}` }));
+          separator = ',';
+          if (piece.length < pieceLength) continue;
+          yield piece;
+          piece = '';
+        }
+      yield `${piece}]`;
+    } finally {
+      await entries.return?.();
+    }
   })();
 }
 
@@ -113,6 +117,10 @@ export const listFiles: Handler = async (c, { sandboxes, machines }) => {
     'content-type': 'application/json',
     ...(truncated ? { 'x-truncated': 'true' } : {}),
   };
+  if (c.req.method === 'HEAD') {
+    for await (const _first of pieces) break;
+    return new Response(null, { headers });
+  }
   return sendStream(c, headers, Readable.from(pieces), sandboxes.hold(id));
 };
 
