@@ -10,8 +10,8 @@ import type { ServerConfig } from './config.ts';
 
 /** Milliseconds for the header of a request. */
 const headerMs = 20_000;
-/** Longer than any answer is silent: a create may take three minutes before its first byte. */
-const silenceMs = 240_000;
+/** Longer than any answer is silent: a create may take almost five minutes before its first byte. */
+const silenceMs = 330_000;
 const keepAliveMs = 75_000;
 const headerBytes = 64 * 1024;
 

@@ -6,8 +6,11 @@ import type { SandboxRow, Store } from '../store/tables.ts';
 import { patchStep, type PowerParts } from './power.ts';
 import { noteColdBoot, startValues } from './starts.ts';
 
-/** A new shape is cold-booted once, which takes minutes where the CPU is emulated. */
-const deadlineMs = 180_000;
+/**
+ * A new shape is cold-booted once, which takes minutes where the CPU is emulated, and many that are created at once wait
+ * for their turn. Clients wait for 300 s.
+ */
+const deadlineMs = 280_000;
 /** How long a worker that cannot be reached is waited for. */
 const patienceMs = 30_000;
 
