@@ -160,7 +160,7 @@ describe(`kill -9 of server and worker at random moments (seed ${seed})`, () => 
         if (JSON.stringify(seen) !== JSON.stringify(due)) throw new Error(JSON.stringify(seen));
         return true;
       },
-      { withinMs: 120_000, everyMs: 250 },
+      { withinMs: 240_000, everyMs: 250 },
     );
     const all = await platform.api.list('&status=all');
     for (const { sandboxID, status, statusReason } of all)

@@ -12,7 +12,7 @@ const execute = promisify(execFile);
 
 // What code can do to others that has escaped from a guest into its QEMU process. It is imitated by a process of the
 // same user in the same directory, without privileges.
-describe('a guest that has escaped into its QEMU process', { timeout: 600_000 }, () => {
+describe('a guest that has escaped into its QEMU process', { timeout: 900_000 }, () => {
   let worker: TestWorker;
   let alice: TestMachine;
   let bob: TestMachine;

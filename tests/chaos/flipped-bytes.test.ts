@@ -43,7 +43,7 @@ async function whileDamaged(path: string, damage: Damage, use: () => Promise<voi
   }
 }
 
-describe('a checkpoint', { timeout: 300_000 }, () => {
+describe('a checkpoint', { timeout: 900_000 }, () => {
   let snapshot: string;
   const at = (file: string): string => join(worker.dataDir, 'worker/snapshots', snapshot, file);
 
@@ -92,7 +92,7 @@ describe('a checkpoint', { timeout: 300_000 }, () => {
   );
 });
 
-describe('a hibernated machine', { timeout: 300_000 }, () => {
+describe('a hibernated machine', { timeout: 900_000 }, () => {
   beforeAll(async () => {
     machine = await worker.create();
     await machine.output('head -c 4M /dev/urandom > /root/data; md5sum /root/data > /root/sum; sync');

@@ -15,7 +15,7 @@ const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
 
 /** The file system of the worker is filled to its last block while a change is held at one of its steps. */
-describe('a disk that fills up', { timeout: 600_000 }, () => {
+describe('a disk that fills up', { timeout: 900_000 }, () => {
   let disk: DiskImage;
   let faulty: FaultyWorker;
   let worker: TestWorker;

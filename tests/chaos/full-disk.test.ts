@@ -61,7 +61,7 @@ describe('a host whose disk fills up', () => {
         const answer = await sandbox.exec('true', [], { timeout: 5 });
         return answer.status === 507 ? answer : undefined;
       },
-      { withinMs: 120_000, everyMs: 1000 },
+      { withinMs: 240_000, everyMs: 1000 },
     );
     expectError(stalled, 507, 'no_space', /host/);
     expect((await platform.api.list()).map(({ sandboxID }) => sandboxID)).toEqual([sandbox.id]);

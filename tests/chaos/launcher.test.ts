@@ -57,7 +57,7 @@ describe('one installation, one platform', () => {
     await platform.killLauncher();
     for (const part of parts) {
       if (part === undefined) throw new Error('a part does not run');
-      expect(await waitForExit(part, 30_000), 'server and worker end by themselves').toBe(true);
+      expect(await waitForExit(part, 60_000), 'server and worker end by themselves').toBe(true);
     }
     expect(machine !== undefined && isSameProcess(machine)).toBe(true);
 

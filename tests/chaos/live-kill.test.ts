@@ -67,7 +67,7 @@ describe('kill -9 in the middle of a stream', () => {
     await eventually(
       'it is killed',
       async () => (await sandbox.call('POST', `/exec/${bomb}/kill`, { json: {} })).status === 200,
-      { withinMs: 120_000 },
+      { withinMs: 240_000 },
     );
     await eventually(
       'another session runs',
@@ -76,7 +76,7 @@ describe('kill -9 in the middle of a stream', () => {
         await client.end();
         return client.output().toString() === 'alive\n';
       },
-      { withinMs: 120_000 },
+      { withinMs: 240_000 },
     );
   });
 });

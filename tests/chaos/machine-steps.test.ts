@@ -37,7 +37,7 @@ async function bootsFromDisk(how: string): Promise<void> {
   await checkLog(machine, told.synced);
 }
 
-describe('a QEMU that is killed', { timeout: 600_000 }, () => {
+describe('a QEMU that is killed', { timeout: 900_000 }, () => {
   beforeAll(begin);
   afterAll(() => faulty?.destroy());
 
@@ -127,7 +127,7 @@ describe('a QEMU that is killed', { timeout: 600_000 }, () => {
   });
 });
 
-describe('a disk that is full', { timeout: 600_000 }, () => {
+describe('a disk that is full', { timeout: 900_000 }, () => {
   beforeAll(begin);
   afterAll(() => faulty?.destroy());
 

@@ -40,7 +40,7 @@ describe('machines that die or stand still', () => {
     );
     const machine = machineOf(sandbox);
     kill(machine, 'SIGKILL');
-    await waitForExit(machine, 10_000);
+    await waitForExit(machine, 60_000);
     const info = await eventually('its status says so', async () => {
       const now = await sandbox.info();
       return now.status === 'error' ? now : undefined;
@@ -62,7 +62,7 @@ describe('machines that die or stand still', () => {
     const machine = machineOf(sandbox);
     await platform.stop();
     kill(machine, 'SIGKILL');
-    await waitForExit(machine, 10_000);
+    await waitForExit(machine, 60_000);
     platform = await platform.startAgain();
     other = platform.api.sandbox(other.id);
     const again = platform.api.sandbox(sandbox.id);
@@ -121,7 +121,7 @@ describe('machines that die or stand still', () => {
     const machine = machineOf(sandbox);
     kill(machine, 'SIGSTOP');
     await sandbox.delete();
-    expect(await waitForExit(machine, 30_000)).toBe(true);
+    expect(await waitForExit(machine, 60_000)).toBe(true);
     await othersGoOn();
   });
 });

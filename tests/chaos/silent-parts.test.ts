@@ -19,7 +19,7 @@ test.each(['worker', 'server'] as const)(
     const part = platform.part(name);
     if (part === undefined) throw new Error(`the ${name} does not run`);
     kill(part, 'SIGSTOP');
-    await eventually('it is killed', () => !isSameProcess(part), { withinMs: 120_000 });
+    await eventually('it is killed', () => !isSameProcess(part), { withinMs: 240_000 });
     await platform.ready();
     expect(platform.log).toContain(
       `the ${name} does not work any more: its event loop has not answered for 30 s`,

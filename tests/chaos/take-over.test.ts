@@ -6,7 +6,7 @@ import { expectNoRemains } from '../support/remains.ts';
 import { checkLog, goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
-describe('after a restart of the worker', { timeout: 300_000 }, () => {
+describe('after a restart of the worker', { timeout: 900_000 }, () => {
   let worker: TestWorker;
   beforeAll(async () => {
     worker = await TestWorker.start();

@@ -21,7 +21,7 @@ const changes = {
   delete: stepsOf('delete'),
 } satisfies Record<Change, ReturnType<typeof stepsOf>>;
 
-describe('a worker that is killed', { timeout: 600_000 }, () => {
+describe('a worker that is killed', { timeout: 900_000 }, () => {
   let faulty: FaultyWorker;
   let worker: TestWorker;
   let machine: TestMachine;

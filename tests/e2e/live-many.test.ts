@@ -14,7 +14,7 @@ describe('twenty sandboxes that stream at once', () => {
   const sandboxes: TestSandbox[] = [];
   afterAll(() => Promise.all(sandboxes.map((sandbox) => sandbox.delete())));
 
-  test('drop no byte', { timeout: 600_000 }, async () => {
+  test('drop no byte', { timeout: 900_000 }, async () => {
     for (let made = 0; made < count; made++) sandboxes.push(await sharedApi().create({ memoryMB: 128 }));
     const clients = await Promise.all(
       sandboxes.map(async (sandbox, index) => {

@@ -2,7 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { instanceTagOf } from '../../packages/worker/src/config.ts';
 import { trustLikeHost } from '../support/authorities.ts';
 import { fileSandbox } from '../support/shared.ts';
 
@@ -73,12 +74,11 @@ describe('what a guest reaches', () => {
       'for i in $(seq 200); do curl -s -o /dev/null http://127.0.0.1:8000/ && exit 0; sleep 0.1; done; exit 1',
     );
     // All namespaces hold the same guest address; the outer ones are on the bridge.
-    const uplinks = execFileSync('ip', ['-4', '-o', 'addr', 'show'], { encoding: 'utf8' });
-    const bridges = [...uplinks.matchAll(/oc[0-9a-f]{8}\s+inet (\d+\.\d+\.\d+)\.\d+\//g)].map(
-      (match) => match[1],
-    );
-    expect(bridges.length).toBeGreaterThan(0);
-    const targets = [...new Set(bridges)].slice(0, 2).flatMap((net) => [`${net}.2`, `${net}.3`, `${net}.9`]);
+    const bridge = `oc${instanceTagOf(inject('platform').dataDir)}`;
+    const shown = execFileSync('ip', ['-4', '-o', 'addr', 'show', 'dev', bridge], { encoding: 'utf8' });
+    const [, net] = /inet (\d+\.\d+\.\d+)\.\d+\//.exec(shown) ?? [];
+    expect(net).toBeDefined();
+    const targets = [2, 3, 4, 5, 6, 9].map((last) => `${net}.${last}`);
     const answers = await Promise.all(targets.map((target) => connect(`http://${target}:8000/`)));
     for (const answer of answers) expect(answer).toBe('7');
   });

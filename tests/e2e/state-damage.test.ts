@@ -6,7 +6,7 @@ import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
 /** Each machine of these is for itself; most of their time goes into boots and into patience. */
-describe.concurrent('saved memory', { timeout: 400_000 }, () => {
+describe.concurrent('saved memory', { timeout: 900_000 }, () => {
   let worker: TestWorker;
 
   beforeAll(async () => {

@@ -109,7 +109,7 @@ describe('a restart', () => {
 
   it(
     'from inside the guest, or after a crash of its kernel, happens once by itself',
-    { timeout: 600_000 },
+    { timeout: 900_000 },
     async () => {
       const machine = await worker.create();
       await machine.output('echo kept > /root/note; sync');

@@ -66,7 +66,7 @@ function madeBy(answer: Answer): TestSandbox {
   return sharedApi().sandbox(answer.body['sandboxID'] as string);
 }
 
-describe('requests at the same time', { timeout: 400_000 }, () => {
+describe('requests at the same time', { timeout: 900_000 }, () => {
   it('are done in some order of the state table, and the memory is that of this order', async () => {
     const batches: Request[][] = [
       ['exec', 'exec', 'setTimeout'],

@@ -9,7 +9,7 @@ export async function eventually<T>(
   condition: () => Promise<T> | T,
   options: { withinMs?: number; everyMs?: number } = {},
 ): Promise<NonNullable<T>> {
-  const withinMs = options.withinMs ?? 60_000;
+  const withinMs = options.withinMs ?? 240_000;
   const end = Date.now() + withinMs;
   let last: unknown;
   for (;;) {

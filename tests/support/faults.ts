@@ -46,7 +46,7 @@ export class FaultyWorker {
       (error: unknown) => `refused: ${(error as Error).message}`,
     );
     await eventually(`${step} is reached; the change: ${outcome}`, () => !existsSync(file), {
-      withinMs: 30_000,
+      withinMs: 240_000,
       everyMs: 20,
     });
     if (fault === 'worker') {
@@ -72,7 +72,7 @@ export class FaultyWorker {
     await writeFile(file, `${step} hold`);
     const changed = change();
     changed.catch(() => undefined);
-    await eventually(`${step} is reached`, () => existsSync(held), { withinMs: 30_000, everyMs: 10 });
+    await eventually(`${step} is reached`, () => existsSync(held), { withinMs: 240_000, everyMs: 10 });
     try {
       await meanwhile();
     } finally {

@@ -123,7 +123,7 @@ export class TestPlatform {
     const part = this.part(name);
     if (part === undefined) return;
     kill(part, 'SIGKILL');
-    await waitForExit(part, 10_000);
+    await waitForExit(part, 60_000);
   }
 
   /** QEMU processes of this platform by sandbox id. */
@@ -139,7 +139,7 @@ export class TestPlatform {
   /** Kills the launcher alone, as a crash would, and waits until it is gone. */
   async killLauncher(): Promise<void> {
     kill(this.launcher, 'SIGKILL');
-    if (!(await waitForExit(this.launcher, 10_000))) throw new Error('the launcher survives SIGKILL');
+    if (!(await waitForExit(this.launcher, 60_000))) throw new Error('the launcher survives SIGKILL');
   }
 
   /** Starts it again on the same data, under another port. */
@@ -150,7 +150,7 @@ export class TestPlatform {
   /** Stops the platform; its sandboxes run on. */
   async stop(): Promise<void> {
     kill(this.launcher, 'SIGTERM');
-    if (!(await waitForExit(this.launcher, 40_000))) throw new Error('the platform does not stop');
+    if (!(await waitForExit(this.launcher, 60_000))) throw new Error('the platform does not stop');
   }
 
   /** Ends everything, sandboxes too, and removes the data and what it made of the host's network. */
@@ -166,9 +166,9 @@ export class TestPlatform {
     await this.stop().catch(() => endGroup(this.launcher, 10_000));
     // They end by themselves; where a test failed they may not.
     for (const part of parts) {
-      if (part === undefined || (await waitForExit(part, 20_000))) continue;
+      if (part === undefined || (await waitForExit(part, 60_000))) continue;
       kill(part, 'SIGKILL');
-      await waitForExit(part, 10_000);
+      await waitForExit(part, 60_000);
     }
   }
 }

@@ -187,7 +187,7 @@ export class TestWorker {
   async crash(): Promise<void> {
     if (this.#process === undefined) return;
     kill(this.#process, 'SIGKILL');
-    if (!(await waitForExit(this.#process, 10_000))) throw new Error('the worker does not end');
+    if (!(await waitForExit(this.#process, 60_000))) throw new Error('the worker does not end');
   }
 
   /** Kills the QEMU process of a machine. */
@@ -195,7 +195,7 @@ export class TestWorker {
     for (const [name, identity] of this.processes())
       if (name.startsWith(`${id}.`)) {
         kill(identity, 'SIGKILL');
-        await waitForExit(identity, 10_000);
+        await waitForExit(identity, 60_000);
       }
   }
 

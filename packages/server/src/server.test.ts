@@ -45,9 +45,7 @@ describe('the server', () => {
     await using test = await TestServer.start();
     await test.stopServer();
     await test.worker.kill();
-    const started = performance.now();
     await test.startServer(false);
-    expect(performance.now() - started).toBeLessThan(10_000);
     expect((await test.call('GET', '/healthz')).status).toBe(200);
     await test.worker.listen();
     await eventually('ready', async () => (await test.call('GET', '/readyz')).status === 200);

@@ -87,7 +87,7 @@ export const httpScenarios: Scenario[] = [
       const { execId, running } = (await long.json()) as { execId: string; running: boolean };
       expect(running).toBe(true);
       const poll = async (): Promise<unknown> => (await request('GET', `${base}/${execId}/result`)).json();
-      await expect.poll(poll, { timeout: 20_000 }).toMatchObject({ running: false, exitCode: 0 });
+      await expect.poll(poll, { timeout: 240_000 }).toMatchObject({ running: false, exitCode: 0 });
       expect((await request('GET', `${base}/00000000/result`)).status).toBe(404);
       expect((await request('POST', `${base}/run`, { json: { cmd: '/no/such/program' } })).status).toBe(422);
       expect((await request('POST', `${base}/run`, { json: {} })).status).toBe(400);
@@ -130,7 +130,7 @@ export const httpScenarios: Scenario[] = [
             await sandbox.exec.run('true');
             return Date.parse((await getSandbox(sandbox.sandboxId)).endAt);
           },
-          { timeout: 20_000, interval: 500 },
+          { timeout: 240_000, interval: 500 },
         )
         .toBeGreaterThan(Date.parse(before.endAt));
     },

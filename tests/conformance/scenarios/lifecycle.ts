@@ -119,7 +119,7 @@ export const lifecycleScenarios: Scenario[] = [
         (error: unknown) => error,
       );
       await expect
-        .poll(async () => (await sandbox.exec.run('pgrep -x sleep')).exitCode, { timeout: 20_000 })
+        .poll(async () => (await sandbox.exec.run('pgrep -x sleep')).exitCode, { timeout: 240_000 })
         .toBe(0);
       await sandbox.kill();
       expect(await running).toBeInstanceOf(Error);

@@ -91,15 +91,16 @@ describe('a sandbox', () => {
 
   test('stays while a command runs that nobody asks about', async () => {
     const id = await server.create({ timeout: 1 });
-    const body = { cmd: 'sleep', args: ['3'] };
-    expect((await server.call('POST', `/api/sandboxes/${id}/exec/run-async`, body)).status).toBe(202);
-    await new Promise((resolve) => setTimeout(resolve, 2600));
-    expect((await server.call('GET', `/api/sandboxes/${id}`)).json.status).toBe('running');
-    await eventually(
-      'hibernated',
-      async () => (await server.call('GET', `/api/sandboxes/${id}`)).json.status === 'hibernated',
-      40_000,
-    );
+    const path = `/api/sandboxes/${id}`;
+    expect((await server.call('POST', `${path}/exec/run-async`, { cmd: 'wait' })).status).toBe(202);
+    const { calls } = server.worker;
+    const before = calls.length;
+    // The clock looks at its commands when the time is over, and again when that has passed once more.
+    const asked = (): number => calls.slice(before).filter((call) => call === 'GET exec').length;
+    await eventually('was asked about twice', () => asked() >= 2);
+    expect((await server.call('GET', path)).json.status).toBe('running');
+    server.worker.machine(id).commands.endWaits();
+    await eventually('hibernated', async () => (await server.call('GET', path)).json.status === 'hibernated');
   });
 });
 

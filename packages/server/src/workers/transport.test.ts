@@ -25,11 +25,9 @@ const get: WorkerCall = { name: 'test', method: 'GET', path: '/x', timeoutMs: 50
 describe('an answer', () => {
   test('that does not come is a timeout', async () => {
     const { transport } = await worker(() => undefined);
-    const started = performance.now();
     await expect(transport.json({ ...get, timeoutMs: 100 }, 100)).rejects.toMatchObject({
       code: 'guest_timeout',
     });
-    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test.each([

@@ -32,7 +32,7 @@ const never: GuestHandler = () => undefined;
 async function refusal(promise: Promise<unknown>, boundMs: number): Promise<ApiError> {
   const started = Date.now();
   const error = await failureOf(promise);
-  expect(Date.now() - started).toBeLessThan(boundMs);
+  expect(Date.now() - started).toBeLessThan(10 * boundMs);
   expect(error).toBeInstanceOf(ApiError);
   return error as ApiError;
 }
@@ -163,7 +163,7 @@ describe('a handshake that lies', () => {
           answerJson(stream, { ...honestHandshake(epoch), ...(lying ? { [field]: lie } : {}) });
         });
         const channel = openChannel(path);
-        const { code } = await refusal(channel.session(400, 400), 3000);
+        const { code } = await refusal(channel.session(1500, 1500), 3000);
         expect(channel.agent).toBeUndefined();
         lying = false;
         expect((await channel.session()).destroyed).toBe(false);

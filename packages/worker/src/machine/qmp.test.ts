@@ -215,10 +215,9 @@ test.each([
   ['sends garbage', (socket: Socket): void => void socket.write('SSH-2.0-x\r\n')],
 ])('a monitor that %s in place of the greeting fails at once, not at the deadline', async (_name, greet) => {
   const { path } = await startMonitor({ greet });
-  const started = Date.now();
-  const error = await failureOf(Qmp.connect(path, 20_000, () => true));
+  // Longer than this test may take.
+  const error = await failureOf(Qmp.connect(path, 600_000, () => true));
   expect(error).toBeInstanceOf(QmpError);
-  expect(Date.now() - started).toBeLessThan(5000);
 });
 
 test('a monitor that never greets fails at the deadline and is let go of', async () => {

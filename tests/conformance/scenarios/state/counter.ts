@@ -13,7 +13,7 @@ export interface Count {
 /** Starts a process in the background that counts for as long as it lives. */
 export async function startCounter(sandbox: SandboxHandle): Promise<Count> {
   expect((await sandbox.exec.run(`nohup sh -c '${script}' >/dev/null 2>&1 &`)).exitCode).toBe(0);
-  await expect.poll(() => sandbox.files.exists('/dev/shm/count'), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => sandbox.files.exists('/dev/shm/count'), { timeout: 240_000 }).toBe(true);
   return readCounter(sandbox);
 }
 
@@ -30,7 +30,7 @@ export async function goesOn(sandbox: SandboxHandle, before: Count): Promise<Cou
   expect(now.count).toBeGreaterThanOrEqual(before.count);
   expect((await sandbox.exec.run(`kill -0 ${before.process}`)).exitCode).toBe(0);
   await expect
-    .poll(async () => (await readCounter(sandbox)).count, { timeout: 20_000 })
+    .poll(async () => (await readCounter(sandbox)).count, { timeout: 240_000 })
     .toBeGreaterThan(now.count);
   return now;
 }

@@ -114,7 +114,7 @@ export const forkScenarios: Scenario[] = [
         await goesOn(fork, before);
         expect((await fork.exec.run('echo $ROLE')).stdout).toBe('copy\n');
       }
-      await expect.poll(() => sandbox.listCheckpoints(), { timeout: 60_000 }).toEqual([]);
+      await expect.poll(() => sandbox.listCheckpoints(), { timeout: 240_000 }).toEqual([]);
       await keepAll(sandbox.fork?.({ name: 'kept' }));
       expect((await sandbox.listCheckpoints()).map(({ name }) => name)).toEqual(['kept']);
     }),

@@ -97,12 +97,12 @@ describe('over UDP', () => {
 
   test('refuses a source with too many open queries at once', async () => {
     await using silent = await fakeResolver({ address, port: 0 }, '203.0.113.5', () => []);
-    await using forwarder = await listen([{ address, port: silent.port }], { budgetMs: 2000 });
+    await using forwarder = await listen([{ address, port: silent.port }], { budgetMs: 60_000 });
     const socket = createSocket('udp4');
     for (let id = 0; id < 65; id += 1) socket.send(queryFor('a.test', id), forwarder.port, address);
-    const start = performance.now();
     const [answer] = (await once(socket, 'message')) as [Buffer];
-    expect(performance.now() - start).toBeLessThan(1000);
+    // The last is refused while the others wait.
+    expect(answer.readUInt16BE(0)).toBe(64);
     expect(answer[3]! & 15).toBe(SERVFAIL);
     expect(silent.seen).toHaveLength(64);
     socket.close();
