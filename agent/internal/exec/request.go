@@ -24,6 +24,7 @@ type execRequest struct {
 	TTY                     *session.WindowSize `json:"tty"`
 	MaxRunAfterDisconnectMs int64               `json:"maxRunAfterDisconnectMs"`
 	HoldMs                  int64               `json:"holdMs"`
+	KeepAwake               *bool               `json:"keepAwake"`
 }
 
 const (
@@ -114,6 +115,7 @@ func (r *execRequest) spec(sandboxEnv map[string]string) *session.Spec {
 		Terminal:    r.TTY,
 		Alone:       time.Duration(r.MaxRunAfterDisconnectMs) * time.Millisecond,
 		Hold:        time.Duration(r.HoldMs) * time.Millisecond,
+		Background:  r.KeepAwake != nil && !*r.KeepAwake,
 	}
 }
 

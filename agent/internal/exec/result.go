@@ -54,6 +54,8 @@ func appendInfo(out []byte, shot session.Snapshot) []byte {
 	out = strconv.AppendBool(out, shot.Terminal)
 	out = append(out, `,"attached":`...)
 	out = strconv.AppendInt(out, int64(shot.Attached), 10)
+	out = append(out, `,"keepAwake":`...)
+	out = strconv.AppendBool(out, shot.KeepAwake)
 	return append(out, '}')
 }
 

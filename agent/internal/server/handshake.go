@@ -15,7 +15,7 @@ const version = "0.1.0"
 
 const (
 	protocolVersion = 1
-	generation      = 2
+	generation      = 3
 	maxEpochLength  = 64
 )
 

@@ -33,6 +33,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, call *gate.Call) 
 		case nested && action != "signal" && action != "attach" && action != "resize":
 			return errUnknownCall(r)
 		}
+	case path == "/v1/use":
+		if r.Method == http.MethodGet {
+			return s.exec.Use(w)
+		}
 	case path == "/v1/files":
 		switch r.Method {
 		case http.MethodGet:

@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,6 +51,10 @@ type Session struct {
 
 	lonely *time.Timer
 
+	background bool         // does not keep the sandbox awake
+	turns      *turns       // of an agent; nil for others
+	lastBytes  atomic.Int64 // when bytes last went in or out, since processStart
+
 	retired time.Time // guarded by the table
 }
 
@@ -58,6 +63,10 @@ func (s *Session) collect(kind transcript.Stream, data []byte) {
 	if lines := s.lines[kind-1]; lines != nil {
 		lines.Write(data)
 	}
+	if s.turns != nil && kind == transcript.Stdout {
+		s.turns.said(data)
+	}
+	s.traffic()
 	s.Transcript.Add(kind, data)
 }
 

@@ -12,6 +12,7 @@ type Snapshot struct {
 	Input     bool // whether somebody may write
 	Terminal  bool
 	Attached  int // how many read
+	KeepAwake bool
 	Running   bool
 	ExitCode  int // -1 after a timeout, 128 and the signal where one has ended it
 	Signal    int // that has ended it; 0 is none
@@ -29,7 +30,7 @@ func (s *Session) Snapshot(withOutput bool) Snapshot {
 	s.mu.Lock()
 	shot := Snapshot{
 		ID: s.ID, Kind: s.kind, Argv: s.argv, Started: s.started,
-		Input: s.input != nil, Terminal: s.terminal != nil, Attached: s.Transcript.Attached(),
+		Input: s.input != nil, Terminal: s.terminal != nil, Attached: s.Transcript.Attached(), KeepAwake: !s.background,
 		Running: !s.finished, TimedOut: s.timedOut && s.finished, Duration: s.duration,
 	}
 	if s.finished {

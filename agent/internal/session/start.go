@@ -31,6 +31,7 @@ type Spec struct {
 	Terminal    *WindowSize   // nil for pipes
 	Alone       time.Duration // how long it may run after its last reader has left; 0 is for ever
 	Hold        time.Duration // how long it is held back for a reader that is expected
+	Background  bool          // it does not keep the sandbox awake
 }
 
 // Start runs a command as a new session.

@@ -17,6 +17,8 @@ const maxClients = 256
 type input struct {
 	file     *os.File
 	terminal bool
+	inode    uint64            // of the pipe
+	heard    func(data []byte) // of what is accepted
 
 	mu      sync.Mutex
 	queue   [][]byte
@@ -53,8 +55,8 @@ func (s *Session) OpenInput(name string) (w *Writer, accepted uint64) {
 	return s.input.open(name)
 }
 
-func newInput(file *os.File, terminal bool) *input {
-	return &input{file: file, terminal: terminal, clients: make(map[string]*client)}
+func newInput(file *os.File, terminal bool, heard func(data []byte)) *input {
+	return &input{file: file, terminal: terminal, heard: heard, clients: make(map[string]*client)}
 }
 
 func (i *input) open(name string) (w *Writer, accepted uint64) {
@@ -108,6 +110,7 @@ func (w *Writer) Write(data []byte, gone <-chan struct{}) (accepted uint64, ok b
 	}
 	w.client.accepted += uint64(len(data))
 	if !i.broken {
+		i.heard(data)
 		i.push(data)
 	}
 	return w.client.accepted, true

@@ -8,12 +8,12 @@ import (
 
 func newUnreadInput(t *testing.T) *input {
 	t.Helper()
-	reader, writer, err := inputPipe()
+	reader, writer, _, err := inputPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { reader.Close() })
-	created := newInput(writer, false)
+	created := newInput(writer, false, func([]byte) {})
 	t.Cleanup(created.abandon)
 	return created
 }

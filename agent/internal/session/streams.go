@@ -64,12 +64,13 @@ func (s *Session) openStreams(user *account.Account, spec *Spec) (ends *commandE
 		}
 		return ends, nil
 	}
-	reader, writer, err := inputPipe()
+	reader, writer, inode, err := inputPipe()
 	if err != nil {
 		return nil, errStart("no pipe for the input: %v", err)
 	}
 	ends.in = reader
-	s.input = newInput(writer, false)
+	s.input = newInput(writer, false, s.hear)
+	s.input.inode = inode
 	return ends, nil
 }
 
@@ -88,20 +89,26 @@ func (s *Session) openTerminal(user *account.Account, size WindowSize) (*command
 	}
 	s.pipes = []*outputPipe{pipe}
 	s.terminal = master
-	s.input = newInput(master, true)
+	s.input = newInput(master, true, s.hear)
 	return &commandEnds{in: slave, out: slave, errs: slave, terminal: true}, nil
 }
 
 // inputPipe makes a pipe whose writing end waits without holding a thread.
-func inputPipe() (reader, writer *os.File, err error) {
+func inputPipe() (reader, writer *os.File, inode uint64, err error) {
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
-		return nil, nil, os.NewSyscallError("pipe2", err)
+		return nil, nil, 0, os.NewSyscallError("pipe2", err)
 	}
 	if err := syscall.SetNonblock(ends[1], true); err != nil {
 		syscall.Close(ends[0])
 		syscall.Close(ends[1])
-		return nil, nil, os.NewSyscallError("fcntl", err)
+		return nil, nil, 0, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(ends[0]), "input"), os.NewFile(uintptr(ends[1]), "input"), nil
+	var status syscall.Stat_t
+	if err := syscall.Fstat(ends[0], &status); err != nil {
+		syscall.Close(ends[0])
+		syscall.Close(ends[1])
+		return nil, nil, 0, os.NewSyscallError("fstat", err)
+	}
+	return os.NewFile(uintptr(ends[0]), "input"), os.NewFile(uintptr(ends[1]), "input"), status.Ino, nil
 }

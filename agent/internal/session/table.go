@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +18,15 @@ import (
 )
 
 const (
-	maxRunning        = 1024
-	maxFinished       = 512
-	finishedRetention = 10 * time.Minute
+	maxRunning = 1024
+	// maxFinished is how many commands that have ended keep their exit code.
+	maxFinished = 512
+	// recent is how long all output of a command is kept after its end, memory permitting.
+	recent = 10 * time.Minute
+	// maxKeptBytes bounds the output that commands keep which ended before.
+	maxKeptBytes = 32 << 20
+	// maxForgotten is how many commands are remembered only as having been there.
+	maxForgotten = 32 << 10
 
 	defaultBufferBytes = 1 << 20
 	maxBufferBytes     = 16 << 20
@@ -37,7 +44,12 @@ type Table struct {
 	byID     map[string]*Session
 	running  int
 	finished []*Session // in order of their end
+	keep     int        // bytes of output that those may keep which did not end just now
+	lastUse  time.Time  // when the last command ended that was in use
 	expiry   *time.Timer
+
+	forgotten      map[uint32]struct{} // ids of commands of which nothing is kept
+	forgottenOrder []uint32
 }
 
 // NewTable makes the table of a machine: output may take an eighth of its memory.
@@ -51,7 +63,9 @@ func NewTable(groups *cgroup.Groups, book *logs.Book) *Table {
 		book:      book,
 		budget:    transcript.NewBudget(memory / 8),
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
+		keep:      int(min(maxKeptBytes, memory/32)),
 		byID:      make(map[string]*Session),
+		forgotten: make(map[uint32]struct{}),
 	}
 }
 
@@ -85,6 +99,10 @@ func (t *Table) reserve(spec *Spec) (*Session, error) {
 		book:       t.book,
 		command:    &logs.Command{ID: id, Executable: argv[0]},
 		alone:      spec.Alone,
+		background: spec.Background,
+	}
+	if spec.Kind == agentKind {
+		created.turns = &turns{}
 	}
 	if spec.Terminal == nil {
 		created.lines = [2]*logs.Lines{
@@ -134,25 +152,67 @@ func (t *Table) retire(s *Session) {
 	defer t.mu.Unlock()
 	t.running--
 	s.retired = time.Now()
+	s.Transcript.Compact()
+	if !s.background {
+		t.lastUse = s.retired
+	}
 	t.finished = append(t.finished, s)
 	t.expire()
 }
 
-// expire drops finished commands that are too old, too many or, while memory
-// is short, too big, and plans the next look. The newest stays.
+// expire lets go of what finished commands keep. Of too many the oldest are forgotten.
+// Output goes first, the oldest first: that of commands which ended a while ago beyond
+// a bound, any while memory is short. The newest keeps its own.
 func (t *Table) expire() {
-	for len(t.finished) > 0 {
+	for len(t.finished) > maxFinished {
 		oldest := t.finished[0]
-		age := time.Since(oldest.retired)
-		crowded := len(t.finished) > 1 && t.budget.Tight()
-		if len(t.finished) <= maxFinished && age < finishedRetention && !crowded {
-			t.plan(finishedRetention - age)
-			return
-		}
 		t.finished = slices.Delete(t.finished, 0, 1)
 		delete(t.byID, oldest.ID)
+		t.forget(oldest.ID)
 		oldest.Transcript.Discard()
 	}
+	newest := len(t.finished) - 1
+	for i := 0; i < newest && t.budget.Tight(); i++ {
+		t.finished[i].Transcript.Discard()
+	}
+	total := 0
+	var next time.Duration
+	for i := newest; i >= 0; i-- {
+		s := t.finished[i]
+		size, age := s.Transcript.Size(), time.Since(s.retired)
+		total += size
+		switch {
+		case total <= t.keep || size == 0 || i == newest:
+		case age < recent:
+			next = recent - age // in the end that of the oldest of them
+		default:
+			total -= size
+			s.Transcript.Discard()
+		}
+	}
+	if next > 0 {
+		t.plan(next)
+	}
+}
+
+// forget remembers that there was a command.
+func (t *Table) forget(id string) {
+	number, err := strconv.ParseUint(id, 16, 32)
+	if err != nil {
+		return
+	}
+	if len(t.forgottenOrder) >= maxForgotten {
+		delete(t.forgotten, t.forgottenOrder[0])
+		t.forgottenOrder = t.forgottenOrder[1:]
+	}
+	t.forgotten[uint32(number)] = struct{}{}
+	t.forgottenOrder = append(t.forgottenOrder, uint32(number))
+}
+
+func (t *Table) isForgotten(id string) bool {
+	number, err := strconv.ParseUint(id, 16, 32)
+	_, known := t.forgotten[uint32(number)]
+	return err == nil && known
 }
 
 func (t *Table) plan(after time.Duration) {
@@ -173,6 +233,9 @@ func (t *Table) Find(id string) (*Session, error) {
 	defer t.mu.Unlock()
 	if found := t.byID[id]; found != nil && found.begun() {
 		return found, nil
+	}
+	if t.isForgotten(id) {
+		return nil, wire.Refuse(http.StatusNotFound, "not_kept", "the result of the command %.64q is no longer kept", id)
 	}
 	return nil, wire.Refuse(http.StatusNotFound, "not_found", "there is no command %.64q", id)
 }

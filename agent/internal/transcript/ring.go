@@ -171,6 +171,23 @@ func (r *ring) split() (out, err []byte) {
 	return out, err
 }
 
+// compact takes no more memory than the bytes need.
+func (r *ring) compact() {
+	if r.used == len(r.data) {
+		return
+	}
+	exact := make([]byte, r.used)
+	copied := copy(exact, r.data[r.start:min(r.start+r.used, len(r.data))])
+	copy(exact[copied:], r.data)
+	r.budget.give(len(r.data) - r.used)
+	r.data, r.start = exact, 0
+	if r.used == 0 {
+		r.data = nil
+	}
+	r.segments = slices.Clone(r.segments[r.oldest:])
+	r.oldest = 0
+}
+
 // discard frees the ring; later output is dropped.
 func (r *ring) discard() {
 	r.budget.give(len(r.data))

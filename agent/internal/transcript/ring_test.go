@@ -27,6 +27,12 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 			for range data {
 				all.streams = append(all.streams, kind)
 			}
+			if random.Intn(20) == 0 {
+				buffer.compact()
+				if len(buffer.data) != buffer.used || total.used.Load() != int64(buffer.used) {
+					t.Fatalf("limit %d: %d bytes taken for %d", limit, total.used.Load(), buffer.used)
+				}
+			}
 			kept := buffer.used
 			if kept > limit || kept < min(limit, len(all.bytes))-limit/4-16 {
 				t.Fatalf("limit %d: %d bytes kept of %d", limit, kept, len(all.bytes))

@@ -85,6 +85,20 @@ func (t *Transcript) Discard() {
 	t.wakeAll()
 }
 
+// Compact gives memory back that was taken for more output than came.
+func (t *Transcript) Compact() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ring.compact()
+}
+
+// Size is how many bytes the output takes.
+func (t *Transcript) Size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.ring.data) + 8*len(t.ring.segments)
+}
+
 // Kept returns copies of what is kept of each stream, and whether that is not all.
 func (t *Transcript) Kept() (out, errs []byte, truncated bool) {
 	t.mu.Lock()

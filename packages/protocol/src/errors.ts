@@ -89,8 +89,13 @@ export const errorKinds = {
   },
   exec_not_found: {
     status: 404,
-    meaning: 'No command, session or terminal of the sandbox has this id, or it is no longer kept.',
-    hint: 'What a command printed is kept for ten minutes after its end; GET exec lists the sessions.',
+    meaning: 'No command, session or terminal of the sandbox has this id.',
+    hint: 'GET exec lists the sessions. They are in the memory of the sandbox: a start from its disk ends and forgets them.',
+  },
+  result_not_kept: {
+    status: 404,
+    meaning: 'The command has ended long ago, and its result is no longer kept.',
+    hint: 'A sandbox keeps the results of its newest 512 commands. Write what must stay into a file.',
   },
   checkpoint_not_found: {
     status: 404,

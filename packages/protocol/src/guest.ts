@@ -72,6 +72,8 @@ export type SessionKind = (typeof sessionKinds)[number];
 
 /** Since this generation of the agent commands can be attached to. */
 export const liveGeneration = 2;
+/** Since this generation the agent tells what is in use. */
+export const useGeneration = 3;
 
 export const terminalSizeSchema = strictObject({
   cols: z.number().int().min(1).max(limits.terminalMax),
@@ -102,6 +104,8 @@ export const guestExecRequestSchema = z.object({
   maxRunAfterDisconnectMs: z.number().int().min(0).optional(),
   /** Until somebody attaches for the first time, hold it back at most so long rather than lose output. */
   holdMs: z.number().int().min(0).optional(),
+  /** false: it does not keep the sandbox awake. Agents of generation 3; others take no notice. */
+  keepAwake: z.boolean().optional(),
 });
 export type GuestExecRequest = z.infer<typeof guestExecRequestSchema>;
 
@@ -130,6 +134,8 @@ export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, std
   attached: z.number().int().min(0).default(0),
   tty: z.boolean().default(false),
   stdin: z.boolean().default(false),
+  /** Whether it keeps the sandbox awake. */
+  keepAwake: z.boolean().default(true),
 });
 export type GuestSession = z.infer<typeof guestSessionSchema>;
 
@@ -138,6 +144,19 @@ export const guestSessionListBytes = 8 * 1024 * 1024;
 const listedSessionsMax = 8192;
 export const guestSessionListJson: JsonBounds = { containers: 2 * listedSessionsMax + 2, commas: 200_000 };
 export const guestSessionListSchema = z.object({ sessions: listOf(guestSessionSchema, listedSessionsMax) });
+
+/** What keeps a sandbox awake; `agent/internal/session/use.go` draws the line. */
+export const guestUseSchema = z.object({
+  /** Sessions in use, oldest first; the first few. */
+  sessions: z
+    .array(z.object({ id: z.string().regex(execIdPattern), kind: text(16), command: text(256) }))
+    .max(8),
+  /** How many are in use. */
+  count: z.number().int().min(0),
+  /** How long ago the last use ended; null when nothing was in use yet. */
+  idleMs: z.number().min(0).nullable(),
+});
+export type GuestUse = z.infer<typeof guestUseSchema>;
 
 /** Who writes the input of a session: remembered by the agent, so that it takes every byte once. */
 export const attachClientPattern = /^[A-Za-z0-9_-]{1,64}$/;
@@ -200,6 +219,7 @@ export const agentPaths = {
   handshake: '/v1/handshake',
   quiesce: '/v1/quiesce',
   exec: '/v1/exec',
+  use: '/v1/use',
   files: '/v1/files',
   logs: '/v1/logs',
   stats: '/v1/stats',

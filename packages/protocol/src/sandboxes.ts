@@ -71,6 +71,18 @@ export const sandboxSchema = z
       description: 'When it expires if nothing happens (RFC 3339); 0001-01-01T00:00:00Z when never.',
     }),
     stoppedAt: z.string().optional(),
+    keptAwakeBy: z
+      .object({
+        sessionID: z.string(),
+        command: z.string(),
+        sessions: z.number().int().meta({ description: 'How many sessions were in use.' }),
+        at: z.string().meta({ description: 'When that was seen (RFC 3339).' }),
+      })
+      .optional()
+      .meta({
+        description:
+          'Why it did not hibernate when its idle timeout was over the last time: the oldest session in use.',
+      }),
     hibernatedAt: z.string().optional().meta({ description: 'Since when it is hibernated.' }),
     startedFrom: z.enum(['memory', 'disk']).optional().meta({
       description:

@@ -18,6 +18,10 @@ export const createSessionSchema = strictObject({
   maxRunAfterDisconnect: z.number().int().min(0).max(limits.runAfterDisconnectSecondsMax).nullish().meta({
     description: 'Seconds that it runs on after the last client has left; 0 or absent: for ever.',
   }),
+  keepAwake: z.boolean().nullish().meta({
+    description:
+      'false: a service in the background, which does not keep the sandbox from hibernating. By default a command is use until it ends.',
+  }),
 })
   .refine(commandFits, commandTooLarge)
   .meta({ id: 'CreateSession' });

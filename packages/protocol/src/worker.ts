@@ -23,6 +23,7 @@ import { sandboxIdPattern } from './ids.ts';
  *     GET    /v1/machines/:id/exec/:execId        GuestExecResult; ?waitMs=
  *     POST   /v1/machines/:id/exec/:execId/signal { signal }
  *     GET    /v1/machines/:id/exec                { sessions: GuestSession[] }
+ *     GET    /v1/machines/:id/use                 GuestUse
  *     POST   /v1/machines/:id/exec/:execId/resize { cols, rows }
  *     POST   /v1/machines/:id/exec/:execId/attach?from=&client=&acks=
  *                                                 Upgrade: opencomputer-exec -> 101, then the agent's frames both ways
@@ -143,6 +144,7 @@ export const workerPaths = {
   events: '/v1/events',
   machine: (id: string) => `/v1/machines/${id}`,
   exec: (id: string) => `/v1/machines/${id}/exec`,
+  use: (id: string) => `/v1/machines/${id}/use`,
   execResult: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}`,
   execSignal: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/signal`,
   execResize: (id: string, execId: string) => `/v1/machines/${id}/exec/${execId}/resize`,

@@ -35,6 +35,7 @@ export const classOfCode: Readonly<Record<ServerErrorCode, ErrorClass>> = {
   template_not_found: NotFoundError,
   file_not_found: FileNotFoundError,
   exec_not_found: NotFoundError,
+  result_not_kept: NotFoundError,
   checkpoint_not_found: NotFoundError,
   patch_not_found: NotFoundError,
   method_not_allowed: InvalidRequestError,

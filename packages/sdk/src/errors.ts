@@ -20,6 +20,7 @@ export type ServerErrorCode =
   | 'template_not_found'
   | 'file_not_found'
   | 'exec_not_found'
+  | 'result_not_kept'
   | 'checkpoint_not_found'
   | 'patch_not_found'
   | 'method_not_allowed'

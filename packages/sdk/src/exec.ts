@@ -25,6 +25,11 @@ export interface ExecStartOptions extends SessionCallbacks, AttachLimits {
   timeout?: number | undefined;
   /** Seconds after which the command is killed when nobody is attached. Default: never. */
   maxRunAfterDisconnect?: number | undefined;
+  /**
+   * false: a service in the background, which does not keep the sandbox from hibernating. Default true: until it
+   * ends the sandbox is in use, printing or not.
+   */
+  keepAwake?: boolean | undefined;
 }
 
 /** Runs commands in a sandbox: `sandbox.exec`. */
@@ -54,10 +59,11 @@ export class Exec {
   }
 
   /**
-   * Waits for a command that `run` stopped waiting for. Results are kept for ten minutes after the end.
+   * Waits for a command that `run` stopped waiting for. The results of the newest commands are kept.
    *
    * @param execId - from `ExecTimeoutError.execId`
-   * @throws NotFoundError when no command has this id or its result is gone; else as `run`
+   * @throws NotFoundError when no command has this id or its result is no longer kept (`result_not_kept`); else as
+   * `run`
    * @example
    * const result = await sandbox.exec.wait(error.execId, { timeoutMs: 60_000 });
    */
@@ -86,6 +92,7 @@ export class Exec {
       cwd: options.cwd,
       timeout: options.timeout,
       maxRunAfterDisconnect: options.maxRunAfterDisconnect,
+      keepAwake: options.keepAwake,
     };
     const sessionId = await this.#sessions.create('exec', request, options);
     try {
@@ -115,7 +122,7 @@ export class Exec {
     return ExecSession.open(this.#sessions, sessionId, options);
   }
 
-  /** Lists the commands that run, and sessions that ended in the last five minutes. */
+  /** Lists the commands that run, and the newest sessions that have ended. */
   async list(options: RequestOptions = {}): Promise<ExecSessionInfo[]> {
     return (await this.#sessions.list('exec', requestOptions('exec.list', options))) as ExecSessionInfo[];
   }

@@ -66,6 +66,7 @@ const start: OptionNames<ExecStartOptions> = {
   cwd: true,
   timeout: true,
   maxRunAfterDisconnect: true,
+  keepAwake: true,
 };
 const create: OptionNames<SandboxOptions> = {
   ...connection,

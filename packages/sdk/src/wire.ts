@@ -104,6 +104,7 @@ export interface WireStartExec {
   cwd: string | undefined;
   timeout: number | undefined;
   maxRunAfterDisconnect: number | undefined;
+  keepAwake: boolean | undefined;
 }
 
 export interface WireCreatePty {

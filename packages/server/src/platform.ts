@@ -26,7 +26,6 @@ import {
   rebootOperation,
   wakeOperation,
 } from './sandboxes/power.ts';
-import { RunningCommands } from './sandboxes/running-commands.ts';
 import { SandboxService } from './sandboxes/service.ts';
 import { stopOperation } from './sandboxes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
@@ -84,18 +83,13 @@ export interface Platform {
 export async function startPlatform({ config, store, log, metrics }: PlatformOptions): Promise<Platform> {
   const worker = new WorkerClient(config.workerSocket, metrics);
   const idle = new IdleClock();
-  const running = new RunningCommands(worker);
-  const forget = (id: string): void => {
-    idle.forget(id);
-    running.forget(id);
-  };
   const reconciler = new Reconciler({
     store,
     worker,
     log,
     metrics,
     idle,
-    ended: forget,
+    ended: (id) => idle.forget(id),
     between: (id, work) => engine.between(id, reconcileTurnMs, work),
     busy: (id) => engine.busy(id),
   });
@@ -141,13 +135,14 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   });
   const forks = new Forks({ store, sandboxes, checkpoints, log });
   const machines = new Machines(worker, (id) => sandboxes.lifecycle.foundHibernated(id));
-  const expiry = new Expiry(store, idle, running, sandboxes, log);
+  const expiry = new Expiry({ store, idle, worker, sandboxes, log, connected: () => link.connected });
 
   const recovered = await engine.recover();
   if (recovered > 0) log.info({ operations: recovered }, 'taking up operations that were cut off');
   await forks.removeLeftOver();
   await checkpoints.removeLeftOver();
-  for (const row of await sandboxesInState(store, 'running')) idle.watch(row.id, row.timeout_s);
+  for (const row of await sandboxesInState(store, 'running'))
+    idle.resume(row.id, row.timeout_s, row.last_active_at);
   const prune = (): void =>
     void pruneOperations(store, Date.now() - historyMs).catch((error: unknown) =>
       log.warn({ err: error }, 'old operations not forgotten'),
@@ -157,7 +152,7 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   link.start();
   reconciler.start();
   expiry.start();
-  const commands = new Commands(machines, running);
+  const commands = new Commands(machines);
   const live = new LiveSessions(machines, commands);
   const services = {
     sandboxes,

@@ -80,7 +80,7 @@ class Exec:
     async def wait(
         self, exec_id: str | None, *, wait_timeout: float | None = None, request_timeout: float | None = None
     ) -> ProcessResult:
-        """Waits for a command that ``run`` stopped waiting for. Results are kept for ten minutes after the end.
+        """Waits for a command that ``run`` stopped waiting for. The results of the newest commands are kept.
 
         Args:
             exec_id: From ``ExecTimeoutError.exec_id``. Refused when that is None: nothing is known to wait for.
@@ -88,7 +88,7 @@ class Exec:
             request_timeout: Seconds that each HTTP request may take. Default 15.
 
         Raises:
-            NotFoundError: No command has this id or its result is gone.
+            NotFoundError: No command has this id or its result is no longer kept (``result_not_kept``).
             ExecTimeoutError: ``wait_timeout`` has passed; the command goes on.
 
         Example:
@@ -117,6 +117,7 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        keep_awake: bool | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> ExecSession:
@@ -138,6 +139,8 @@ class Exec:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
+                True: until it ends the sandbox is in use, printing or not.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
@@ -165,6 +168,7 @@ class Exec:
             "maxRunAfterDisconnect": check.optional(
                 check.seconds, "max_run_after_disconnect", max_run_after_disconnect
             ),
+            "keepAwake": check.optional(check.flag, "keep_awake", keep_awake),
         }
         session_id = await self._sessions.create("exec", body, request_timeout)
         attachment = Attachment(reconnect=reconnect, request_timeout=request_timeout)
@@ -181,6 +185,8 @@ class Exec:
         on_stdout: OnData | None = None,
         on_stderr: OnData | None = None,
         on_exit: OnExit | None = None,
+        *,
+        keep_awake: bool | None = None,
     ) -> ExecSession:
         """The same as ``start``.
 
@@ -194,6 +200,7 @@ class Exec:
             on_stdout: As for ``start``.
             on_stderr: As for ``start``.
             on_exit: As for ``start``.
+            keep_awake: As for ``start``.
 
         Example:
             ```python
@@ -202,7 +209,16 @@ class Exec:
             ```
         """
         return await self.start(
-            command, args, env, cwd, timeout, max_run_after_disconnect, on_stdout, on_stderr, on_exit
+            command,
+            args,
+            env,
+            cwd,
+            timeout,
+            max_run_after_disconnect,
+            on_stdout,
+            on_stderr,
+            on_exit,
+            keep_awake=keep_awake,
         )
 
     async def attach(
@@ -254,7 +270,7 @@ class Exec:
         return await open_session(self._sessions, session_id, callbacks, attachment)
 
     async def list(self, *, request_timeout: float | None = None) -> builtins.list[ExecSessionInfo]:
-        """Lists the commands that run, and sessions that ended in the last five minutes.
+        """Lists the commands that run, and the newest sessions that have ended.
 
         Args:
             request_timeout: Seconds after which it fails.

@@ -10,9 +10,7 @@ export function listCommand(): Command {
   const command = new Command('list')
     .alias('ls')
     .summary('list the commands of a sandbox')
-    .description(
-      'Lists the commands that run in a sandbox, and sessions that ended in the last five minutes.',
-    )
+    .description('Lists the commands that run in a sandbox, and the newest sessions that have ended.')
     .addArgument(sandboxArgument())
     .action(async (id: string, _: object, self: Command) => {
       const app = await App.of(self);

@@ -15,6 +15,7 @@ interface ExecFlags {
   wait?: boolean;
   detach?: boolean;
   stdin: boolean;
+  keepAwake: boolean;
 }
 
 /** A command that somebody waits for may take as long as the platform allows: a day. */
@@ -31,8 +32,9 @@ async function execute(id: string, words: string[], flags: ExecFlags, self: Comm
   if (flags.detach === true) await detach(app, sandbox, command, args, flags);
   else if (flags.wait === true || app.json) await wait(app, sandbox, words, flags);
   else {
-    const { cwd, timeout, env } = flags;
-    const session = await sandbox.exec.start(command, { args, cwd, timeout, env, ...relayCallbacks() });
+    const { cwd, timeout, env, keepAwake } = flags;
+    const options = { args, cwd, timeout, env, keepAwake, ...relayCallbacks() };
+    const session = await sandbox.exec.start(command, options);
     process.exitCode = exitCodeOf(await relay(session, { input: flags.stdin, signals: 'pass' }), flags);
   }
 }
@@ -42,10 +44,10 @@ async function detach(
   sandbox: Sandbox,
   command: string,
   args: string[],
-  { cwd, timeout, env }: ExecFlags,
+  { cwd, timeout, env, keepAwake }: ExecFlags,
 ): Promise<void> {
   const onStdout = (): void => undefined;
-  const session = await sandbox.exec.start(command, { args, cwd, timeout, env, onStdout });
+  const session = await sandbox.exec.start(command, { args, cwd, timeout, env, keepAwake, onStdout });
   await session.closeStdin();
   session.close();
   const { sandboxId } = sandbox;
@@ -95,6 +97,7 @@ export function execCommand(): Command {
     .option('-n, --no-stdin', 'give it no input')
     .option('--wait', 'print its output when it has ended; with --json: as JSON')
     .option('-d, --detach', 'print the id of its session, and let it run on')
+    .option('--no-keep-awake', 'let the sandbox hibernate while it runs: a service in the background')
     .action(execute)
     .addCommand(listCommand())
     .addCommand(attachCommand())

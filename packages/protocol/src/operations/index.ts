@@ -127,7 +127,7 @@ export const operations = {
     summary: 'Poll a started command',
     description: 'Holds the answer for up to 500 ms while the command runs.',
     success: { 200: execPollSchema },
-    errors: [...inGuest, 'exec_not_found'],
+    errors: [...inGuest, 'exec_not_found', 'result_not_kept'],
     auth: 'data',
   },
   ...liveOperations,

@@ -28,7 +28,7 @@ const inGuest = [
   'forbidden',
 ] as const;
 const starting = [...inGuest, 'command_not_started', 'too_many_commands'] as const;
-const onSession = [...inGuest, 'exec_not_found'] as const;
+const onSession = [...inGuest, 'exec_not_found', 'result_not_kept'] as const;
 const nothing = z.object({});
 const attaching =
   ' `GET` with `Upgrade: websocket` on the path of one session attaches to it; the guide on live work has the frames.';
@@ -51,7 +51,8 @@ export const liveOperations = {
     path: '/api/sandboxes/:id/exec',
     tag: 'exec',
     summary: 'List sessions, oldest first',
-    description: 'Sessions that have ended are listed for five minutes; commands of `run` while they run.',
+    description:
+      'Those that have ended, too, as long as their exit code is kept: the newest 512. Commands of `run` while they run.',
     success: { 200: z.array(sessionSchema) },
     errors: inGuest,
     auth: 'data',

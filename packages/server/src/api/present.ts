@@ -9,7 +9,7 @@ const usable: readonly SandboxState[] = ['creating', 'running', 'hibernated'];
 
 /** A sandbox as clients see it. */
 export function present(row: SandboxRow, { idle, installation }: Services): Sandbox {
-  return presentSandbox(row, idle.remainingMs(row.id), installation);
+  return presentSandbox(row, idle.remainingMs(row.id), installation, idle.keptAwake(row.id));
 }
 
 /** The same for whoever may use it: with a token of its own, and where to use that. */

@@ -39,6 +39,8 @@ export interface BridgeOptions {
   readonly raw: boolean;
   /** The session reads input. */
   readonly takesInput: boolean;
+  /** What it prints is use of the sandbox, as what is sent to it always is. */
+  readonly outputIsUse: boolean;
 }
 
 /** Joins a client and a session: the client's connection stays whatever happens to the one behind it. */
@@ -99,9 +101,9 @@ export class Bridge {
   }
 
   #frames(frames: readonly SessionFrame[]): void {
-    const { client, output, place } = this.#options;
+    const { client, output, outputIsUse, place } = this.#options;
     this.#lastFrame = performance.now();
-    if (frames.some(({ type }) => type === 'output' || type === 'exit')) place.used();
+    if (outputIsUse && frames.some(({ type }) => type === 'output' || type === 'exit')) place.used();
     this.#exited ||= frames.some(({ type }) => type === 'exit');
     const messages = output.messages(frames);
     const { offset } = output;

@@ -14,8 +14,6 @@ import { commandLine } from './command-line.ts';
 
 /** How long a session is held back rather than lose output before somebody attaches for the first time. */
 const holdMs = 10_000;
-/** How long sessions that have ended are listed. */
-const listedMs = 300_000;
 /** How long what runs in a terminal may take to end when it is told to hang up. */
 const hangUpMs = 2000;
 const hangUp = 1;
@@ -46,11 +44,12 @@ export class LiveSessions {
 
   /** @throws ApiError `command_not_started`, `too_many_commands`, `unsupported_guest` */
   async create(sandboxId: string, request: CreateSession): Promise<StartedSession> {
-    const { cwd, envs, timeout, maxRunAfterDisconnect } = request;
+    const { cwd, envs, timeout, maxRunAfterDisconnect, keepAwake } = request;
     return this.start(sandboxId, 'session', await commandLine(this.#machines, sandboxId, request), {
       ...(cwd ? { cwd } : {}),
       ...(envs ? { env: envs } : {}),
       ...(timeout ? { timeoutMs: timeout * 1000 } : {}),
+      ...(keepAwake === false ? { keepAwake } : {}),
       ...(maxRunAfterDisconnect ? { maxRunAfterDisconnectMs: maxRunAfterDisconnect * 1000 } : {}),
     });
   }
@@ -112,18 +111,20 @@ export class LiveSessions {
     return sessions.toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
   }
 
-  /** Those of some kinds that run, or have ended not long ago. */
+  /** Those of some kinds that run, or of which at least the exit code is kept. */
   async list(sandboxId: string, kinds: readonly SessionKind[]): Promise<GuestSession[]> {
     const sessions = await this.all(sandboxId);
-    return sessions.filter(({ kind }) => kinds.some((wanted) => wanted === kind)).filter(isListed);
+    return sessions.filter(({ kind }) => kinds.some((wanted) => wanted === kind));
   }
 
-  /** @throws ApiError `exec_not_found` when there is none, or none of these kinds */
+  /** @throws ApiError `exec_not_found` when there is none, or none of these kinds; `result_not_kept` */
   async find(sandboxId: string, id: string, kinds?: readonly SessionKind[]): Promise<GuestSession> {
     const sessions = await this.#machines.listSessions(sandboxId);
     const found = sessions.find((session) => session.id === id);
     if (found !== undefined && (kinds === undefined || kinds.some((kind) => kind === found.kind)))
       return found;
+    // Says so where the result of one is no longer kept.
+    if (found === undefined) await this.#machines.commandResult(sandboxId, id, 0);
     throw new ApiError('exec_not_found', `no session has the id ${id.slice(0, 64)}`);
   }
 
@@ -149,11 +150,4 @@ export class LiveSessions {
   resize(sandboxId: string, id: string, size: { cols: number; rows: number }): Promise<void> {
     return this.#machines.resizeTerminal(sandboxId, id, size);
   }
-}
-
-function isListed({ running, startedAt, durationMs }: GuestSession): boolean {
-  if (running) return true;
-  const ended = Date.parse(startedAt) + durationMs;
-  // A time that makes no sense, from a guest that may say anything, hides nothing.
-  return !(Date.now() - ended > listedMs);
 }

@@ -173,6 +173,7 @@ export class Upgrades {
         output: formOf(target, query, start),
         raw: target.kind === 'pty',
         takesInput: session.stdin || session.tty || !session.running,
+        outputIsUse: session.keepAwake,
       });
       const code = await bridge.run(upstream);
       const seconds = Math.round((performance.now() - begun) / 1000);

@@ -11,7 +11,6 @@ import {
 import type { WorkerExecResult } from '../workers/client.ts';
 import { WorkerUnreachable } from '../workers/transport.ts';
 import type { Machines } from './machines.ts';
-import type { RunningCommands } from './running-commands.ts';
 
 /** Milliseconds that one request to the worker waits for the end of a command. */
 const longestWaitMs = 25_000;
@@ -31,11 +30,9 @@ export type Started =
 /** Runs commands in machines, through restarts of the worker. */
 export class Commands {
   readonly #machines: Machines;
-  readonly #running: RunningCommands;
 
-  constructor(machines: Machines, running: RunningCommands) {
+  constructor(machines: Machines) {
     this.#machines = machines;
-    this.#running = running;
   }
 
   /** Runs a command to its end. When `clientGone` is aborted the command goes on, but nobody waits for it. */
@@ -68,7 +65,6 @@ export class Commands {
   /** The state of a command after `waitMs` at most. @throws ApiError `exec_not_found`. */
   async poll(sandboxId: string, execId: string, waitMs: number): Promise<ExecPoll> {
     const result = await this.#machines.commandResult(sandboxId, execId, waitMs);
-    if (!result.running) this.#running.ended(sandboxId, execId);
     const output = { stdout: decode(result.stdout), stderr: decode(result.stderr) };
     const truncated = result.truncated ? { truncated: true } : {};
     if (result.running) return { running: true, ...output, ...truncated };
@@ -79,9 +75,7 @@ export class Commands {
     sandboxId: string,
     request: GuestExecRequest & { id: string; waitMs: number },
   ): Promise<WorkerExecResult> {
-    this.#running.started(sandboxId, request.id);
     const result = await this.#send(sandboxId, request);
-    if (!result.running) this.#running.ended(sandboxId, request.id);
     return { ...result, id: request.id };
   }
 
@@ -102,7 +96,6 @@ export class Commands {
     } catch (error) {
       const neverSent = error instanceof WorkerUnreachable && error.neverSent;
       if (!neverSent && fateUnknown(error)) return this.#sendAgain(sandboxId, request, sentAt, error);
-      this.#running.ended(sandboxId, request.id);
       throw error;
     }
   }
@@ -119,7 +112,6 @@ export class Commands {
       return await repeatWhile(again, isAway, { withinMs: workerAwayMs + request.waitMs });
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 'exec_not_found') throw error;
-      this.#running.ended(sandboxId, request.id);
       if (lost.code !== 'worker_unavailable') throw lost;
       throw new ApiError('worker_unavailable', 'the worker went away; the command may have run or not', {
         hint: 'The memory or the agent that could tell is gone. Look at what the command was to do.',
@@ -138,7 +130,6 @@ export class Commands {
     const ask = (): Promise<WorkerExecResult> =>
       this.#machines.commandResult(sandboxId, execId, waitMs, signal);
     const result = await repeatWhile(ask, isAway, { withinMs: workerAwayMs + waitMs, signal });
-    if (!result.running) this.#running.ended(sandboxId, execId);
     return { ...result, id: execId };
   }
 }

@@ -1,8 +1,9 @@
+import { ApiError, type GuestUse } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import { saveActivity } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
+import type { WorkerClient } from '../workers/client.ts';
 import type { IdleClock } from './idle-clock.ts';
-import type { RunningCommands } from './running-commands.ts';
 import type { SandboxService } from './service.ts';
 
 const sweepMs = 1000;
@@ -11,24 +12,38 @@ const saveMs = 5000;
 const againMs = 30_000;
 const longestPauseMs = 1800_000;
 const failuresKept = 10_000;
+/** A guest that has not told so often in a row what it has in use is taken to use nothing. */
+const silencesMax = 3;
 
-/** Hibernates sandboxes that nobody uses, and writes down when they were last used. */
+export interface ExpiryOptions {
+  readonly store: Store;
+  readonly idle: IdleClock;
+  readonly worker: Pick<WorkerClient, 'use'>;
+  readonly sandboxes: Pick<SandboxService, 'expire'>;
+  readonly log: Log;
+  /** Whether the worker can be asked; until then nothing expires. */
+  readonly connected: () => boolean;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
+}
+
+/**
+ * Hibernates sandboxes that nobody uses, and writes down when they were last used. What goes on inside a sandbox is
+ * asked for when its time is over: so it need not be followed, and a restart of server or worker forgets nothing.
+ */
 export class Expiry {
-  readonly #store: Store;
-  readonly #idle: IdleClock;
-  readonly #commands: RunningCommands;
-  readonly #sandboxes: SandboxService;
-  readonly #log: Log;
+  readonly #options: ExpiryOptions;
+  readonly #now: () => number;
   readonly #timers: NodeJS.Timeout[] = [];
   /** Sandboxes that could not be hibernated. */
   readonly #failed = new Map<string, { readonly times: number; readonly notBefore: number }>();
+  /** How often in a row guests have not told what they have in use. */
+  readonly #silences = new Map<string, number>();
+  readonly #underWay = new Set<string>();
 
-  constructor(store: Store, idle: IdleClock, commands: RunningCommands, sandboxes: SandboxService, log: Log) {
-    this.#store = store;
-    this.#idle = idle;
-    this.#commands = commands;
-    this.#sandboxes = sandboxes;
-    this.#log = log;
+  constructor(options: ExpiryOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
   }
 
   start(): void {
@@ -36,43 +51,69 @@ export class Expiry {
     this.#timers.push(setInterval(() => void this.save(), saveMs));
   }
 
-  /** Hibernates every sandbox whose time is over and in which no command runs. */
+  /** Hibernates every sandbox whose time is over and in which nothing is in use. */
   async sweep(): Promise<void> {
-    await Promise.all(this.#idle.takeExpired(againMs).map((id) => this.#expire(id)));
+    if (!this.#options.connected()) return;
+    await Promise.all(this.#options.idle.takeExpired(againMs).map((id) => this.#expire(id)));
   }
 
-  async save(): Promise<void> {
-    const unsaved = this.#idle.takeUnsaved();
+  /** Writes last uses down: those that have moved enough, or all. */
+  async save(all = false): Promise<void> {
+    const { idle, store, log } = this.#options;
+    const unsaved = idle.takeUnsaved(all);
     if (unsaved.length === 0) return;
     try {
-      await saveActivity(this.#store, unsaved);
+      await saveActivity(store, unsaved);
     } catch (error) {
-      this.#log.error({ err: error }, 'times of last use not saved');
+      log.error({ err: error }, 'times of last use not saved');
     }
   }
 
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    await this.save();
+    await this.save(true);
   }
 
   async #expire(id: string): Promise<void> {
     const failed = this.#failed.get(id);
-    if (failed !== undefined && performance.now() < failed.notBefore) return;
+    if (this.#underWay.has(id) || (failed !== undefined && this.#now() < failed.notBefore)) return;
+    const { idle, log, sandboxes } = this.#options;
+    this.#underWay.add(id);
     try {
-      const atWork = await this.#commands.lastAtWork(id);
-      if (atWork !== undefined) this.#idle.touch(id, atWork);
-      if (!this.#idle.expired(id)) return this.#idle.rearm(id);
-      this.#log.info({ sandboxId: id }, 'hibernating an idle sandbox');
-      await this.#sandboxes.expire(id);
+      const use = await this.#ask(id);
+      if (use !== undefined) idle.guestUse(id, use);
+      if (!idle.expired(id)) return idle.rearm(id);
+      log.info({ sandboxId: id }, 'hibernating an idle sandbox');
+      await sandboxes.expire(id);
       this.#failed.delete(id);
     } catch (error) {
       const times = (failed?.times ?? 0) + 1;
       const pauseMs = Math.min(againMs * 2 ** Math.min(times - 1, 20), longestPauseMs);
       if (this.#failed.size >= failuresKept) this.#failed.clear();
       // A little less, since it comes up only every so often.
-      this.#failed.set(id, { times, notBefore: performance.now() + pauseMs - againMs / 2 });
-      this.#log.warn({ err: error, sandboxId: id, pauseMs }, 'idle sandbox not hibernated, trying again');
+      this.#failed.set(id, { times, notBefore: this.#now() + pauseMs - againMs / 2 });
+      log.warn({ err: error, sandboxId: id, pauseMs }, 'idle sandbox not hibernated, trying again');
+    } finally {
+      this.#underWay.delete(id);
+    }
+  }
+
+  /** What a sandbox has in use; undefined when its guest has not told for long. */
+  async #ask(id: string): Promise<GuestUse | undefined> {
+    const { worker, log } = this.#options;
+    try {
+      const use = await worker.use(id);
+      this.#silences.delete(id);
+      return use;
+    } catch (error) {
+      const silent = error instanceof ApiError && ['guest_failed', 'guest_timeout'].includes(error.code);
+      if (!silent) throw error;
+      const times = (this.#silences.get(id) ?? 0) + 1;
+      if (this.#silences.size >= failuresKept) this.#silences.clear();
+      this.#silences.set(id, times);
+      if (times < silencesMax) throw error;
+      log.warn({ err: error, sandboxId: id, times }, 'a guest does not tell what it has in use');
+      return undefined;
     }
   }
 }

@@ -95,6 +95,74 @@ describe('idle clock', () => {
     expect(clock.takeUnsaved()).toEqual([]);
   });
 
+  test('tells a use once it has moved by a twentieth of the timeout, and at the end whatever has moved', () => {
+    const { clock, at } = clockAt();
+    const told = (all = false) => clock.takeUnsaved(all).map(([id]) => id);
+    clock.watch('a', 100);
+    clock.watch('never', 0);
+    expect(told()).toEqual(['a', 'never']);
+    at(4999);
+    clock.touch('a');
+    clock.touch('never');
+    expect(told()).toEqual([]);
+    at(5000);
+    clock.touch('a');
+    expect(told()).toEqual(['a']);
+    at(5001);
+    clock.touch('a');
+    expect(told()).toEqual([]);
+    expect(told(true).toSorted()).toEqual(['a', 'never']);
+    expect(told(true)).toEqual([]);
+  });
+
+  test('tells of a request under way as use up to now', () => {
+    const { clock, at } = clockAt();
+    clock.watch('a', 100);
+    clock.takeUnsaved();
+    const release = clock.hold('a');
+    for (const ms of [10_000, 20_000, 30_000]) {
+      at(ms);
+      expect(clock.takeUnsaved().map(([id]) => id)).toEqual(['a']);
+    }
+    release();
+    clock.takeUnsaved(true);
+    at(40_000);
+    expect(clock.takeUnsaved(true)).toEqual([]);
+  });
+
+  test('goes on after a restart with what is left, neither more nor less', () => {
+    const { clock, at } = clockAt(1000);
+    clock.resume('a', 100, Date.now() - 60_000);
+    clock.resume('over', 100, Date.now() - 3_600_000);
+    clock.resume('future', 100, Date.now() + 3_600_000);
+    expect(clock.remainingMs('a')).toBeGreaterThan(39_000);
+    expect(clock.remainingMs('a')).toBeLessThanOrEqual(40_000);
+    expect(clock.remainingMs('future')).toBe(100_000);
+    expect(clock.takeExpired(1000)).toEqual(['over']);
+    at(41_000);
+    expect(clock.takeExpired(1_000_000)).toEqual(['over', 'a']);
+  });
+
+  test('stands still while the guest has something in use, and starts anew when that ends', () => {
+    const { clock, at } = clockAt();
+    const sessions = [{ id: '0a1b2c3d', kind: 'session', command: 'npm ci' }];
+    clock.watch('a', 10);
+    at(10_000);
+    clock.guestUse('a', { sessions, count: 1, idleMs: null });
+    expect(clock.keptAwake('a')?.use.sessions).toEqual(sessions);
+    expect(clock.expired('a')).toBe(false);
+    at(20_000);
+    // It ended 3 s ago.
+    clock.guestUse('a', { sessions: [], count: 0, idleMs: 3000 });
+    expect(clock.keptAwake('a')).toBeUndefined();
+    expect(clock.remainingMs('a')).toBe(7000);
+    at(27_000);
+    expect(clock.expired('a')).toBe(true);
+    // Longer ago than what is known to us changes nothing.
+    clock.guestUse('a', { sessions: [], count: 0, idleMs: 1e12 });
+    expect(clock.expired('a')).toBe(true);
+  });
+
   test('never early, never more than a sweep late, whatever happens', () => {
     const action = fc.record({
       advance: fc.integer({ min: 0, max: 3000 }),

@@ -1,5 +1,6 @@
 import { publicState, type Sandbox } from '@opencomputer/protocol';
 import type { SandboxRow } from '../store/tables.ts';
+import type { KeptAwake } from './idle-clock.ts';
 
 /** How the wire says "never". */
 const never = '0001-01-01T00:00:00Z';
@@ -14,6 +15,7 @@ export function presentSandbox(
   row: SandboxRow,
   remainingMs: number | undefined,
   installation: Installation,
+  keptAwake?: KeptAwake,
 ): Sandbox {
   const isoTime = (ms: number): string => new Date(ms).toISOString();
   return {
@@ -30,6 +32,7 @@ export function presentSandbox(
     startedAt: isoTime(row.started_at ?? row.created_at),
     endAt: endAt(row, remainingMs),
     ...(row.stopped_at === null ? {} : { stoppedAt: isoTime(row.stopped_at) }),
+    ...keptAwakeBy(row, keptAwake),
     ...(row.hibernated_at === null ? {} : { hibernatedAt: isoTime(row.hibernated_at) }),
     ...(row.started_from === null ? {} : { startedFrom: row.started_from }),
     ...(row.cold_boot_reason === null ? {} : { coldBootReason: row.cold_boot_reason }),
@@ -39,6 +42,15 @@ export function presentSandbox(
     workerID: row.worker_id,
     sandboxDomain: installation.sandboxDomain,
     emulated: row.emulated === 1,
+  };
+}
+
+function keptAwakeBy(row: SandboxRow, kept: KeptAwake | undefined): Pick<Sandbox, 'keptAwakeBy'> {
+  const oldest = kept?.use.sessions[0];
+  if (kept === undefined || oldest === undefined || row.state !== 'running') return {};
+  const { id: sessionID, command } = oldest;
+  return {
+    keptAwakeBy: { sessionID, command, sessions: kept.use.count, at: new Date(kept.at).toISOString() },
   };
 }
 

@@ -66,7 +66,8 @@ export async function changeSandbox(store: Store, id: string, change: SandboxCha
 /** What a new state says about the times and the reason. */
 function consequences(next: SandboxState, reason: string | undefined): Partial<SandboxRow> {
   const given = reason === undefined ? {} : { reason };
-  if (next === 'running') return { reason: null, hibernated_at: null, stopped_at: null };
+  if (next === 'running')
+    return { reason: null, hibernated_at: null, stopped_at: null, last_active_at: Date.now() };
   if (next === 'hibernated') return { reason: reason ?? null, hibernated_at: Date.now() };
   if (next === 'stopped' || next === 'error')
     return { ...given, hibernated_at: null, stopped_at: Date.now() };

@@ -15,6 +15,7 @@ export class SimulatedCommands {
   readonly #environment: Record<string, string>;
   readonly #memory: { count: number };
   readonly #commands = new Map<string, Running>();
+  #lastEnd: number | undefined;
   /** How many commands were really started. */
   started = 0;
 
@@ -29,6 +30,12 @@ export class SimulatedCommands {
   /** How many run. */
   get running(): number {
     return [...this.#commands.values()].filter((command) => command.result.running).length;
+  }
+
+  /** Those that run, by id, and when the last other one ended (by `Date.now`). */
+  get use(): { running: string[]; lastEnd: number | undefined } {
+    const running = [...this.#commands].filter(([, command]) => command.result.running).map(([id]) => id);
+    return { running, lastEnd: this.#lastEnd };
   }
 
   /** When the agent that keeps them was started. */
@@ -80,6 +87,7 @@ export class SimulatedCommands {
   #run(program: string, args: string[], request: GuestExecRequest, result: GuestExecResult): Promise<void> {
     const finish = (exitCode: number, stdout: string | Buffer = '', stderr = ''): Promise<void> => {
       result.running = false;
+      this.#lastEnd = Date.now();
       result.exitCode = exitCode;
       result.stdout = base64(stdout);
       result.stderr = base64(stderr);

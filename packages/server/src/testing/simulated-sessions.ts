@@ -29,6 +29,10 @@ export class SimulatedSession {
   taken = 0;
   size: { cols: number; rows: number } | undefined;
   exitCode: number | undefined;
+  /** By `Date.now`. */
+  endedAt: number | undefined;
+  /** For a terminal, a shell or an agent: whether it is at work. */
+  atWork = false;
   /** Whether it takes what is written to it. */
   takes = true;
   #printed: Printed[] = [];
@@ -51,7 +55,7 @@ export class SimulatedSession {
   }
 
   describe(): GuestSession {
-    const { id = '', argv, kind = 'run', stdin = false, tty } = this.request;
+    const { id = '', argv, kind = 'run', stdin = false, tty, keepAwake = true } = this.request;
     return {
       ...this.result(),
       id,
@@ -60,6 +64,7 @@ export class SimulatedSession {
       attached: this.attached,
       tty: tty !== undefined,
       stdin: stdin || tty !== undefined,
+      keepAwake,
     };
   }
 
@@ -92,6 +97,7 @@ export class SimulatedSession {
 
   exit(code: number): void {
     this.exitCode = code;
+    this.endedAt = Date.now();
     for (const reader of this.#readers) reader.end(encodeAgentFrame(frameTypes.exit, encodeExitCode(code)));
   }
 

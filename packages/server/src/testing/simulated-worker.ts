@@ -11,6 +11,7 @@ import {
   type WorkerInfo,
 } from '@opencomputer/protocol';
 import { type SimulatedMachine, SimulatedMachines } from './simulated-machines.ts';
+import { useOf } from './simulated-use.ts';
 
 /** What the next call of a kind does instead of its work. */
 export type Fault =
@@ -126,6 +127,7 @@ export class SimulatedWorker {
     if (['hibernate', 'wake', 'reboot', 'restore'].includes(part))
       return answerJson(response, await this.#change(request, id, part));
     const machine = this.simulated.running(id);
+    if (part === 'use') return answerJson(response, useOf(machine));
     if (part === 'exec') return this.#serveExec(request, response, machine, { execId: rest, verb, url });
     if (part === 'logs') return this.#serveLogs(response, url);
     return machine.files.serve(request, response, rest, url.searchParams.get('path') ?? '');

@@ -11,6 +11,8 @@ import {
   guestFileEntrySchema,
   type GuestSession,
   guestSessionListSchema,
+  type GuestUse,
+  guestUseSchema,
   hibernationSchema,
   type MachineInfo,
   machineInfoSchema,
@@ -151,6 +153,11 @@ export class WorkerClient {
   async listSessions(id: string): Promise<GuestSession[]> {
     const answer = await this.#json('listSessions', 'GET', workerPaths.exec(id));
     return parse(guestSessionListSchema, answer).sessions;
+  }
+
+  /** What keeps a machine awake. */
+  async use(id: string): Promise<GuestUse> {
+    return parse(guestUseSchema, await this.#json('use', 'GET', workerPaths.use(id)));
   }
 
   async resizeTerminal(id: string, execId: string, size: TerminalSize): Promise<void> {

@@ -1,7 +1,7 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import { pipeline } from 'node:stream/promises';
 import { terminalSizeSchema } from '@opencomputer/protocol';
-import { type GuestChannel, listSessions, openLogs, resizeTerminal } from '../guest/index.ts';
+import { type GuestChannel, guestUse, listSessions, openLogs, resizeTerminal } from '../guest/index.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { beside } from './beside.ts';
@@ -41,6 +41,8 @@ export function liveRoutes(registry: MachineRegistry): Routes {
   return {
     'GET /v1/machines/:id/exec': async ({ response, id }) =>
       sendJson(response, 200, { sessions: await registry.operate(id, listSessions, 'repeats') }),
+    'GET /v1/machines/:id/use': async ({ response, id }) =>
+      sendJson(response, 200, await registry.operate(id, guestUse, 'repeats')),
     'POST /v1/machines/:id/exec/:execId/resize': async ({ request, response, id, execId }) => {
       const size = await readJson(request, terminalSizeSchema);
       await registry.operate(id, (channel) => resizeTerminal(channel, execId, size), 'repeats');

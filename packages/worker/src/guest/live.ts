@@ -2,10 +2,13 @@ import type { ClientHttp2Stream } from 'node:http2';
 import {
   agentPaths,
   type GuestSession,
+  type GuestUse,
+  guestUseSchema,
   guestSessionListBytes,
   guestSessionListJson,
   guestSessionListSchema,
   type TerminalSize,
+  useGeneration,
 } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
@@ -24,6 +27,27 @@ export async function listSessions(channel: GuestChannel): Promise<GuestSession[
     { deadlineMs: answerMs, answerBytes: guestSessionListBytes, json: guestSessionListJson },
   );
   return sessions;
+}
+
+/**
+ * What keeps the sandbox awake. Of an agent that cannot tell, the commands that `run` has started count, and nothing
+ * else.
+ */
+export async function guestUse(channel: GuestChannel): Promise<GuestUse> {
+  const session = await channel.session();
+  if ((channel.agent?.generation ?? 0) >= useGeneration)
+    return callJson(session, 'GET', agentPaths.use, guestUseSchema, { deadlineMs: answerMs });
+  const runs = (await listSessions(channel)).filter(({ kind }) => kind === 'run');
+  const running = runs.filter((run) => run.running);
+  const ends = runs.map(({ startedAt, durationMs }) => Date.parse(startedAt) + durationMs);
+  const last = Math.max(...ends.filter((end) => Number.isFinite(end)));
+  return {
+    sessions: running
+      .slice(0, 8)
+      .map(({ id, kind, argv }) => ({ id, kind, command: argv.join(' ').slice(0, 120) })),
+    count: running.length,
+    idleMs: Number.isFinite(last) ? Math.max(Date.now() - last, 0) : null,
+  };
 }
 
 /** Changes the size of a session's terminal. @throws ApiError `exec_not_found`, `not_terminal`, `session_ended` */

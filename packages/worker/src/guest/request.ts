@@ -42,6 +42,7 @@ const errorCodes = new Map<string, ErrorCode>(
     too_many_sessions: 'too_many_commands',
     too_large: 'too_large',
     ended: 'session_ended',
+    not_kept: 'result_not_kept',
     not_terminal: 'not_terminal',
     invalid_offset: 'invalid_request',
   } satisfies Record<string, ErrorCode>),

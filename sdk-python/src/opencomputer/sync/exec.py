@@ -72,7 +72,7 @@ class Exec:
     def wait(
         self, exec_id: str | None, *, wait_timeout: float | None = None, request_timeout: float | None = None
     ) -> ProcessResult:
-        """Waits for a command that ``run`` stopped waiting for. Results are kept for ten minutes after the end.
+        """Waits for a command that ``run`` stopped waiting for. The results of the newest commands are kept.
 
         Args:
             exec_id: From ``ExecTimeoutError.exec_id``. Refused when that is None: nothing is known to wait for.
@@ -80,7 +80,7 @@ class Exec:
             request_timeout: Seconds that each HTTP request may take. Default 15.
 
         Raises:
-            NotFoundError: No command has this id or its result is gone.
+            NotFoundError: No command has this id or its result is no longer kept (``result_not_kept``).
             ExecTimeoutError: ``wait_timeout`` has passed; the command goes on.
 
         Example:
@@ -109,6 +109,7 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        keep_awake: bool | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> ExecSession:
@@ -130,6 +131,8 @@ class Exec:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
+                True: until it ends the sandbox is in use, printing or not.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
@@ -162,6 +165,7 @@ class Exec:
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    keep_awake=keep_awake,
                     reconnect=reconnect,
                     request_timeout=request_timeout,
                 )
@@ -178,6 +182,8 @@ class Exec:
         on_stdout: OnData | None = None,
         on_stderr: OnData | None = None,
         on_exit: OnExit | None = None,
+        *,
+        keep_awake: bool | None = None,
     ) -> ExecSession:
         """The same as ``start``.
 
@@ -191,6 +197,7 @@ class Exec:
             on_stdout: As for ``start``.
             on_stderr: As for ``start``.
             on_exit: As for ``start``.
+            keep_awake: As for ``start``.
 
         Example:
             ```python
@@ -211,6 +218,7 @@ class Exec:
                     callbacks.of("on_stdout", on_stdout),
                     callbacks.of("on_stderr", on_stderr),
                     callbacks.of("on_exit", on_exit),
+                    keep_awake=keep_awake,
                 )
             )
 
@@ -275,7 +283,7 @@ class Exec:
             )
 
     def list(self, *, request_timeout: float | None = None) -> builtins.list[ExecSessionInfo]:
-        """Lists the commands that run, and sessions that ended in the last five minutes.
+        """Lists the commands that run, and the newest sessions that have ended.
 
         Args:
             request_timeout: Seconds after which it fails.
