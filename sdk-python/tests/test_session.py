@@ -50,6 +50,17 @@ async def test_replays_goes_on_live_and_ends_with_the_exit_code() -> None:
         assert (session.session_id, session.sandbox_id) == ("abcd1234", "sb-0a1b2c3d")
 
 
+async def test_tells_of_hibernation_and_wake() -> None:
+    with SessionServer() as server:
+        seen = Recorder()
+        session = await attach(server, seen)
+        server.session.power(awake=False)
+        server.session.power(awake=True)
+        server.session.exit(0)
+        assert await session.wait() == 0
+        await eventually(lambda: seen.events == ["end of scrollback", "hibernates", "wakes", "exit 0"])
+
+
 async def test_says_who_it_is_in_a_header_not_in_the_url() -> None:
     with SessionServer() as server:
         await (await attach(server)).close()

@@ -13,6 +13,9 @@ describe('what keeps a machine awake', () => {
   let platform: TestPlatform;
   beforeAll(async () => {
     platform = await TestPlatform.start();
+    // Builds the template, so that the tests begin at once.
+    const first = await platform.api.create();
+    await first.call('DELETE', '');
   });
   afterAll(() => platform.destroy());
 

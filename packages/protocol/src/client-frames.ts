@@ -24,6 +24,7 @@ export const clientMessages = {
   gap: (bytes: number): Buffer => message(frameTypes.gap, encodeCounter(bytes)),
   accepted: (bytes: number): Buffer => message(frameTypes.accepted, encodeCounter(bytes)),
   offset: (offset: number): Buffer => message(frameTypes.offset, encodeCounter(offset)),
+  power: (awake: boolean): Buffer => message(frameTypes.power, Buffer.of(awake ? 1 : 0)),
   /** Towards the session. */
   stdin: (data: Uint8Array): Buffer => message(frameTypes.stdin, data),
   /** Towards the session. */

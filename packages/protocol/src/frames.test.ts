@@ -105,6 +105,9 @@ describe('messages to clients', () => {
       clientMessages.offset(offset),
       { type: 'offset', offset },
     ]),
+    fc
+      .boolean()
+      .map((awake): [Buffer, SessionFrame] => [clientMessages.power(awake), { type: 'power', awake }]),
   );
 
   test('are read as they were written', () => {
@@ -124,7 +127,13 @@ describe('messages to clients', () => {
   });
 
   test('with a payload that does not fit are refused, unknown types are ignored', () => {
-    for (const type of [frameTypes.exit, frameTypes.gap, frameTypes.accepted, frameTypes.offset])
+    for (const type of [
+      frameTypes.exit,
+      frameTypes.gap,
+      frameTypes.accepted,
+      frameTypes.offset,
+      frameTypes.power,
+    ])
       expect(() => readSessionFrame(type, Buffer.alloc(3))).toThrow(BrokenFrame);
     expect(() => readSessionFrame(frameTypes.end, Buffer.alloc(7))).toThrow(BrokenFrame);
     expect(() => readSessionFrame(frameTypes.gap, Buffer.alloc(8, 0xff))).toThrow(BrokenFrame);

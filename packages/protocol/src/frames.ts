@@ -3,7 +3,7 @@ const counterMax = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
  * Types of the frames between a session in the guest and whoever is attached to it.
- * Clients get 0x01 to 0x04; those that give `from` get 0x05 to 0x07 too.
+ * Clients get 0x01 to 0x04; those that give `from` get 0x05 to 0x07 and 0x09 too.
  */
 export const frameTypes = {
   /** Towards the session: bytes for its standard input. */
@@ -22,6 +22,8 @@ export const frameTypes = {
   offset: 7,
   /** Towards the session, u64: the offset up to which whoever reads really has the output. */
   taken: 8,
+  /** Only from the server to a client, u8: 0 when the sandbox hibernates, 1 when it runs again. */
+  power: 9,
 } as const;
 
 /** Thrown for bytes that are no frame. */
@@ -40,7 +42,8 @@ export type SessionFrame =
   | { readonly type: 'replayed'; readonly offset: number | undefined }
   | { readonly type: 'gap'; readonly bytes: number }
   | { readonly type: 'accepted'; readonly bytes: number }
-  | { readonly type: 'offset'; readonly offset: number };
+  | { readonly type: 'offset'; readonly offset: number }
+  | { readonly type: 'power'; readonly awake: boolean };
 
 /** A u64 as eight bytes, big-endian. @throws RangeError when it is no count. */
 export function encodeCounter(value: number): Buffer {
@@ -93,6 +96,10 @@ export function readSessionFrame(type: number, payload: Buffer): SessionFrame | 
       return { type: 'accepted', bytes: readCounter(payload, 'accepted input') };
     case frameTypes.offset:
       return { type: 'offset', offset: readCounter(payload, 'offset') };
+    case frameTypes.power:
+      if (payload.length !== 1)
+        throw new BrokenFrame(`a frame of the power has 1 byte, not ${payload.length}`);
+      return { type: 'power', awake: payload[0] !== 0 };
     default:
       return undefined;
   }

@@ -50,7 +50,7 @@ export interface SandboxAgentEvent {
 /** What is called as an agent goes on. */
 export interface AgentCallbacks extends Pick<
   SessionCallbacks,
-  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect'
+  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect' | 'onHibernate' | 'onWake'
 > {
   onEvent?: ((event: SandboxAgentEvent) => void) | undefined;
   /** What it prints to stderr, and lines that are no events. */

@@ -30,6 +30,8 @@ function recorder(): ExecAttachOptions & { stdout: string; stderr: string; event
     onGap: (bytes: number) => seen.events.push(`gap ${bytes}`),
     onDisconnect: () => seen.events.push('disconnected'),
     onReconnect: () => seen.events.push('reconnected'),
+    onHibernate: () => seen.events.push('hibernates'),
+    onWake: () => seen.events.push('wakes'),
   };
   return seen;
 }
@@ -50,6 +52,19 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(seen).toMatchObject({ stdout: 'before after', stderr: 'oops' });
     expect(seen.events).toEqual(['end of scrollback', 'exit 7']);
     expect(session.offset).toBe('before oopsafter'.length);
+  });
+
+  test('tells of hibernation and wake', async () => {
+    await using server = await SessionServer.start();
+    const seen = recorder();
+    const session = await open(server, seen, factory);
+    server.session.power(false);
+    server.session.power(true);
+    server.session.print('on');
+    server.session.exit(0);
+    expect(await session.done).toBe(0);
+    expect(seen.events).toEqual(['end of scrollback', 'hibernates', 'wakes', 'exit 0']);
+    expect(seen.stdout).toBe('on');
   });
 
   test('says who it is in a header, not in the URL', async () => {

@@ -25,6 +25,10 @@ export interface SessionCallbacks {
   onDisconnect?: ((reason: OpenComputerError) => void) | undefined;
   /** It is back. Nothing was lost meanwhile unless `onGap` says so. */
   onReconnect?: (() => void) | undefined;
+  /** The sandbox hibernates: nothing runs until input, or any operation, wakes it. */
+  onHibernate?: (() => void) | undefined;
+  /** It runs again, where it was. */
+  onWake?: (() => void) | undefined;
 }
 
 /** Limits of an attachment. */
@@ -172,6 +176,7 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
       },
       disconnected: (reason) => notify(callbacks.onDisconnect, reason),
       reconnected: () => notify(callbacks.onReconnect),
+      power: (awake) => notify(awake ? callbacks.onWake : callbacks.onHibernate),
     };
   }
 

@@ -40,6 +40,8 @@ const endings = {
   onGap: true,
   onDisconnect: true,
   onReconnect: true,
+  onHibernate: true,
+  onWake: true,
 } as const;
 const callbacks: OptionNames<SessionCallbacks> = { ...endings, onStdout: true, onStderr: true };
 const agentCallbacks: OptionNames<AgentCallbacks> = { ...endings, onEvent: true, onError: true };

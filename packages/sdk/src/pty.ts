@@ -11,7 +11,7 @@ import type { WireCreatePty } from './wire.ts';
 /** What is called as a terminal goes on. */
 export interface PtyCallbacks extends Pick<
   SessionCallbacks,
-  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect'
+  'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect' | 'onHibernate' | 'onWake'
 > {
   /** Called with what the terminal is to show. */
   onOutput?: ((data: Uint8Array) => void) | undefined;

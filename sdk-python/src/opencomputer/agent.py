@@ -44,6 +44,8 @@ class Agent:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> AgentSession:
@@ -69,6 +71,8 @@ class Agent:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_wake: Called when it runs again.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
@@ -85,7 +89,9 @@ class Agent:
             )
             ```
         """
-        callbacks = AgentCallbacks(on_event, on_error, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect)
+        callbacks = AgentCallbacks(
+            on_event, on_error, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect, on_hibernate, on_wake
+        )
         config = agent_config(
             model,
             system_prompt,
@@ -124,6 +130,8 @@ class Agent:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> AgentSession:
@@ -139,6 +147,8 @@ class Agent:
             on_gap: As for ``start``.
             on_disconnect: As for ``start``.
             on_reconnect: As for ``start``.
+            on_hibernate: As for ``start``.
+            on_wake: As for ``start``.
             reconnect: As for ``start``.
             request_timeout: Seconds that the attachment may take. Default 60.
 
@@ -150,7 +160,9 @@ class Agent:
             again = await sandbox.agent.attach(agent.session_id, on_event=print)
             ```
         """
-        callbacks = AgentCallbacks(on_event, on_error, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect)
+        callbacks = AgentCallbacks(
+            on_event, on_error, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect, on_hibernate, on_wake
+        )
         return await open_agent(
             self._api,
             session_id,

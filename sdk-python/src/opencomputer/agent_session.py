@@ -57,6 +57,8 @@ class AgentCallbacks:
     on_gap: OnGap | None = None
     on_disconnect: OnDisconnect | None = None
     on_reconnect: OnEvent | None = None
+    on_hibernate: OnEvent | None = None
+    on_wake: OnEvent | None = None
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -143,6 +145,8 @@ class AgentSession:
             told.on_gap,
             told.on_disconnect,
             told.on_reconnect,
+            told.on_hibernate,
+            told.on_wake,
         )
         self._session = await open_session(self._api, session_id, callbacks, attachment)
         return self

@@ -117,6 +117,8 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         keep_awake: bool | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
@@ -139,6 +141,8 @@ class Exec:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_wake: Called when it runs again.
             keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
                 True: until it ends the sandbox is in use, printing or not.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
@@ -157,7 +161,7 @@ class Exec:
             ```
         """
         callbacks = SessionCallbacks(
-            on_stdout, on_stderr, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect
+            on_stdout, on_stderr, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect, on_hibernate, on_wake
         )
         body = {
             "cmd": check.text("command", command),
@@ -233,6 +237,8 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> ExecSession:
@@ -252,6 +258,8 @@ class Exec:
             on_gap: As for ``start``.
             on_disconnect: As for ``start``.
             on_reconnect: As for ``start``.
+            on_hibernate: As for ``start``.
+            on_wake: As for ``start``.
             reconnect: As for ``start``.
             request_timeout: Seconds that the attachment may take. Default 60.
 
@@ -264,7 +272,7 @@ class Exec:
             ```
         """
         callbacks = SessionCallbacks(
-            on_stdout, on_stderr, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect
+            on_stdout, on_stderr, on_exit, on_scrollback_end, on_gap, on_disconnect, on_reconnect, on_hibernate, on_wake
         )
         attachment = Attachment(offset, reconnect, request_timeout)
         return await open_session(self._sessions, session_id, callbacks, attachment)

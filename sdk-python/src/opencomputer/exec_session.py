@@ -53,6 +53,8 @@ class SessionCallbacks:
     on_gap: OnGap | None = None
     on_disconnect: OnDisconnect | None = None
     on_reconnect: OnEvent | None = None
+    on_hibernate: OnEvent | None = None
+    on_wake: OnEvent | None = None
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -329,6 +331,9 @@ class _Listener:
 
     def reconnected(self) -> None:
         self._happen(0, lambda: notify(self._callbacks.on_reconnect))
+
+    def power(self, *, awake: bool) -> None:
+        self._happen(0, lambda: notify(self._callbacks.on_wake if awake else self._callbacks.on_hibernate))
 
 
 async def open_session(

@@ -201,6 +201,8 @@ class Pty:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> PtySession:
@@ -218,6 +220,8 @@ class Pty:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_wake: Called when it runs again.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
@@ -240,6 +244,8 @@ class Pty:
             on_gap,
             on_disconnect,
             on_reconnect,
+            on_hibernate,
+            on_wake,
         )
         body = {
             "cols": check.whole("cols", cols),
@@ -265,6 +271,8 @@ class Pty:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> PtySession:
@@ -283,6 +291,8 @@ class Pty:
             on_gap: As for ``create``.
             on_disconnect: As for ``create``.
             on_reconnect: As for ``create``.
+            on_hibernate: As for ``create``.
+            on_wake: As for ``create``.
             reconnect: As for ``create``.
             request_timeout: Seconds that the attachment may take. Default 60.
 
@@ -302,6 +312,8 @@ class Pty:
             on_gap,
             on_disconnect,
             on_reconnect,
+            on_hibernate,
+            on_wake,
         )
         if cols is not None and rows is not None:
             await self._api.resize(session_id, cols, rows, request_timeout)

@@ -23,6 +23,8 @@ class Recorder:
             "on_gap": self._on_gap,
             "on_disconnect": self._on_disconnect,
             "on_reconnect": lambda: self.events.append("reconnected"),
+            "on_hibernate": lambda: self.events.append("hibernates"),
+            "on_wake": lambda: self.events.append("wakes"),
         }
 
     async def _on_stdout(self, data: bytes) -> None:

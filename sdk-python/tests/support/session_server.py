@@ -148,6 +148,12 @@ class TestSession:
             for reader in self._readers:
                 reader.socket.send_exit(code)
 
+    def power(self, *, awake: bool) -> None:
+        """Says that the sandbox hibernates, or runs again."""
+        with self._lock:
+            for reader in self._readers:
+                reader.socket.send(bytes([9, awake]))
+
     def read_on(self) -> None:
         """Reads the input that has waited."""
         with self._lock:

@@ -40,9 +40,15 @@ export function logsCommand(): Command {
       const query = { tail: String(tail), since, until, q: grep, source, limit: limit?.toString() };
       const stop = new AbortController();
       process.once('SIGINT', () => stop.abort());
+      let ending =
+        'the logs have ended: the sandbox was changed, or its worker restarted; ask again to go on';
+      const hibernated = (): void => {
+        ending = 'the sandbox has hibernated; its logs go on when it is awake again';
+      };
       try {
-        for await (const event of readLogs(app, id, query, stop.signal))
+        for await (const event of readLogs(app, id, query, stop.signal, hibernated))
           process.stdout.write(`${app.json ? JSON.stringify(event) : format(app, event)}\n`);
+        if (tail) app.tell(ending);
       } catch (error) {
         if (!stop.signal.aborted) throw error;
       }

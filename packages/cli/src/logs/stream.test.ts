@@ -7,7 +7,8 @@ async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
 
 async function all(...texts: string[]): Promise<string[]> {
   const lines: string[] = [];
-  for await (const { line } of parseEvents(pieces(...texts))) lines.push(line);
+  const hibernated = (): void => void lines.push('(hibernated)');
+  for await (const { line } of parseEvents(pieces(...texts), hibernated)) lines.push(line);
   return lines;
 }
 
@@ -20,6 +21,12 @@ test('events may be cut anywhere, also inside a character', async () => {
   const text = `: keepalive\n\n${event('grün')}${event('second')}`;
   for (let cut = 0; cut <= text.length; cut += 1)
     expect(await all(text.slice(0, cut), text.slice(cut))).toEqual(['grün', 'second']);
+});
+
+test('a hibernation that ends the stream is told, also when its comment comes in pieces', async () => {
+  const text = `${event('last')}: hibernated\n\n`;
+  for (let cut = 0; cut <= text.length; cut += 1)
+    expect(await all(text.slice(0, cut), text.slice(cut))).toEqual(['last', '(hibernated)']);
 });
 
 test('what is no line of log is said to be none', async () => {

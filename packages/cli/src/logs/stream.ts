@@ -17,16 +17,26 @@ export interface LogEvent {
 /** A line of the stream that is longer is not of this protocol. */
 const longestLine = 1024 * 1024;
 
-/** The events of an answer, as they come. @throws LocalError when the stream is not of this protocol */
-export async function* parseEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<LogEvent> {
+/**
+ * The events of an answer, as they come.
+ * @param hibernated Called when the sandbox has hibernated, which ends the stream.
+ * @throws LocalError when the stream is not of this protocol
+ */
+export async function* parseEvents(
+  body: AsyncIterable<Uint8Array>,
+  hibernated: () => void,
+): AsyncGenerator<LogEvent> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of body) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > longestLine) throw new LocalError('the server sends lines of log without an end');
-    // Comments keep the connection alive.
-    for (const line of lines) if (line.startsWith('data:')) yield parseEvent(line.slice('data:'.length));
+    for (const line of lines) {
+      // Other comments keep the connection alive.
+      if (line === ': hibernated') hibernated();
+      if (line.startsWith('data:')) yield parseEvent(line.slice('data:'.length));
+    }
   }
 }
 
@@ -42,6 +52,7 @@ export async function* readLogs(
   sandboxId: string,
   query: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
+  hibernated: () => void,
 ): AsyncGenerator<LogEvent> {
   // Answers "no such sandbox", "wrong key" and "no server" in the words of the client library.
   await app.connect(sandboxId);
@@ -55,7 +66,7 @@ export async function* readLogs(
   const headers = { 'X-API-Key': app.settings.apiKey.value, Accept: 'text/event-stream' };
   const response = await fetch(url, { headers, signal, redirect: 'error' });
   if (!response.ok || response.body === null) throw await refusal(response);
-  yield* parseEvents(response.body);
+  yield* parseEvents(response.body, hibernated);
 }
 
 async function refusal(response: Response): Promise<OpenComputerError> {

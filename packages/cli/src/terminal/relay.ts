@@ -20,7 +20,7 @@ export interface RelayOptions {
   signals: 'pass' | 'leave';
 }
 
-/** Callbacks that tell people of lost connections and lost output. */
+/** Callbacks that tell people of lost connections, lost output and sleep. */
 export function relayCallbacks(): SessionCallbacks {
   let progress: Progress | undefined;
   return {
@@ -32,6 +32,8 @@ export function relayCallbacks(): SessionCallbacks {
       progress = undefined;
     },
     onGap: (bytes) => process.stderr.write(`oc: ${bytes} bytes of output are not kept any more\n`),
+    onHibernate: () => process.stderr.write('oc: the sandbox hibernates; any input wakes it\n'),
+    onWake: () => process.stderr.write('oc: the sandbox is awake again\n'),
   };
 }
 

@@ -79,6 +79,8 @@ export class ShellView {
         this.#noticed = false;
       },
       onGap: () => this.#repaint(),
+      onHibernate: () => this.#terminal.notice('the sandbox hibernates; any key wakes it'),
+      onWake: () => this.#repaint(),
     };
   }
 

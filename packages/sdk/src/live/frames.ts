@@ -8,10 +8,20 @@ export type Frame =
   | { type: 'replayEnd' }
   | { type: 'gap'; bytes: number }
   | { type: 'accepted'; bytes: number }
-  | { type: 'offset'; offset: number };
+  | { type: 'offset'; offset: number }
+  | { type: 'power'; awake: boolean };
 
 const toServer = { stdin: 0, endOfStdin: 4 } as const;
-const fromServer = { stdout: 1, stderr: 2, exit: 3, replayEnd: 4, gap: 5, accepted: 6, offset: 7 } as const;
+const fromServer = {
+  stdout: 1,
+  stderr: 2,
+  exit: 3,
+  replayEnd: 4,
+  gap: 5,
+  accepted: 6,
+  offset: 7,
+  power: 9,
+} as const;
 
 /** Most bytes of input in one frame; servers refuse messages beyond 1 MiB. */
 const longestInput = 64 * 1024;
@@ -39,6 +49,8 @@ export function parseFrame(message: Uint8Array): Frame | undefined {
       return { type: 'accepted', bytes: count(payload) };
     case fromServer.offset:
       return { type: 'offset', offset: count(payload) };
+    case fromServer.power:
+      return { type: 'power', awake: view(payload).getUint8(0) !== 0 };
     default:
       return undefined;
   }

@@ -26,6 +26,8 @@ export interface LinkListener {
   fail(error: unknown): void;
   disconnected(reason: OpenComputerError): void;
   reconnected(): void;
+  /** The sandbox hibernates, or runs again. */
+  power(awake: boolean): void;
 }
 
 /** Settings of one attachment. */
@@ -248,6 +250,8 @@ export class SessionLink {
       case 'gap':
         this.#offset += frame.bytes;
         return this.#listener.gap(frame.bytes);
+      case 'power':
+        return this.#listener.power(frame.awake);
       case 'exit':
         this.#end(noInput(this.#address.sessionId, 'has ended'));
         return this.#listener.exit(frame.code);

@@ -58,6 +58,11 @@ export class TestSession {
     for (const { socket } of this.#readers) sendExit(socket, code);
   }
 
+  /** Says that the sandbox hibernates, or runs again. */
+  power(awake: boolean): void {
+    for (const { socket } of this.#readers) socket.send(Buffer.of(9, awake ? 1 : 0));
+  }
+
   /** Reads the input that has waited. */
   readOn(): void {
     this.reads = true;

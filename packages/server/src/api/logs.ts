@@ -18,16 +18,20 @@ function guestQuery({ tail, since, until, q, source, limit }: LogsQuery): URLSea
 export const readLogs: Handler = async (c, { sandboxes, machines, revocations }) => {
   const id = sandboxId(c);
   const { owner, keyId } = callerOf(c);
-  const query = guestQuery(readQuery(c, logsQuerySchema));
+  const asked = readQuery(c, logsQuerySchema);
+  const query = guestQuery(asked);
   const gone = clientGone(c);
   const lines = await sandboxes.withMachine(owner, id, () => machines.openLogs(id, query, gone));
+  // Whoever has asked for an end gets it at once.
+  const ended = async (): Promise<boolean> =>
+    asked.tail && !gone.aborted && (await sandboxes.lifecycle.settled(id)) === 'hibernated';
   const headers = {
     ...commonHeaders(c.get('requestId')),
     'content-type': 'text/event-stream',
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   };
-  const events = logEvents(lines);
+  const events = logEvents(lines, ended);
   const unwatch = revocations.watch(keyId, () => events.destroy());
   return sendStream(c, headers, events, () => {
     unwatch();

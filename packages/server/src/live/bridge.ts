@@ -52,6 +52,8 @@ export class Bridge {
   #upstream: Upstream | undefined;
   readonly #taken = new Acknowledgement();
   #exited = false;
+  /** The client was told that the sandbox hibernates. */
+  #toldAsleep = false;
   #lingering: NodeJS.Timeout | undefined;
   #lastMessage = -Infinity;
   /** When the session last gave a sign of life. */
@@ -92,12 +94,21 @@ export class Bridge {
     let upstream: Upstream | undefined = first;
     while (upstream !== undefined) {
       this.#upstream = upstream;
+      this.#tellPower(true);
       if (client.behind) upstream.pause();
       if (client.closed) this.#left();
       await upstream.follow(this.#input, (frames) => this.#frames(frames));
       if (this.#exited) return client.finish(1000, raw ? '' : 'exec completed');
       upstream = client.ending ? undefined : await this.#reach();
     }
+  }
+
+  /** Tells the client once that the sandbox hibernates, and once that it runs again. */
+  #tellPower(awake: boolean): void {
+    if (this.#toldAsleep === !awake) return;
+    this.#toldAsleep = !awake;
+    const { client, output } = this.#options;
+    client.send(output.power(awake), () => undefined);
   }
 
   #frames(frames: readonly SessionFrame[]): void {
@@ -159,6 +170,7 @@ export class Bridge {
       } catch (error) {
         if (isHibernated(error)) {
           this.#lastFrame = performance.now();
+          if (!wake) this.#tellPower(false);
           if (!wake) await place.changed(this.#news.signal);
           continue;
         }

@@ -1,4 +1,4 @@
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
 import {
   ApiError,
   guestLogLineBytes,
@@ -37,8 +37,21 @@ function present(line: string): string {
   return `data: ${JSON.stringify(toEvent(parsed.data))}\n\n`;
 }
 
-/** Turns the lines of a guest's logs into server-sent events; what a guest sends that is no such line is left out. */
-export function logEvents(lines: Readable): Readable {
+async function lastWords(ended: () => Promise<boolean>, done: TransformCallback): Promise<void> {
+  let text: string;
+  try {
+    text = (await ended()) ? ': hibernated\n\n' : '';
+  } catch (error) {
+    return done(error as Error);
+  }
+  done(null, text);
+}
+
+/**
+ * Turns the lines of a guest's logs into server-sent events; what a guest sends that is no such line is left out.
+ * @param ended Called at their end: whether the sandbox has hibernated, which is told then.
+ */
+export function logEvents(lines: Readable, ended: () => Promise<boolean>): Readable {
   let rest: Buffer[] = [];
   let held = 0;
   const events = new Transform({
@@ -61,6 +74,9 @@ export function logEvents(lines: Readable): Readable {
         return;
       }
       done(null, ready.join(''));
+    },
+    flush(done) {
+      void lastWords(ended, done);
     },
   });
   // The comment lets clients see that the stream stands.

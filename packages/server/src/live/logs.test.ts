@@ -78,6 +78,19 @@ test('new lines follow until the client goes', async () => {
   await eventually('nobody reads', () => server.worker.logReaders === 0);
 });
 
+test('a hibernation that ends them is told, another end is not', async () => {
+  server.worker.logs = [line('last')];
+  const follow = async (): Promise<string> => (await server.call('GET', path)).text;
+  const asleep = follow();
+  await eventually('followed', () => server.worker.logReaders === 1);
+  expect((await server.call('POST', path.replace('/logs', '/hibernate'))).status).toBe(200);
+  expect((await asleep).endsWith(': hibernated\n\n')).toBe(true);
+  const other = follow();
+  await eventually('followed again', () => server.worker.logReaders === 1);
+  server.worker.endLogs();
+  expect(await other).not.toContain('hibernated');
+});
+
 test('a line without an end breaks the answer off', async () => {
   server.worker.logs = ['x'.repeat(300 * 1024)];
   await expect(server.call('GET', path)).rejects.toThrow();

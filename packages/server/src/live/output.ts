@@ -3,6 +3,8 @@ import { clientMessages, partsOf, plainPayloadBytes, type SessionFrame } from '@
 /** Makes the messages that a client gets of the frames of its session, over any number of connections to that. */
 export interface OutputForm {
   messages(frames: readonly SessionFrame[]): Buffer[];
+  /** What tells a client that its sandbox hibernates, or runs again; nothing where it would not understand. */
+  power(awake: boolean): Buffer[];
   /** The offset from which a new connection goes on. */
   resumeFrom(): string;
   /** The offset after all that was made into messages; undefined as long as it is not known. */
@@ -49,6 +51,10 @@ abstract class Form implements OutputForm {
     return this.position.next === undefined ? this.#start : String(this.position.next);
   }
 
+  power(_awake: boolean): Buffer[] {
+    return [];
+  }
+
   /** @param before The offset before this frame. */
   protected abstract message(frame: SessionFrame, before: number | undefined): Buffer[];
 }
@@ -65,8 +71,12 @@ export class PlainForm extends Form {
   }
 }
 
-/** What clients get that count: offsets, gaps and how much of their input was taken, too. */
+/** What clients get that count: offsets, gaps, how much of their input was taken, and hibernation, too. */
 export class CountedForm extends Form {
+  override power(awake: boolean): Buffer[] {
+    return [clientMessages.power(awake)];
+  }
+
   protected message(frame: SessionFrame, before: number | undefined): Buffer[] {
     switch (frame.type) {
       case 'output':
@@ -82,6 +92,9 @@ export class CountedForm extends Form {
       case 'offset':
         // A new connection that goes on where the last one was is none of the client's business.
         return frame.offset === before ? [] : [clientMessages.offset(frame.offset)];
+      case 'power':
+        // Nothing that a guest has a say in.
+        return [];
     }
   }
 }

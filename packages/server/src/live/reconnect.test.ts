@@ -68,6 +68,32 @@ describe('a client stays attached', () => {
     expect([client.closed, client.count('replayed')]).toEqual([undefined, 1]);
   });
 
+  test('and is told of hibernation and wake where it can understand that', async () => {
+    const { client, session, path, id } = await attached('program', '?from=0');
+    const plain = await TestClient.connect(server, `${id}/exec/${session.request.id}`);
+    const power = () => client.frames.flatMap((frame) => (frame?.type === 'power' ? [frame.awake] : []));
+    for (let round = 1; round <= 2; round += 1) {
+      await server.call('POST', `${path}/hibernate`);
+      await client.until('told', () => power().length === 2 * round - 1);
+      await server.call('POST', `${path}/wake`, {});
+      await client.until('told of the wake', () => power().length === 2 * round);
+    }
+    expect(power()).toEqual([false, true, false, true]);
+    session.print('end');
+    session.exit(0);
+    await Promise.all([client.end(), plain.end()]);
+    expect(plain.count('power')).toBe(0);
+    expect([client.output(), plain.output()]).toEqual(['end', 'end']);
+  });
+
+  test('and is not told of connections that break for other reasons', async () => {
+    const { client, session } = await attached('program', '?from=0');
+    server.worker.cutAttached();
+    session.print('more');
+    await client.until('more', (one) => one.output() === 'more');
+    expect(client.count('power')).toBe(0);
+  });
+
   test('and wakes a hibernated sandbox with what it types', async () => {
     const { client, session, path } = await attached();
     await server.call('POST', `${path}/hibernate`);

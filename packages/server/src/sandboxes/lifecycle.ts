@@ -1,4 +1,4 @@
-import { ApiError } from '@opencomputer/protocol';
+import { ApiError, type SandboxState } from '@opencomputer/protocol';
 import type { OperationEngine } from '../operations/engine.ts';
 import { changeSandbox, findSandbox, isHibernated, refusal } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
@@ -91,6 +91,13 @@ export class Lifecycle {
     const refused = refusal(current, 'use');
     if (refused !== undefined) throw refused;
     return current;
+  }
+
+  /** The state of a sandbox once the change that is under way has ended; undefined when there is none. */
+  async settled(id: string): Promise<SandboxState | undefined> {
+    const { engine, store } = this.#options;
+    await engine.between(id, turnMs, () => Promise.resolve());
+    return (await findSandbox(store, id))?.state;
   }
 
   /** Shuts the system down and starts it again. */

@@ -157,7 +157,10 @@ export class SimulatedWorker {
   async #change(request: IncomingMessage, id: string, part: string): Promise<unknown> {
     const body = request.headers['content-type'] === undefined ? {} : await readJson(request);
     await pause(this.changeMs);
-    if (part === 'hibernate') return this.simulated.hibernate(id);
+    if (part === 'hibernate') {
+      this.endLogs();
+      return this.simulated.hibernate(id);
+    }
     if (part === 'wake') return this.simulated.wake(id);
     if (part === 'reboot') return this.simulated.reboot(id, rebootRequestSchema.parse(body).hard);
     return this.simulated.restore(id, restoreRequestSchema.parse(body).snapshot);
@@ -229,6 +232,11 @@ export class SimulatedWorker {
   /** How many follow the logs. */
   get logReaders(): number {
     return this.#logStreams.size;
+  }
+
+  /** Ends the logs that are followed, as a change of the machine's life does. */
+  endLogs(): void {
+    for (const stream of this.#logStreams) stream.end();
   }
 
   log(line: string): void {

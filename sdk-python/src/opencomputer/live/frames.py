@@ -52,7 +52,14 @@ class Offset:
     offset: int
 
 
-Frame: TypeAlias = "Output | Exit | ReplayEnd | Gap | Accepted | Offset"
+@dataclass(frozen=True)
+class Power:
+    """The sandbox hibernates, or runs again."""
+
+    awake: bool
+
+
+Frame: TypeAlias = "Output | Exit | ReplayEnd | Gap | Accepted | Offset | Power"
 
 _stdin, _end_of_stdin = 0, 4
 # Most bytes of input in one frame; servers refuse messages beyond 1 MiB.
@@ -79,7 +86,13 @@ def parse_frame(message: bytes) -> Frame | None:
         return Gap(_count(payload))
     if kind == 6:
         return Accepted(_count(payload))
-    return Offset(_count(payload)) if kind == 7 else None
+    if kind == 7:
+        return Offset(_count(payload))
+    if kind == 9:
+        if not payload:
+            raise ValueError("a frame of the power without a byte")
+        return Power(payload[0] != 0)
+    return None
 
 
 def input_frames(data: bytes) -> Iterator[bytes]:

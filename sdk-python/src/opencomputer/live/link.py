@@ -13,7 +13,7 @@ from websockets.protocol import State
 from ..errors import ConnectionError, OpenComputerError
 from ..retry import may_pass, retry_pause
 from .failures import broken_frame, lost_for_good, no_input, unexpected_failure
-from .frames import Accepted, Exit, Frame, Gap, Offset, Output, ReplayEnd, parse_frame
+from .frames import Accepted, Exit, Frame, Gap, Offset, Output, Power, ReplayEnd, parse_frame
 from .notify import keep_running
 from .open import SessionAddress, closed_error, open_socket
 from .reconnect import Reconnection
@@ -54,6 +54,9 @@ class LinkListener(Protocol):
 
     def reconnected(self) -> None:
         """It is back."""
+
+    def power(self, *, awake: bool) -> None:
+        """The sandbox hibernates, or runs again."""
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,8 @@ class SessionLink:
                 if not self._replayed:
                     self._listener.replay_end()
                 self._replayed = True
+            case Power():
+                self._listener.power(awake=frame.awake)
             case Exit():
                 self._end(no_input(self._address.session_id, "has ended"))
                 self._listener.exit(frame.code)

@@ -109,6 +109,8 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         keep_awake: bool | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
@@ -131,6 +133,8 @@ class Exec:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_wake: Called when it runs again.
             keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
                 True: until it ends the sandbox is in use, printing or not.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
@@ -165,6 +169,8 @@ class Exec:
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    on_hibernate=callbacks.of("on_hibernate", on_hibernate),
+                    on_wake=callbacks.of("on_wake", on_wake),
                     keep_awake=keep_awake,
                     reconnect=reconnect,
                     request_timeout=request_timeout,
@@ -234,6 +240,8 @@ class Exec:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> ExecSession:
@@ -253,6 +261,8 @@ class Exec:
             on_gap: As for ``start``.
             on_disconnect: As for ``start``.
             on_reconnect: As for ``start``.
+            on_hibernate: As for ``start``.
+            on_wake: As for ``start``.
             reconnect: As for ``start``.
             request_timeout: Seconds that the attachment may take. Default 60.
 
@@ -277,6 +287,8 @@ class Exec:
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    on_hibernate=callbacks.of("on_hibernate", on_hibernate),
+                    on_wake=callbacks.of("on_wake", on_wake),
                     reconnect=reconnect,
                     request_timeout=request_timeout,
                 )

@@ -191,6 +191,8 @@ class Pty:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> PtySession:
@@ -208,6 +210,8 @@ class Pty:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
+            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_wake: Called when it runs again.
             reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
@@ -237,6 +241,8 @@ class Pty:
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    on_hibernate=callbacks.of("on_hibernate", on_hibernate),
+                    on_wake=callbacks.of("on_wake", on_wake),
                     reconnect=reconnect,
                     request_timeout=request_timeout,
                 )
@@ -255,6 +261,8 @@ class Pty:
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
+        on_hibernate: OnEvent | None = None,
+        on_wake: OnEvent | None = None,
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> PtySession:
@@ -273,6 +281,8 @@ class Pty:
             on_gap: As for ``create``.
             on_disconnect: As for ``create``.
             on_reconnect: As for ``create``.
+            on_hibernate: As for ``create``.
+            on_wake: As for ``create``.
             reconnect: As for ``create``.
             request_timeout: Seconds that the attachment may take. Default 60.
 
@@ -298,6 +308,8 @@ class Pty:
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
+                    on_hibernate=callbacks.of("on_hibernate", on_hibernate),
+                    on_wake=callbacks.of("on_wake", on_wake),
                     reconnect=reconnect,
                     request_timeout=request_timeout,
                 )
