@@ -8,7 +8,7 @@ import { programsOfTypeScript } from './typescript.ts';
 
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const setUp = ['scripts/setup.sh', 'test.sh'];
-const scripts = [...setUp, 'quickstart.sh', 'scripts/python-environment.sh', '.ci/run', 'oc'];
+const scripts = ['oc', '.ci/run', ...globSync(['*.sh', 'scripts/*.sh'], { cwd: root }).toSorted()];
 
 /** What a user brings along. */
 const languages = ['node', 'npm', 'go', 'gofmt'];
