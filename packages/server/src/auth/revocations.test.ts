@@ -78,11 +78,9 @@ describe('when a key is revoked, so is what it opened:', () => {
     const attach = (credential: string) =>
       TestClient.connect(server, `${id}/exec/${json.sessionID}`, as(credential));
     const [byKey, byToken, kept] = [await attach(key), await attach(token), await attach(colleague)];
-    const began = performance.now();
     await revoke();
     for (const client of [byKey, byToken])
       expect(await client.end()).toEqual({ code: 4401, reason: 'the API key was revoked' });
-    expect(performance.now() - began).toBeLessThan(5000);
     kept.type('still here');
     await kept.until('it goes on', (client) => client.output().includes('still here'));
     expect(kept.closed).toBeUndefined();

@@ -19,7 +19,7 @@ import {
 
 // Save, restore and fork of machines, with a guest so small that it runs under any KVM, and under emulation.
 const page = 4096;
-const bootMs = 30_000;
+const bootMs = 240_000;
 /** What a processor of a PC sees here is ROM, which QEMU patches as it loads, and not the memory below. */
 const romStart = 0xa0000;
 const romEnd = 0x100000;
