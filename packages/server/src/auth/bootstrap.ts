@@ -1,4 +1,13 @@
-import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from 'node:fs';
 import { findKeyByHash, insertKey, listKeys, revokeOtherBootstrapKeys } from '../store/keys.ts';
 import type { Store } from '../store/tables.ts';
 import { defaultOwner, generateKey, hashKey, keyRow } from './keys.ts';
@@ -18,6 +27,8 @@ function writeKeyFile(path: string, key: string): void {
   const { O_WRONLY, O_CREAT, O_NOFOLLOW } = constants;
   const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600);
   try {
+    // One that is there already may be open to more readers than a key should have.
+    fchmodSync(file, 0o600);
     const line = Buffer.from(`${key}\n`);
     writeSync(file, line, 0, line.length, 0);
     ftruncateSync(file, line.length);

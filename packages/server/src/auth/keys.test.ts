@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runKeysCommand, UsageError } from '../commands/keys.ts';
@@ -62,6 +62,24 @@ describe('the first key', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(await ensureFirstKey(store, undefined, file)).toBeUndefined();
     expect(await new KeyVerifier(store).verify(made?.key)).toMatchObject({ owner: 'default' });
+  });
+
+  test('replaces what is in its file, and closes that to others first', async () => {
+    using directory = temporaryDirectory();
+    const file = join(directory.path, 'api-key');
+    writeFileSync(file, 'x'.repeat(500), { mode: 0o644 });
+    const made = await ensureFirstKey(newStore(), undefined, file);
+    expect(readFileSync(file, 'utf8')).toBe(`${made?.key}\n`);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  test('is written through no link', async () => {
+    using directory = temporaryDirectory();
+    const [file, target] = [join(directory.path, 'api-key'), join(directory.path, 'target')];
+    writeFileSync(target, 'kept');
+    symlinkSync(target, file);
+    await expect(ensureFirstKey(newStore(), undefined, file)).rejects.toThrow();
+    expect(readFileSync(target, 'utf8')).toBe('kept');
   });
 
   test('is the configured one, and another configured one replaces it', async () => {
