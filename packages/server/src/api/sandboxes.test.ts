@@ -95,8 +95,8 @@ describe('a sandbox', () => {
     expect((await server.call('POST', `${path}/exec/run-async`, { cmd: 'wait' })).status).toBe(202);
     const { calls } = server.worker;
     const before = calls.length;
-    // The clock looks at its commands when the time is over, and again when that has passed once more.
-    const asked = (): number => calls.slice(before).filter((call) => call === 'GET exec').length;
+    // The clock asks what is in use when the time is over, and again when that has passed once more.
+    const asked = (): number => calls.slice(before).filter((call) => call === 'GET use').length;
     await eventually('was asked about twice', () => asked() >= 2);
     expect((await server.call('GET', path)).json.status).toBe('running');
     server.worker.machine(id).commands.endWaits();
