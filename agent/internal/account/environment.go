@@ -9,7 +9,7 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// BasePath is the PATH of commands that have no other.
+// BasePath is where the programs of the system are.
 const BasePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const (
@@ -18,14 +18,15 @@ const (
 )
 
 // MaxArguments bounds the arguments and the environment of a command together,
-// in bytes.
-const MaxArguments = 1 << 20
+// in bytes, each with its NUL: what Linux takes of a program with the usual stack
+// of 8 MiB, less the pointers to them.
+const MaxArguments = 2 << 20
 
 // Env merges the layers of a command's environment; later ones win. Below them
 // are /etc/environment and what login would set.
 func (a *Account) Env(layers ...map[string]string) []string {
 	merged := map[string]string{
-		"PATH":    BasePath,
+		"PATH":    a.path(),
 		"HOME":    a.Home,
 		"USER":    a.Name,
 		"LOGNAME": a.Name,
@@ -43,6 +44,15 @@ func (a *Account) Env(layers ...map[string]string) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
+}
+
+// path is the PATH of commands that have no other: what the user has installed
+// (pip, npm -g, uv, ...) comes before the system.
+func (a *Account) path() string {
+	if a.Home == "" || a.Home == "/" || strings.Contains(a.Home, ":") {
+		return BasePath
+	}
+	return a.Home + "/.local/bin:" + BasePath
 }
 
 var systemEnvCache struct {

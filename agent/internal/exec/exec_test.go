@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,7 +81,8 @@ func TestExecStartErrors(t *testing.T) {
 		{[]string{"./lost"}, directory, "the interpreter that " + directory + "/lost names does not exist"},
 		{[]string{"./private"}, directory, "may not execute " + directory + "/private"},
 		{[]string{directory}, "", "is a directory"},
-		{[]string{"true", strings.Repeat("x", 200<<10)}, "", "too long"},
+		{[]string{"true", "", strings.Repeat("x", 128<<10)}, "", "argument 2 has 131072 bytes: Linux takes at most 131071 in one"},
+		{append([]string{"true"}, slices.Repeat([]string{"x"}, 250_000)...), "", "too long: 250"},
 	} {
 		message := h.Refused(422, "start_failed", "POST", "/v1/exec", map[string]any{"argv": test.argv, "cwd": test.cwd, "id": "0123abcd"})
 		if !strings.Contains(message, test.want) {
@@ -115,7 +117,7 @@ func TestExecEnvPrecedence(t *testing.T) {
 	h := agenttest.NewHost(t)
 	h.Want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"e","identity":{"env":{"LANG":"sandbox","ONE":"sandbox","TWO":"sandbox"}}}`)
 	got := h.Exec(map[string]any{"argv": []string{"sh", "-c", "echo $PATH; echo $LANG $ONE $TWO"}, "env": map[string]string{"TWO": "request"}})
-	if want := account.BasePath + "\nsandbox sandbox request\n"; string(got.Stdout) != want {
+	if want := "/home/sandbox/.local/bin:" + account.BasePath + "\nsandbox sandbox request\n"; string(got.Stdout) != want {
 		t.Errorf("environment %q, want %q", got.Stdout, want)
 	}
 	directory := agenttest.OpenDir(t)
@@ -124,6 +126,44 @@ func TestExecEnvPrecedence(t *testing.T) {
 	got = h.Exec(map[string]any{"argv": []string{"mine"}, "env": map[string]string{"PATH": directory + ":/bin"}})
 	if string(got.Stdout) != "found\n" {
 		t.Errorf("not found in the command's own PATH: %+v", got)
+	}
+}
+
+func TestExecMayHaveAsManyArgumentsAsLinuxTakes(t *testing.T) {
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
+	long := strings.Repeat("\x01", 128<<10-1)
+	got := h.Exec(map[string]any{"argv": append([]string{"sh", "-c", `printf %s "$*" | wc -c`, "sh"}, slices.Repeat([]string{long}, 15)...)})
+	if want := strconv.Itoa(15*len(long)+14) + "\n"; string(got.Stdout) != want {
+		t.Errorf("15 arguments of %d bytes are %q, want %q", len(long), got.Stdout, want)
+	}
+	got = h.Exec(map[string]any{"argv": append([]string{"sh", "-c", "echo $#", "sh"}, slices.Repeat([]string{"x"}, 150_000)...)})
+	if string(got.Stdout) != "150000\n" {
+		t.Errorf("150000 arguments are %q: %s", got.Stdout, got.Stderr)
+	}
+}
+
+func TestExecKeepsThePathOfItsDirectory(t *testing.T) {
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
+	directory := agenttest.OpenDir(t)
+	link := directory + "/link"
+	if err := os.Symlink("/usr/share", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ cwd, shown string }{
+		{link, link},
+		{link + "//doc/", link + "/doc"},
+		{"/usr/share", "/usr/share"},
+		// After the link, .. is the parent of where it leads.
+		{link + "/..", "/usr"},
+	} {
+		for _, shell := range []string{"sh", "bash"} {
+			got := h.Exec(map[string]any{"argv": []string{shell, "-c", "pwd"}, "cwd": test.cwd, "env": map[string]string{"PWD": "/etc"}})
+			if string(got.Stdout) != test.shown+"\n" {
+				t.Errorf("%s in %s is in %q, want %q", shell, test.cwd, got.Stdout, test.shown)
+			}
+		}
 	}
 }
 

@@ -44,7 +44,8 @@ func (t *Table) Start(spec *Spec) (*Session, error) {
 	if command.directory == "" {
 		command.directory = user.DefaultDirectory()
 	}
-	command.env = user.Env(append([]map[string]string{terminalEnv(spec)}, spec.Env...)...)
+	layers := append([]map[string]string{terminalEnv(spec)}, spec.Env...)
+	command.env = user.Env(append(layers, workingDirectory(command.directory))...)
 	// Looking things up first names what is wrong, and lets a hung file
 	// system hang this call instead of every fork.
 	if err := command.resolve(); err != nil {
@@ -151,7 +152,7 @@ func (c *command) explain(err error) error {
 	case linux.IsErrno(err, syscall.ENOEXEC):
 		return errStart("not executable: %s is neither a program of this machine nor a script with a #! line", c.executable)
 	case linux.IsErrno(err, syscall.E2BIG):
-		return errStart("arguments or environment too long for the kernel: one may have at most 128 KiB")
+		return c.tooLong()
 	case linux.IsErrno(err, syscall.EAGAIN):
 		return errStart("too many processes: the sandbox has reached its limit of %s", cgroup.MaxProcesses)
 	case linux.IsErrno(err, syscall.ENOMEM):

@@ -8,8 +8,9 @@ import (
 	"strconv"
 )
 
-// MaxJSONBody bounds every JSON request, in bytes.
-const MaxJSONBody = 2 << 20
+// MaxJSONBody bounds every JSON request, in bytes: a command with 2 MiB of
+// arguments, each byte of which may take six in JSON, fits.
+const MaxJSONBody = 13 << 20
 
 // SendBody answers with a finished JSON body.
 func SendBody(w http.ResponseWriter, status int, body []byte) {

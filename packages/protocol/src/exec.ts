@@ -5,17 +5,30 @@ import { envSchema } from './text.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
 
+/** One argument of a command, or its executable. */
+const argument = z
+  .string()
+  .refine(noNul, 'must not hold NUL')
+  .refine(
+    (text) => Buffer.byteLength(text) <= limits.execArgBytes,
+    `must not exceed ${limits.execArgBytes} bytes, which is what Linux takes in one argument: write it to a file`,
+  );
+
+/** What Linux needs for each argument beside its text: the NUL at its end and a pointer. */
+const perArgument = 9;
+
+export const commandTooLarge = `cmd and args together must not exceed ${limits.execArgsBytes} bytes, counting ${perArgument} more for each, as Linux does`;
+
 /** What says which program runs, and how. */
 export const commandFields = {
   cmd: z
     .string({ error: (issue) => (issue.input === undefined ? 'cmd is required' : undefined) })
     .min(1, 'cmd is required')
-    .max(limits.execArgBytes)
-    .refine(noNul, 'must not hold NUL')
+    .pipe(argument)
     .meta({ description: 'Executable; no shell is implied.', example: 'sh' }),
   args: z
-    .array(z.string().max(limits.execArgBytes).refine(noNul, 'must not hold NUL'))
-    .max(limits.execArgs)
+    .array(argument)
+    .max(Math.floor(limits.execArgsBytes / perArgument), commandTooLarge)
     .nullish()
     .meta({ example: ['-c', 'echo hello'] }),
   envs: envSchema.nullish(),
@@ -29,14 +42,9 @@ export const commandFields = {
 
 /** True when program and arguments are not too large together. */
 export function commandFits(request: { cmd: string; args?: readonly string[] | null | undefined }): boolean {
-  const bytes = (request.args ?? []).reduce(
-    (sum, arg) => sum + Buffer.byteLength(arg),
-    Buffer.byteLength(request.cmd),
-  );
-  return bytes <= limits.jsonBodyBytes / 2;
+  const words = [request.cmd, ...(request.args ?? [])];
+  return words.reduce((sum, word) => sum + Buffer.byteLength(word) + perArgument, 0) <= limits.execArgsBytes;
 }
-
-export const commandTooLarge = `cmd and args together must not exceed ${limits.jsonBodyBytes / 2} bytes`;
 
 /** Body of `POST /api/sandboxes/:id/exec/run` and `/exec/run-async`. */
 export const execRequestSchema = strictObject({

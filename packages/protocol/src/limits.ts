@@ -7,6 +7,8 @@ export const limits = {
   jsonBodyBytes: 1024 * 1024,
   /** Arrays and objects inside of each other in a JSON request. */
   jsonDepth: 64,
+  /** The same where it holds a command: its arguments may have three times their bytes in JSON. */
+  commandBodyBytes: 6 * 1024 * 1024 + 64 * 1024,
   /** Sandbox metadata: number of keys, length of a key and of a value (characters), all of it together. */
   metadataKeys: 64,
   metadataKeyLength: 128,
@@ -28,9 +30,9 @@ export const limits = {
   memoryMBDefault: 1024,
   diskMBDefault: 20480,
   diskMBMax: 262144,
-  /** Commands. */
-  execArgs: 1024,
-  execArgBytes: 128 * 1024,
+  /** Commands: bytes of one argument and of all (each with its end and a pointer to it), as Linux counts. */
+  execArgBytes: 128 * 1024 - 1,
+  execArgsBytes: 2 * 1024 * 1024,
   execTimeoutSecondsDefault: 60,
   execTimeoutSecondsMax: 24 * 3600,
   /** Output of one command that is kept, both streams together; older output is dropped and `truncated` is set. */

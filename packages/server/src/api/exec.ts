@@ -1,4 +1,4 @@
-import { ApiError, execRequestSchema, isExecId } from '@opencomputer/protocol';
+import { ApiError, execRequestSchema, isExecId, limits } from '@opencomputer/protocol';
 import { clientGone } from '../http.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, sandboxId } from './input.ts';
@@ -7,7 +7,7 @@ import { paddedJson } from './padding.ts';
 export const runCommand: Handler = async (c, { sandboxes, commands, timing, log }) => {
   const { owner } = callerOf(c);
   const id = sandboxId(c);
-  const request = await readJson(c, execRequestSchema);
+  const request = await readJson(c, execRequestSchema, limits.commandBodyBytes);
   const gone = clientGone(c);
   const result = sandboxes.withMachine(owner, id, () => commands.run(id, request, gone));
   return paddedJson(c, result, timing.padMs, log, { every: timing.every });
@@ -15,7 +15,7 @@ export const runCommand: Handler = async (c, { sandboxes, commands, timing, log 
 
 export const runCommandAsync: Handler = async (c, { sandboxes, commands, timing }) => {
   const id = sandboxId(c);
-  const request = await readJson(c, execRequestSchema);
+  const request = await readJson(c, execRequestSchema, limits.commandBodyBytes);
   const startedAt = new Date().toISOString();
   const started = await sandboxes.withMachine(callerOf(c).owner, id, () =>
     commands.start(id, request, timing.asyncMs),

@@ -19,10 +19,15 @@ const jsonBodyMs = 30_000;
 
 /**
  * Reads and checks a JSON body; an empty one counts as `{}`.
+ * @param limit most bytes that it may have
  * @throws ApiError `invalid_json`, `too_large`, `invalid_request`, `unsupported`.
  */
-export async function readJson<T>(c: ApiContext, schema: z.ZodType<T>): Promise<T> {
-  const text = await readText(c);
+export async function readJson<T>(
+  c: ApiContext,
+  schema: z.ZodType<T>,
+  limit: number = limits.jsonBodyBytes,
+): Promise<T> {
+  const text = await readText(c, limit);
   const value = text.trim() === '' ? {} : parseJson(text);
   if (typeof value === 'object' && value !== null) refuseNames(c, Object.keys(value));
   return check(schema, value);
@@ -77,15 +82,13 @@ function check<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new ApiError('invalid_request', describeIssues(parsed.error), { cause: parsed.error });
 }
 
-function tooLarge(): ApiError {
-  return new ApiError('too_large', `the body is larger than ${limits.jsonBodyBytes} bytes`, {
-    details: { limit: limits.jsonBodyBytes },
-  });
+function tooLarge(limit: number): ApiError {
+  return new ApiError('too_large', `the body is larger than ${limit} bytes`, { details: { limit } });
 }
 
-async function readText(c: ApiContext): Promise<string> {
-  if (Number(c.req.header('content-length') ?? 0) > limits.jsonBodyBytes) throw tooLarge();
-  const bytes = await collect(requestBody(c));
+async function readText(c: ApiContext, limit: number): Promise<string> {
+  if (Number(c.req.header('content-length') ?? 0) > limit) throw tooLarge(limit);
+  const bytes = await collect(requestBody(c), limit);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
@@ -94,7 +97,7 @@ async function readText(c: ApiContext): Promise<string> {
 }
 
 /** Reads a body within the bounds of size and time; the rest of one that is refused is left unread. */
-function collect(body: Readable): Promise<Buffer> {
+function collect(body: Readable, limit: number): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
   let size = 0;
@@ -105,7 +108,7 @@ function collect(body: Readable): Promise<Buffer> {
   }, jsonBodyMs);
   const take = (chunk: Buffer): void => {
     size += chunk.length;
-    if (size > limits.jsonBodyBytes) reject(tooLarge());
+    if (size > limit) reject(tooLarge(limit));
     else chunks.push(chunk);
   };
   body.on('data', take);

@@ -4,6 +4,7 @@ import {
   type GuestSession,
   isExecId,
   killSchema,
+  limits,
   type Session,
   terminalSizeSchema,
 } from '@opencomputer/protocol';
@@ -40,7 +41,7 @@ export function presentSession(sandboxID: string, session: GuestSession): Sessio
 
 export const createSession: Handler = async (c, { sandboxes, live }) => {
   const sandboxID = sandboxId(c);
-  const request = await readJson(c, createSessionSchema);
+  const request = await readJson(c, createSessionSchema, limits.commandBodyBytes);
   const started = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
     live.create(sandboxID, request),
   );

@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ApiError, describeIssues } from '@opencomputer/protocol';
 import type { z } from 'zod';
 
-const bodyBytes = 2 * 1024 * 1024;
+/** A command with 2 MiB of arguments, each byte of which may take six in JSON, fits. */
+const bodyBytes = 13 * 1024 * 1024;
 
 /** Answers with JSON. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
