@@ -111,7 +111,7 @@ func (c *Calls) Attach(w http.ResponseWriter, r *http.Request, call *gate.Call, 
 	attached := &attachment{
 		id:       found.ID,
 		output:   found.Transcript,
-		exitCode: func() int { return found.Snapshot(false).ExitCode },
+		exitCode: func() int { return found.Snapshot().ExitCode },
 		reader:   reader,
 		gone:     gone,
 		broken:   broken,

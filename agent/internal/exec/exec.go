@@ -53,7 +53,7 @@ func answerAfter(w http.ResponseWriter, r *http.Request, s *session.Session, wai
 	case <-r.Context().Done():
 		return nil
 	}
-	sendResult(w, s.Snapshot(true))
+	sendResult(w, s)
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (c *Calls) List(w http.ResponseWriter) error {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendInfo(body, s.Snapshot(false))
+		body = appendInfo(body, s.Snapshot())
 	}
 	wire.SendBody(w, http.StatusOK, append(body, "]}"...))
 	return nil

@@ -1,12 +1,15 @@
 package exec
 
 import (
+	"bufio"
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"opencomputer.dev/agent/internal/session"
+	"opencomputer.dev/agent/internal/transcript"
 	"opencomputer.dev/agent/internal/wire"
 )
 
@@ -28,8 +31,6 @@ func appendState(out []byte, shot *session.Snapshot) []byte {
 	}
 	out = append(out, `,"timedOut":`...)
 	out = strconv.AppendBool(out, shot.TimedOut)
-	out = append(out, `,"truncated":`...)
-	out = strconv.AppendBool(out, shot.Truncated)
 	out = append(out, `,"startedAt":"`...)
 	out = shot.Started.UTC().AppendFormat(out, time.RFC3339Nano)
 	out = append(out, `","durationMs":`...)
@@ -39,6 +40,8 @@ func appendState(out []byte, shot *session.Snapshot) []byte {
 // appendInfo appends an ExecInfo.
 func appendInfo(out []byte, shot session.Snapshot) []byte {
 	out = appendState(out, &shot)
+	out = append(out, `,"truncated":`...)
+	out = strconv.AppendBool(out, shot.Truncated)
 	out = append(out, `,"argv":[`...)
 	for i, argument := range shot.Argv {
 		if i > 0 {
@@ -59,40 +62,49 @@ func appendInfo(out []byte, shot session.Snapshot) []byte {
 	return append(out, '}')
 }
 
-// resultPiece is how much output is encoded at a time, so that an answer of
-// many megabytes is not held twice. It is a multiple of 3: no padding inside.
-const resultPiece = 192 << 10
+const resultPiece = 32 << 10
 
-// sendResult answers with an ExecResult.
-func sendResult(w http.ResponseWriter, shot session.Snapshot) {
-	encoding := base64.StdEncoding
-	first := append(appendState(nil, &shot), `,"stdout":"`...)
-	const between, last = `","stderr":"`, `"}`
-	size := len(first) + encoding.EncodedLen(len(shot.Stdout)) + len(between) + encoding.EncodedLen(len(shot.Stderr)) + len(last)
-	if len(shot.Stdout)+len(shot.Stderr) <= resultPiece {
-		body := append(make([]byte, 0, size), first...)
-		body = encoding.AppendEncode(body, shot.Stdout)
-		body = append(body, between...)
-		body = encoding.AppendEncode(body, shot.Stderr)
-		wire.SendBody(w, http.StatusOK, append(body, last...))
-		return
-	}
-	header := w.Header()
-	header["Content-Type"] = []string{"application/json"}
-	header["Content-Length"] = []string{strconv.Itoa(size)}
-	piece := first
-	for i, output := range [][]byte{shot.Stdout, shot.Stderr} {
-		for len(output) > 0 {
-			step := min(resultPiece, len(output))
-			piece = encoding.AppendEncode(piece, output[:step])
-			if _, err := w.Write(piece); err != nil {
-				return // the host is gone
-			}
-			piece, output = piece[:0], output[step:]
+// resultBuffers is all that an answer takes, be it of many megabytes: a piece of
+// output, and one that is encoded.
+type resultBuffers struct {
+	piece   [resultPiece]byte
+	encoded *bufio.Writer
+}
+
+var resultPool = sync.Pool{New: func() any {
+	return &resultBuffers{encoded: bufio.NewWriterSize(nil, resultPiece)}
+}}
+
+// sendResult answers with an ExecResult. Whether output was lost is told behind
+// it, since a command that goes on may drop some while it is being sent.
+func sendResult(w http.ResponseWriter, s *session.Session) {
+	shot, kept := s.Snapshot(), s.Transcript.Kept()
+	buffers := resultPool.Get().(*resultBuffers)
+	defer resultPool.Put(buffers)
+	out := buffers.encoded
+	out.Reset(w)
+	defer out.Reset(nil)
+	w.Header()["Content-Type"] = []string{"application/json"}
+	out.Write(appendState(nil, &shot))
+	for _, stream := range []struct {
+		kind transcript.Stream
+		name string
+	}{{transcript.Stdout, `,"stdout":"`}, {transcript.Stderr, `,"stderr":"`}} {
+		out.WriteString(stream.name)
+		encoder := base64.NewEncoder(base64.StdEncoding, out)
+		err := kept.Each(stream.kind, buffers.piece[:], func(piece []byte) error {
+			_, err := encoder.Write(piece)
+			return err
+		})
+		if err != nil {
+			return // the host is gone
 		}
-		if i == 0 {
-			piece = append(piece, between...)
-		}
+		encoder.Close()
+		out.WriteByte('"')
 	}
-	w.Write(append(piece, last...))
+	out.WriteString(`,"truncated":`)
+	out.WriteString(strconv.FormatBool(kept.Truncated()))
+	out.WriteByte('}')
+	// A writer keeps its first error: where the host is gone, nobody hears it.
+	_ = out.Flush()
 }

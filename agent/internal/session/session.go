@@ -161,7 +161,7 @@ func (s *Session) logEnd() {
 			lines.End()
 		}
 	}
-	s.book.Ended(s.command, s.Snapshot(false).ExitCode)
+	s.book.Ended(s.command, s.Snapshot().ExitCode)
 }
 
 // Done is closed when the session's result is final.

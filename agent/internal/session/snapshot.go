@@ -20,13 +20,10 @@ type Snapshot struct {
 	Truncated bool // whether output is not kept any more
 	Started   time.Time
 	Duration  time.Duration // so far, or of all its life
-	Stdout    []byte
-	Stderr    []byte
 }
 
-// Snapshot tells the state at this moment, with what is kept of the output or
-// without.
-func (s *Session) Snapshot(withOutput bool) Snapshot {
+// Snapshot tells the state at this moment.
+func (s *Session) Snapshot() Snapshot {
 	s.mu.Lock()
 	shot := Snapshot{
 		ID: s.ID, Kind: s.kind, Argv: s.argv, Started: s.started,
@@ -49,10 +46,6 @@ func (s *Session) Snapshot(withOutput bool) Snapshot {
 	}
 	s.mu.Unlock()
 
-	if withOutput {
-		shot.Stdout, shot.Stderr, shot.Truncated = s.Transcript.Kept()
-	} else {
-		shot.Truncated = s.Transcript.Truncated()
-	}
+	shot.Truncated = s.Transcript.Truncated()
 	return shot
 }

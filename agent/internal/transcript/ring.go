@@ -137,40 +137,6 @@ func (r *ring) copyFrom(position uint64, into []byte) (kind Stream, count int) {
 	return kept[index].stream(), len(into)
 }
 
-// each visits what is kept, oldest first, in pieces of one stream.
-func (r *ring) each(visit func(kind Stream, data []byte)) {
-	at, from := r.offset, r.start
-	for _, run := range r.segments[r.oldest:] {
-		for left := int(run.end() - at); left > 0; {
-			step := min(left, len(r.data)-from)
-			visit(run.stream(), r.data[from:from+step])
-			from = (from + step) % len(r.data)
-			left -= step
-		}
-		at = run.end()
-	}
-}
-
-// split returns copies of what is kept of each stream.
-func (r *ring) split() (out, err []byte) {
-	sizes := [4]int{}
-	at := r.offset
-	for _, run := range r.segments[r.oldest:] {
-		sizes[run.stream()] += int(run.end() - at)
-		at = run.end()
-	}
-	out = make([]byte, 0, sizes[Stdout])
-	err = make([]byte, 0, sizes[Stderr])
-	r.each(func(kind Stream, data []byte) {
-		if kind == Stdout {
-			out = append(out, data...)
-		} else {
-			err = append(err, data...)
-		}
-	})
-	return out, err
-}
-
 // compact takes no more memory than the bytes need.
 func (r *ring) compact() {
 	if r.used == len(r.data) {

@@ -41,12 +41,16 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 				t.Fatalf("offset %d truncated %v, kept %d of %d", buffer.offset, buffer.truncated, kept, len(all.bytes))
 			}
 			position := len(all.bytes) - kept
-			buffer.each(func(kind Stream, data []byte) {
-				if !bytes.Equal(data, all.bytes[position:position+len(data)]) || kind != all.streams[position] {
+			for piece := make([]byte, 100); ; {
+				kind, count := buffer.copyFrom(uint64(position), piece)
+				if count == 0 {
+					break
+				}
+				if !bytes.Equal(piece[:count], all.bytes[position:position+count]) || kind != all.streams[position] {
 					t.Fatalf("limit %d: wrong bytes at %d", limit, position)
 				}
-				position += len(data)
-			})
+				position += count
+			}
 			if position != len(all.bytes) {
 				t.Fatalf("visited up to %d of %d", position, len(all.bytes))
 			}

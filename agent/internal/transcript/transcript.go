@@ -99,12 +99,11 @@ func (t *Transcript) Size() int {
 	return len(t.ring.data) + 8*len(t.ring.segments)
 }
 
-// Kept returns copies of what is kept of each stream, and whether that is not all.
-func (t *Transcript) Kept() (out, errs []byte, truncated bool) {
+// Kept is what a transcript keeps at this moment, without a copy of it.
+func (t *Transcript) Kept() *Kept {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out, errs = t.ring.split()
-	return out, errs, t.ring.truncated
+	return &Kept{t: t, from: t.ring.offset, end: t.ring.end(), truncated: t.ring.truncated}
 }
 
 // Truncated tells whether some of the output is not kept any more.

@@ -10,6 +10,7 @@ import {
   type HandshakeRequest,
   type Identity,
 } from '@opencomputer/protocol';
+import { Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
 import { callJson } from './request.ts';
 import { endSession, openSession } from './session.ts';
 
@@ -20,14 +21,19 @@ export interface ChannelOptions {
   identity: () => Identity | undefined;
   /** How late a handshake may set the guest's clock, in milliseconds, before it is set again; default 25. */
   clockSlackMs?: number;
+  /** How it finds out that the agent has died. */
+  heartbeat?: HeartbeatOptions;
 }
 
 const clockSlackMs = 25;
 /** How often the clock is set again where everything is slow. */
 const clockTries = 3;
 
-/** First wait for a handshake; a guest that has not seen the last hang-up yet loses the first try. */
-const firstTryMs = 5_000;
+/**
+ * First wait for a handshake. Agents of older snapshots lose it at times, and it is harmless to make one twice; where
+ * the guest is only slow, later tries wait longer.
+ */
+const firstTryMs = 500;
 
 /** Pause after the first failed try, in which the guest sees the hang-up; later pauses are twice as long each. */
 const firstPauseMs = 20;
@@ -115,6 +121,7 @@ export class GuestChannel {
       if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
       this.#answer = answer;
       this.#answeredAt = performance.now();
+      Heartbeat.start(session, this.#options.heartbeat ?? {});
       this.#session = session;
       return session;
     } catch (error) {
@@ -139,6 +146,11 @@ export class GuestChannel {
       const clockUnixNs = this.#options.identity()?.clockUnixNs ?? '';
       await shakeHands(session, { ...body, identity: { clockUnixNs } }, leftMs());
     }
+  }
+
+  /** The guest has closed its end of the port, now or a moment ago: whether it is still there is asked. */
+  guestLetGo(): void {
+    if (this.#session !== undefined) Heartbeat.of(this.#session)?.suspect();
   }
 
   /** Hangs up; the next call connects again. */

@@ -14,6 +14,7 @@ import {
   shortJson,
 } from '@opencomputer/protocol';
 import type { z } from 'zod';
+import { Heartbeat } from './heartbeat.ts';
 
 /** Bounds of one call to the agent. */
 export interface CallBounds {
@@ -146,6 +147,7 @@ export async function begin(
 ): Promise<GuestStream> {
   if (bounds.signal?.aborted) throw new ApiError('guest_failed', 'the call was given up');
   const stream = openStream(session, method, path, bounds);
+  Heartbeat.of(session)?.watch(stream);
   const deadline = setTimeout(() => {
     stream.destroy(
       new ApiError('guest_timeout', `the guest did not answer ${method} ${path.split('?')[0]} in time`),

@@ -66,7 +66,8 @@ export async function openSession(socketPath: string, signal: AbortSignal): Prom
 /**
  * Ends a session and its connection, in a later turn of the event loop: Node aborts the whole process when a session
  * is destroyed while it still reads header fields that are over its limits, and the guest decides what it reads.
+ * @param reason what calls that wait on it fail with
  */
-export function endSession(session: ClientHttp2Session): void {
-  setImmediate(() => session.destroy());
+export function endSession(session: ClientHttp2Session, reason?: Error): void {
+  setImmediate(() => session.destroy(reason));
 }

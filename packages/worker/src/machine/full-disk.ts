@@ -31,9 +31,13 @@ export class FullDiskWatch {
     if ((await runState(this.#qmp)) === 'io-error') this.#wait();
   }
 
+  get standsStill(): boolean {
+    return this.#timer !== undefined;
+  }
+
   /** @throws ApiError `no_space` while the machine stands still */
   assertRuns(): void {
-    if (this.#timer !== undefined) throw this.#error();
+    if (this.standsStill) throw this.#error();
   }
 
   /** Waits for something that the guest does. @throws ApiError `no_space` once the machine stands still meanwhile */

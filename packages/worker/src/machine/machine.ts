@@ -63,6 +63,7 @@ export class Machine {
     this.channel = new GuestChannel({
       socketPath: join(this.runDirectory, machineFiles.agent),
       identity: () => identityOf(this.#record),
+      heartbeat: { standsStill: () => this.#fullDisk.standsStill },
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
@@ -150,6 +151,8 @@ export class Machine {
   #watch(): void {
     this.#qmp.on('event', (name, data) => {
       if (name === 'SHUTDOWN' && typeof data['reason'] === 'string') this.#shutdownReason = data['reason'];
+      const port = name === 'VSERPORT_CHANGE' && data['id'] === machineFiles.agentDevice;
+      if (port && data['open'] === false) this.channel.guestLetGo();
     });
     this.#qmp.once('close', () => {
       if (!this.#ending) void this.#monitorClosed();

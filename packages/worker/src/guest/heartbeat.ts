@@ -1,0 +1,109 @@
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { ApiError } from '@opencomputer/protocol';
+import { endSession } from './session.ts';
+
+export interface HeartbeatOptions {
+  /** How often the guest is asked whether it is there while calls wait for it, in milliseconds. Default 5000. */
+  everyMs?: number | undefined;
+  /** How long its answer may take, in milliseconds. Default 10,000: guests under emulation and load are slow. */
+  answerMs?: number | undefined;
+  /** The same where the guest is known to have closed its port. Default 2000. */
+  suspectMs?: number | undefined;
+  /** Whether the machine stands still and cannot answer: its calls wait then. */
+  standsStill?: (() => boolean) | undefined;
+}
+
+const everyMs = 5_000;
+const answerMs = 10_000;
+const suspectMs = 2_000;
+
+const beats = new WeakMap<ClientHttp2Session, Heartbeat>();
+
+/**
+ * Watches a session that has shaken hands. The port of a machine does not close when the agent behind it dies, and a
+ * call would wait for its deadline, and the next one for its own; so the guest is asked while calls wait, and the
+ * session ends when it does not answer.
+ */
+export class Heartbeat {
+  readonly #session: ClientHttp2Session;
+  readonly #options: HeartbeatOptions;
+  #calls = 0;
+  #next: NodeJS.Timeout | undefined;
+  #asked: NodeJS.Timeout | undefined;
+
+  private constructor(session: ClientHttp2Session, options: HeartbeatOptions) {
+    this.#session = session;
+    this.#options = options;
+  }
+
+  /** Begins to watch a session; from now on its calls can be found by `of`. */
+  static start(session: ClientHttp2Session, options: HeartbeatOptions): void {
+    const heartbeat = new Heartbeat(session, options);
+    beats.set(session, heartbeat);
+    session.once('close', () => heartbeat.#stop());
+  }
+
+  /** The heartbeat of a session; undefined before it has shaken hands. */
+  static of(session: ClientHttp2Session): Heartbeat | undefined {
+    return beats.get(session);
+  }
+
+  /** Asks the guest from time to time until a call has ended. */
+  watch(call: ClientHttp2Stream): void {
+    this.#calls++;
+    call.once('close', () => {
+      this.#calls--;
+      if (this.#calls === 0) this.#stop();
+    });
+    this.#schedule();
+  }
+
+  /** Asks the guest now: something says that it is not there any more. */
+  suspect(): void {
+    this.#ask(this.#options.suspectMs ?? suspectMs);
+  }
+
+  #schedule(): void {
+    this.#next ??= setTimeout(() => {
+      this.#next = undefined;
+      this.#ask(this.#options.answerMs ?? answerMs);
+    }, this.#options.everyMs ?? everyMs);
+    this.#next.unref();
+  }
+
+  #ask(withinMs: number): void {
+    if (this.#session.destroyed || this.#session.closed) return;
+    clearTimeout(this.#asked);
+    // An answer may be here already, unread while this process was busy: it is read before the verdict.
+    const asked = setTimeout(() => setImmediate(() => setImmediate(() => this.#silent(asked))), withinMs);
+    asked.unref();
+    this.#asked = asked;
+    this.#session.ping((error) => {
+      if (error !== null || this.#asked !== asked) return;
+      clearTimeout(asked);
+      this.#asked = undefined;
+      if (this.#calls > 0) this.#schedule();
+    });
+  }
+
+  #silent(asked: NodeJS.Timeout): void {
+    if (this.#asked !== asked) return;
+    this.#asked = undefined;
+    if (this.#options.standsStill?.() === true) {
+      this.#schedule();
+      return;
+    }
+    endSession(
+      this.#session,
+      new ApiError('guest_failed', 'the agent in the sandbox does not answer any more', {
+        hint: 'It is restarted where it has died, and then knows nothing of the commands that it had started.',
+      }),
+    );
+  }
+
+  #stop(): void {
+    clearTimeout(this.#next);
+    this.#next = undefined;
+    if (this.#session.destroyed) clearTimeout(this.#asked);
+  }
+}
