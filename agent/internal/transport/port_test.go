@@ -99,6 +99,57 @@ func TestBytesAfterAHangUpBeginAConnection(t *testing.T) {
 	}
 }
 
+// A pipe whose writer has left, and is followed by another, looks as a port does
+// whose bytes are there before the kernel knows that a host is.
+func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "port")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := newPortListener("test", func() bool { return true })
+	listener.file = os.NewFile(uintptr(fd), path)
+	early, late := clientPreface+frame(5), frame(7)
+	if err := os.WriteFile(path, []byte(early), 0); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, make([]byte, len(early))); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan *os.File, 1)
+	go func() {
+		time.Sleep(10 * time.Millisecond) // the reader may be ahead or not: both must do
+		host, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = host.WriteString(late)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- host
+	}()
+	got := make([]byte, len(late))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != late {
+		t.Fatalf("read %q (%v), want the second frame", got, err)
+	}
+	(<-opened).Close()
+	begin := time.Now()
+	if _, err := conn.Read(got); !errors.Is(err, io.EOF) {
+		t.Fatalf("the host has been there and is gone; reading says %v", err)
+	}
+	if took := time.Since(begin); took >= arrivalPatience {
+		t.Errorf("a host that has been there was waited for, %s", took)
+	}
+}
+
 func TestHangUpInMidFrameIsNoticedBeforeTheBytesEnd(t *testing.T) {
 	listener, host := newTestPort(t)
 	begin := clientPreface + frame(1 << 20)[:frameHeaderSize]

@@ -13,6 +13,8 @@ import (
 const (
 	hangUpCheckBytes = 64 << 10
 	returnPatience   = 100 * time.Millisecond
+	arrivalPatience  = time.Second
+	arrivalPoll      = time.Millisecond
 )
 
 // portConn is one host connection on the port.
@@ -22,7 +24,8 @@ type portConn struct {
 	buffer    []byte // read from the port, not yet consumed
 	chunk     []byte // what buffer points into after the first bytes
 	frames    frameTracker
-	unchecked int // payload bytes read since the host was last known to be there
+	unchecked int  // payload bytes read since the host was last known to be there
+	arrived   bool // the port has said that the host is there
 	writes    sync.Mutex
 	hungUp    atomic.Bool // the host has gone, whether or not it has come back
 	over      atomic.Bool // nothing may be written any more
@@ -38,7 +41,7 @@ func (c *portConn) Read(into []byte) (int, error) {
 	}
 	if len(c.buffer) == 0 {
 		if len(into) >= portReadSize && c.frames.inPayload() {
-			if c.unchecked >= hangUpCheckBytes && c.isHungUp() {
+			if c.unchecked >= hangUpCheckBytes && c.isGone() {
 				// The rest of this frame will never come; what follows in the
 				// port is discarded by closing it.
 				c.over.Store(true)
@@ -69,10 +72,27 @@ func (c *portConn) Read(into []byte) (int, error) {
 	return count, nil
 }
 
-// isHungUp asks the port whether the host is gone, which reading tells only
-// when all that the host had sent is read.
-func (c *portConn) isHungUp() bool {
+// isGone asks the port whether the host is gone, which reading tells only when
+// all that the host had sent is read.
+//
+// Bytes and the news of who sent them take two ways through the guest's kernel,
+// and the bytes may be first: until the host was there once, it may yet come.
+func (c *portConn) isGone() bool {
 	c.unchecked = 0
+	if c.arrived {
+		return c.reportsHangUp()
+	}
+	for end := time.Now().Add(arrivalPatience); ; time.Sleep(arrivalPoll) {
+		if c.arrived = !c.reportsHangUp(); c.arrived {
+			return false
+		}
+		if time.Now().After(end) {
+			return true
+		}
+	}
+}
+
+func (c *portConn) reportsHangUp() bool {
 	raw, err := c.file.SyscallConn()
 	if err != nil {
 		return true
@@ -84,8 +104,13 @@ func (c *portConn) isHungUp() bool {
 
 func (c *portConn) readPort(into []byte) (int, error) {
 	count, err := c.file.Read(into)
+	for errors.Is(err, io.EOF) && !c.arrived && !c.isGone() {
+		count, err = c.file.Read(into)
+	}
 	if errors.Is(err, io.EOF) {
 		c.hungUp.Store(true)
+	} else if err == nil && !c.arrived {
+		c.arrived = !c.reportsHangUp()
 	}
 	return max(count, 0), err
 }
