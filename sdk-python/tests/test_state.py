@@ -116,23 +116,26 @@ async def test_a_change_that_fails_after_its_header_went_out_is_a_failure() -> N
 async def test_checkpoints() -> None:
     routes = routed(
         POST_checkpoints=(201, {**wire_checkpoint, "status": "processing"}),
-        GET_checkpoints=(200, [wire_checkpoint]),
+        GET_checkpoints=(200, [{**wire_checkpoint, "quiesced": False}]),
         **{f"POST_checkpoints_{uuid}_restore".replace("-", "_"): (200, {"status": "restoring"})},
     )
     with TestServer(routes) as server:
         sandbox = await sandbox_at(server)
         policy = RetentionPolicy("delete_oldest", 3)
-        made = await sandbox.create_checkpoint("ready", "disk_only", promote_to_full=True, retention_policy=policy)
+        made = await sandbox.create_checkpoint(
+            "ready", "disk_only", promote_to_full=True, retention_policy=policy, require_quiesced=True
+        )
         assert (made.id, made.status, made.cpu_count, made.forks) == (uuid, "processing", 2, ("sb-1",))
         assert (made["sandboxId"], made.raw["sizeBytes"]) == ("sb-0a1b2c3d", 5)
         [listed] = await sandbox.list_checkpoints()
-        assert listed.status == "ready"
+        assert (listed.status, listed.quiesced) == ("ready", False)
         await sandbox.restore_checkpoint(uuid)
         await sandbox.delete_checkpoint(uuid)
     assert server.seen[1].json == {
         "name": "ready",
         "kind": "disk_only",
         "promoteToFull": True,
+        "requireQuiesced": True,
         "retentionPolicy": {"mode": "delete_oldest", "maxCount": 3},
     }
     assert [request.method for request in server.seen[3:]] == ["POST", "GET", "DELETE"]

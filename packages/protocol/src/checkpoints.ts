@@ -28,6 +28,10 @@ export const createCheckpointSchema = strictObject({
     .boolean()
     .default(false)
     .meta({ description: 'With kind `disk_only`: take it as a full one after all, at once.' }),
+  requireQuiesced: z.boolean().default(false).meta({
+    description:
+      'Fail where the guest does not come to rest and write out its file system in time, instead of saving it as it is.',
+  }),
   retentionPolicy: strictObject({
     mode: z.enum(['none', 'delete_oldest']),
     maxCount: z.number().int().min(1).optional(),
@@ -77,6 +81,10 @@ export const checkpointSchema = z
       .optional()
       .meta({ description: 'The checkpoint that the state of its sandbox came from.' }),
     pauseMs: z.number().optional().meta({ description: 'How long the sandbox stood still.' }),
+    quiesced: z.boolean().optional().meta({
+      description:
+        'Whether the guest came to rest and wrote out its file system first. False: it did not answer and was saved as it was; the disk of a `disk_only` checkpoint is then what a power cut would leave.',
+    }),
     errorMsg: z.string().optional(),
     failedAt: z.string().optional(),
   })

@@ -15,7 +15,7 @@ import { sandboxIdPattern } from './ids.ts';
  *     POST   /v1/machines/:id/wake                MachineInfo; a running machine stays so, a failed one boots from its disk
  *     POST   /v1/machines/:id/reboot              { hard } -> MachineInfo, from its disk; a failed one too
  *     POST   /v1/machines/:id/restore             { snapshot } -> MachineInfo, with the memory and disk of the snapshot
- *     PUT    /v1/snapshots/:snapshotId            { machine, kind } -> SnapshotInfo; the same call again is the same snapshot
+ *     PUT    /v1/snapshots/:snapshotId            { machine, kind, requireQuiesced? } -> SnapshotInfo; the same call again is the same snapshot
  *     GET    /v1/snapshots                        { snapshots: SnapshotInfo[], damaged: ids }
  *     DELETE /v1/snapshots/:snapshotId            204, also when there is none
  *     GET    /v1/events                           NDJSON stream of MachineEvent; first line { type: "hello" }
@@ -84,6 +84,8 @@ export type SnapshotKind = (typeof snapshotKinds)[number];
 export const snapshotRequestSchema = z.object({
   machine: z.string().regex(sandboxIdPattern),
   kind: z.enum(snapshotKinds),
+  /** Refuse it where the guest cannot be quiesced, instead of saving it as it is. */
+  requireQuiesced: z.boolean().optional(),
 });
 export type SnapshotRequest = z.infer<typeof snapshotRequestSchema>;
 
@@ -98,6 +100,8 @@ export const snapshotInfoSchema = z.object({
   createdAt: z.string(),
   /** How long the machine stood still, in milliseconds. */
   pauseMs: z.number(),
+  /** Whether the guest came to rest and wrote out its file system first; absent of older workers. */
+  quiesced: z.boolean().optional(),
 });
 export type SnapshotInfo = z.infer<typeof snapshotInfoSchema>;
 

@@ -30,6 +30,11 @@ export interface CheckpointInfo {
   parentCheckpointId?: string | undefined;
   /** Milliseconds for which the sandbox stood still. */
   pauseMs?: number | undefined;
+  /**
+   * Whether the guest came to rest and wrote out its file system first. False: it did not answer and was saved as it
+   * was; the disk of a `disk_only` checkpoint is then what a power cut would leave.
+   */
+  quiesced?: boolean | undefined;
   /** Why it failed. */
   errorMsg?: string | undefined;
   failedAt?: string | undefined;
@@ -54,6 +59,8 @@ export interface CreateCheckpointOptions extends RequestOptions {
   kind?: 'full' | 'disk_only' | undefined;
   /** With kind `disk_only`: take it as a full one after all. */
   promoteToFull?: boolean | undefined;
+  /** Fail where the guest does not come to rest in time, instead of saving it as it is. Default false. */
+  requireQuiesced?: boolean | undefined;
   retentionPolicy?: CheckpointRetentionPolicy | undefined;
 }
 

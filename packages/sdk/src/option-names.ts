@@ -101,6 +101,7 @@ const checkpoint: OptionNames<CreateCheckpointOptions> = {
   ...request,
   kind: true,
   promoteToFull: true,
+  requireQuiesced: true,
   retentionPolicy: true,
 };
 const wake: OptionNames<WakeOptions> = { ...request, timeout: true };

@@ -98,13 +98,14 @@ describe('checkpoints', () => {
     const sandbox = await connected(server);
     expect(await sandbox.createCheckpoint('ready')).toEqual(checkpoint);
     const retentionPolicy = { mode: 'delete_oldest', maxCount: 3 } as const;
-    await sandbox.createCheckpoint('b', { kind: 'disk_only', promoteToFull: true, retentionPolicy });
+    const more = { kind: 'disk_only', promoteToFull: true, requireQuiesced: true, retentionPolicy } as const;
+    await sandbox.createCheckpoint('b', more);
     expect(await sandbox.listCheckpoints()).toEqual([checkpoint]);
     await sandbox.restoreCheckpoint(cid);
     await sandbox.deleteCheckpoint(cid);
     expect(seen(server)).toEqual([
       ['POST', `${own}/checkpoints`, { name: 'ready' }],
-      ['POST', `${own}/checkpoints`, { name: 'b', kind: 'disk_only', promoteToFull: true, retentionPolicy }],
+      ['POST', `${own}/checkpoints`, { name: 'b', ...more }],
       ['GET', `${own}/checkpoints`, ''],
       ['POST', `${own}/checkpoints/${cid}/restore`, {}],
       ['GET', own, ''],

@@ -165,8 +165,8 @@ export abstract class SandboxState {
    */
   async createCheckpoint(name: string, options: CreateCheckpointOptions = {}): Promise<CheckpointInfo> {
     checkOptions('createCheckpoint', options, optionNames.checkpoint);
-    const { kind, promoteToFull, retentionPolicy, ...limits } = options;
-    const json = { name, kind, promoteToFull, retentionPolicy };
+    const { kind, promoteToFull, requireQuiesced, retentionPolicy, ...limits } = options;
+    const json = { name, kind, promoteToFull, requireQuiesced, retentionPolicy };
     return (await this.http.json(this.#change('checkpoints', json, limits))) as CheckpointInfo;
   }
 

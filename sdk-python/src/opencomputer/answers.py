@@ -50,6 +50,10 @@ class Answer:
         value = self.members.get(name, default)
         return value if isinstance(value, bool) else self._odd(name, value)
 
+    def optional_flag(self, name: str) -> bool | None:
+        """True or False, or None when it is absent."""
+        return self.flag(name) if self.members.get(name) is not None else None
+
     def time(self, name: str) -> datetime:
         """A time, in UTC."""
         found = self.optional_time(name)

@@ -49,6 +49,9 @@ class CheckpointInfo:
         disk_mb: Disk of its forks in MiB.
         parent_checkpoint_id: The checkpoint that the state of its sandbox came from.
         pause_ms: Milliseconds for which the sandbox stood still.
+        quiesced: Whether the guest came to rest and wrote out its file system first; ``None``: not known. ``False``: it
+            did not answer and was saved as it was, and the disk of a ``disk_only`` checkpoint is what a power cut would
+            leave.
         error: Why it failed.
         forks: Ids of sandboxes forked from it; only ``Sandbox.list_all_checkpoints`` tells them.
         raw: What the server told, under its own names; also as ``checkpoint["sizeBytes"]``.
@@ -68,6 +71,7 @@ class CheckpointInfo:
     disk_mb: int
     parent_checkpoint_id: str | None
     pause_ms: float | None
+    quiesced: bool | None
     error: str | None
     forks: tuple[str, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
@@ -127,6 +131,7 @@ def read_checkpoint(answer: Answer) -> CheckpointInfo:
         disk_mb=config.whole("diskMB", 0),
         parent_checkpoint_id=answer.optional_text("parentCheckpointId"),
         pause_ms=answer.optional_number("pauseMs"),
+        quiesced=answer.optional_flag("quiesced"),
         error=answer.optional_text("errorMsg"),
         forks=tuple(Answer(fork).text("sandboxID") for fork in answer.items("forks")),
         raw=answer.members,

@@ -168,6 +168,7 @@ class SandboxState:
         promote_to_full: bool | None = None,
         retention_policy: RetentionPolicy | None = None,
         *,
+        require_quiesced: bool | None = None,
         request_timeout: float | None = None,
     ) -> CheckpointInfo:
         """Takes a checkpoint; the sandbox goes on.
@@ -180,6 +181,7 @@ class SandboxState:
             kind: ``full`` (default) or ``disk_only``, whose forks boot.
             promote_to_full: With ``disk_only``: take it as a full one after all.
             retention_policy: What happens to older ones.
+            require_quiesced: Fail where the guest does not come to rest in time, instead of saving it as it is.
             request_timeout: Seconds after which it fails. Default 300.
 
         Raises:
@@ -197,6 +199,7 @@ class SandboxState:
             "name": check.text("name", name),
             "kind": check.optional(check.text, "kind", kind),
             "promoteToFull": check.optional(check.flag, "promote_to_full", promote_to_full),
+            "requireQuiesced": check.optional(check.flag, "require_quiesced", require_quiesced),
             "retentionPolicy": _wire_retention(retention_policy),
         }
         return read_checkpoint(Answer(await self._http.json(self._change("checkpoints", body, request_timeout))))

@@ -12,6 +12,7 @@ interface CreateFlags {
   name: string;
   kind: 'full' | 'disk_only';
   promoteToFull?: boolean;
+  requireQuiesced?: boolean;
   retentionPolicy?: 'none' | 'delete_oldest';
   retentionMaxCount?: number;
 }
@@ -34,21 +35,25 @@ function createCommand(): Command {
       ]),
     )
     .option('--retention-max-count <N>', 'how many to keep with delete_oldest', integer(1))
+    .option('--require-quiesced', 'fail where the guest does not come to rest, instead of saving it as it is')
     .addOption(new Option('--promote-to-full').hideHelp())
     .action(async (id: string, flags: CreateFlags, self: Command) => {
       const app = await App.of(self);
       const sandbox = await app.connect(id);
-      const { name, kind, promoteToFull, retentionPolicy, retentionMaxCount } = flags;
+      const { name, kind, promoteToFull, requireQuiesced, retentionPolicy, retentionMaxCount } = flags;
       const checkpoint = await app.during(`taking checkpoint ${name}`, () =>
         sandbox.createCheckpoint(name, {
           kind,
           promoteToFull,
+          requireQuiesced,
           ...(retentionPolicy === undefined
             ? {}
             : { retentionPolicy: { mode: retentionPolicy, maxCount: retentionMaxCount } }),
         }),
       );
       if (checkpoint.status === 'processing') app.tell('It is still being written; forks wait for that.');
+      if (checkpoint.quiesced === false)
+        app.tell('The guest did not come to rest: it was saved as it was, without a sync of its disk.');
       app.show(checkpoint, () => checkpoint.id);
     });
   return withExamples(

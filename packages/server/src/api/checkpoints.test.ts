@@ -42,6 +42,7 @@ describe('a checkpoint', () => {
       sizeBytes: 4096,
       isPublic: false,
       pauseMs: 1.5,
+      quiesced: true,
       sandboxConfig: { template: 'base', cpuCount: 2, memoryMB: 512, diskMB: 20480 },
     });
     expect(checkpoint).not.toHaveProperty('parentCheckpointId');
@@ -66,6 +67,7 @@ describe('a checkpoint', () => {
     ['promotion of a full one', { name: 'a', promoteToFull: true }],
     ['a count of none', { name: 'a', retentionPolicy: { mode: 'delete_oldest', maxCount: 0 } }],
     ['a count beyond the limit', { name: 'a', retentionPolicy: { mode: 'delete_oldest', maxCount: 11 } }],
+    ['a demand that is neither yes nor no', { name: 'a', requireQuiesced: 'yes' }],
     ['an unknown policy', { name: 'a', retentionPolicy: { mode: 'all' } }],
   ])('with %s is refused', async (_name, body) => {
     const id = await server.create();
@@ -78,6 +80,23 @@ describe('a checkpoint', () => {
   test('of disk alone can be made a full one at once', async () => {
     const id = await server.create();
     expect(await take(id, 'a', { kind: 'disk_only', promoteToFull: true })).toMatchObject({ kind: 'full' });
+  });
+
+  test('says when the guest was saved as it was, and can be refused then', async () => {
+    const id = await server.create();
+    server.worker.simulated.restless.add(id);
+    expect(await take(id, 'as it was')).toMatchObject({ status: 'ready', quiesced: false });
+    const refused = await post(id, '/checkpoints', { name: 'at rest', requireQuiesced: true });
+    expect([refused.status, refused.json.code]).toEqual([500, 'snapshot_failed']);
+    expect(refused.json.error).toMatch(/did not come to rest/);
+    expect(await list(id)).toMatchObject([
+      { name: 'at rest', status: 'failed' },
+      { name: 'as it was', quiesced: false },
+    ]);
+    expect((await run(id, 'count')).status).toBe(200);
+    server.worker.simulated.restless.delete(id);
+    const rested = { kind: 'disk_only', requireQuiesced: true };
+    expect(await take(id, 'rested', rested)).toMatchObject({ quiesced: true });
   });
 
   test('has a name of its own, and ten are enough', async () => {

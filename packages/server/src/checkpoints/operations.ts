@@ -14,6 +14,8 @@ const deleteMs = 60_000;
 export interface CheckpointInput {
   readonly checkpointId: string;
   readonly kind: SnapshotKind;
+  /** Absent in operations of older servers. */
+  readonly requireQuiesced?: boolean | undefined;
 }
 
 interface Taken {
@@ -31,6 +33,7 @@ async function noteTaken(
     state: 'ready',
     size_bytes: result.sizeBytes,
     pause_ms: result.pauseMs,
+    quiesced: result.quiesced === undefined ? null : Number(result.quiesced),
   });
   if (woken !== undefined) {
     await tx.updateTable('sandboxes').set(startValues(woken)).where('id', '=', sandboxId).execute();
@@ -62,7 +65,8 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
         attemptMs: deadlineMs,
         run: ({ sandboxId, input, signal }) => {
           const options = { signal, timeoutMs: deadlineMs };
-          const request = { machine: sandboxId, kind: input.kind };
+          const { kind, requireQuiesced = false } = input;
+          const request = { machine: sandboxId, kind, ...(requireQuiesced ? { requireQuiesced } : {}) };
           return withWake(worker, sandboxId, options, () =>
             worker.putSnapshot(input.checkpointId, request, options),
           );

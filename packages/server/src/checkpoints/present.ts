@@ -24,6 +24,7 @@ export function presentCheckpoint(row: CheckpointRow): Checkpoint {
     createdAt: isoTime(row.created_at),
     ...(row.parent_id === null ? {} : { parentCheckpointId: row.parent_id }),
     ...(row.pause_ms === null ? {} : { pauseMs: row.pause_ms }),
+    ...(row.quiesced === null ? {} : { quiesced: row.quiesced === 1 }),
     ...(row.error === null ? {} : { errorMsg: row.error }),
     ...(row.failed_at === null ? {} : { failedAt: isoTime(row.failed_at) }),
   };

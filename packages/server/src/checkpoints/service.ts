@@ -42,6 +42,8 @@ export interface CheckpointRequest {
   readonly kind: SnapshotKind;
   /** How many of its kind are left once it is ready, the oldest going first; undefined: a full house is refused. */
   readonly keep?: number | undefined;
+  /** Whether a guest that does not come to rest makes it fail. */
+  readonly requireQuiesced?: boolean | undefined;
 }
 
 /** Checkpoints. Everything is in the name of an owner; what belongs to others, and is not public, is not found. */
@@ -58,7 +60,7 @@ export class CheckpointService {
    * @throws ApiError `name_taken`, `too_many_checkpoints`, `sandbox_stopped`, `snapshot_failed`, `no_space`.
    */
   async create(owner: string, sandboxId: string, request: CreateCheckpoint): Promise<CheckpointRow> {
-    const { name, promoteToFull, retentionPolicy } = request;
+    const { name, promoteToFull, retentionPolicy, requireQuiesced } = request;
     const kind = promoteToFull ? 'full' : request.kind;
     const keep =
       retentionPolicy?.mode === 'delete_oldest' ? (retentionPolicy.maxCount ?? this.#limit(kind)) : undefined;
@@ -68,7 +70,7 @@ export class CheckpointService {
         `retentionPolicy.maxCount: must not exceed ${this.#limit(kind)} for checkpoints of kind ${kind}`,
       );
     const sandbox = await this.#options.sandboxes.get(owner, sandboxId);
-    const { id, ended } = await this.begin(sandbox, { name, kind, keep });
+    const { id, ended } = await this.begin(sandbox, { name, kind, keep, requireQuiesced });
     await within(ended, this.#options.answerMs ?? answerMs);
     return this.#row(id);
   }
@@ -87,7 +89,7 @@ export class CheckpointService {
           'checkpoint',
           'checkpoint',
           sandbox.id,
-          { checkpointId: id, kind: request.kind },
+          { checkpointId: id, kind: request.kind, requireQuiesced: request.requireQuiesced },
           async (tx, row) => {
             await this.#insert(tx, id, row, request);
             return true;

@@ -39,7 +39,12 @@ interface Services {
 }
 
 const byClient = { actor: 'client' } as const;
-const named = (name: string): CreateCheckpoint => ({ name, kind: 'full', promoteToFull: false });
+const named = (name: string): CreateCheckpoint => ({
+  name,
+  kind: 'full',
+  promoteToFull: false,
+  requireQuiesced: false,
+});
 const fork = { timeout: 300, envs: {}, metadata: {} };
 
 class World {

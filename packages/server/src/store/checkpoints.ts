@@ -77,7 +77,7 @@ export async function updateCheckpoint(
   values: Partial<
     Pick<
       CheckpointRow,
-      'state' | 'error' | 'size_bytes' | 'pause_ms' | 'is_public' | 'failed_at' | 'created_at'
+      'state' | 'error' | 'size_bytes' | 'pause_ms' | 'quiesced' | 'is_public' | 'failed_at' | 'created_at'
     >
   >,
 ): Promise<CheckpointRow | undefined> {

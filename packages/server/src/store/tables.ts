@@ -58,6 +58,8 @@ interface CheckpointTable {
   metadata: string;
   size_bytes: number;
   pause_ms: number | null;
+  /** Whether its guest came to rest first, 0 or 1; null: not known. */
+  quiesced: number | null;
   is_public: number;
   created_at: number;
   failed_at: number | null;

@@ -31,6 +31,8 @@ const imageBytes = 4096;
 export class SimulatedMachines {
   readonly all = new Map<string, SimulatedMachine>();
   readonly snapshots = new Map<string, Snapshot>();
+  /** Machines whose guests do not come to rest. */
+  readonly restless = new Set<string>();
   /** How often a machine was really woken. */
   wakes = 0;
   /** Why memory cannot be restored, if it cannot. */
@@ -113,11 +115,14 @@ export class SimulatedMachines {
     return this.#started(machine, count === undefined ? 'disk' : 'memory', undefined);
   }
 
-  putSnapshot(id: string, { machine: machineId, kind }: SnapshotRequest): SnapshotInfo {
+  putSnapshot(id: string, { machine: machineId, kind, requireQuiesced }: SnapshotRequest): SnapshotInfo {
     const known = this.snapshots.get(id);
     if (known !== undefined) return known.info;
     const { info: of, files, memory } = this.running(machineId);
     const { cpuCount, memoryMB, diskMB } = of.spec;
+    const quiesced = !this.restless.has(machineId);
+    if (requireQuiesced === true && !quiesced)
+      throw new ApiError('snapshot_failed', `the guest of sandbox ${machineId} did not come to rest`);
     const info: SnapshotInfo = {
       id,
       kind,
@@ -127,6 +132,7 @@ export class SimulatedMachines {
       sizeBytes: imageBytes,
       createdAt: new Date().toISOString(),
       pauseMs: 1.5,
+      quiesced,
     };
     const count = kind === 'full' ? memory.count : undefined;
     this.snapshots.set(id, { info, spec: of.spec, files: new Map(files.content), count });

@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SnapshotKind } from '@opencomputer/protocol';
+import { ApiError, type SnapshotKind } from '@opencomputer/protocol';
 import { discardDirectory, linkFile } from '../disk/overlay.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
@@ -20,16 +20,17 @@ import { atStep } from './steps.ts';
 
 /**
  * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
- * @param here what machines of this host are compatible with
- * @throws Error when it could not be taken; the machine runs on and no snapshot is left
+ * @param snapshot.here what machines of this host are compatible with
+ * @param snapshot.requireQuiesced refuses to save a guest that does not come to rest
+ * @throws ApiError `snapshot_failed` for such a guest; Error when it could not be taken; the machine runs on and no snapshot is left
  */
 export async function checkpointMachine(
   platform: Platform,
   store: SnapshotStore,
   machine: Machine,
-  snapshot: { id: string; kind: SnapshotKind; here: Compatibility },
+  snapshot: { id: string; kind: SnapshotKind; here: Compatibility; requireQuiesced: boolean },
 ): Promise<Manifest> {
-  const { id, kind, here } = snapshot;
+  const { id, kind, here, requireQuiesced } = snapshot;
   const memory = kind === 'full';
   await endFlattening(machine);
   const staging = await store.stage(id);
@@ -45,7 +46,15 @@ export async function checkpointMachine(
   const sums = memory ? await inheritSums(platform, image, ram) : undefined;
 
   await atStep('checkpoint:copied', machine.id);
-  await quiet(machine, platform.log);
+  const quiesced = await quiet(machine, platform.log);
+  if (requireQuiesced && !quiesced)
+    throw new ApiError(
+      'snapshot_failed',
+      `no checkpoint of sandbox ${machine.id} was taken: its guest did not come to rest, and the request demands that`,
+      {
+        hint: 'Try again later, or without requireQuiesced: the checkpoint then says quiesced: false, and its disk is what a power cut would leave.',
+      },
+    );
   const stopped = performance.now();
   let changed: ByteRange[] = [];
   try {
@@ -81,6 +90,7 @@ export async function checkpointMachine(
     memory,
     sizeBytes,
     pauseMs,
+    quiesced,
     digests,
     agentGeneration: machine.channel.agent?.generation ?? 1,
     createdAt: new Date().toISOString(),

@@ -36,22 +36,24 @@ export async function withGateClosed<Result>(
 /**
  * Brings the agent to rest, its data on its disk, and ends the channel. A guest that does not react is frozen as it
  * is: its memory is saved all the same, and the next handshake is tried until it answers.
+ * @returns whether the guest came to rest
  * @throws ApiError `no_space` when it cannot react: the full disk of the host has stopped it
  */
-export async function quiet(machine: Machine, log: Logger): Promise<void> {
+export async function quiet(machine: Machine, log: Logger): Promise<boolean> {
   try {
     await machine.unlessFull(quiesceGuest(machine.channel, { sync: true }));
   } catch (error) {
     machine.channel.hangUp();
     machine.assertRuns();
     log.warn({ machine: machine.id, err: error }, 'the guest does not come to rest; it is frozen as it is');
-    return;
+    return false;
   }
   try {
     await hangUpAndWait(machine.qmp, () => machine.channel.hangUp());
   } catch (error) {
     log.warn({ machine: machine.id, err: error }, 'the guest did not see the channel end');
   }
+  return true;
 }
 
 /**

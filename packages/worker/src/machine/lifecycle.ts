@@ -230,7 +230,10 @@ export class Lifecycle {
   }
 
   /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
-  snapshot(snapshotId: string, { machine: id, kind }: SnapshotRequest): Promise<SnapshotInfo> {
+  snapshot(
+    snapshotId: string,
+    { machine: id, kind, requireQuiesced = false }: SnapshotRequest,
+  ): Promise<SnapshotInfo> {
     return this.#change(id, async () => {
       const { registry, platform, snapshots } = this.#options;
       const there = await snapshots.find(snapshotId);
@@ -239,7 +242,7 @@ export class Lifecycle {
       const here = this.#here(machine.record);
       const manifest = await withGateClosed(machine, () =>
         failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
-          checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here }),
+          checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here, requireQuiesced }),
         ),
       );
       platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');

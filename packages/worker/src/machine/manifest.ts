@@ -45,6 +45,8 @@ const manifestSchema = z.object({
   /** What it occupies by itself, and how long its machine stood still for it. */
   sizeBytes: z.number().int().min(0),
   pauseMs: z.number().min(0),
+  /** Whether the guest came to rest and wrote out its file system first; absent in those of older workers. */
+  quiesced: z.boolean().optional(),
   agentGeneration: z.number().int(),
   /** Bytes of each file, by name: one that was cut short must not be restored from. */
   sizes: z.record(z.string(), z.number().int().min(0)),

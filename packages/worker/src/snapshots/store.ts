@@ -109,5 +109,6 @@ export function snapshotInfo(manifest: Manifest): SnapshotInfo {
     sizeBytes: manifest.sizeBytes,
     createdAt: manifest.createdAt,
     pauseMs: manifest.pauseMs,
+    ...(manifest.quiesced === undefined ? {} : { quiesced: manifest.quiesced }),
   };
 }

@@ -132,6 +132,7 @@ class SandboxState:
         promote_to_full: bool | None = None,
         retention_policy: RetentionPolicy | None = None,
         *,
+        require_quiesced: bool | None = None,
         request_timeout: float | None = None,
     ) -> CheckpointInfo:
         """Takes a checkpoint; the sandbox goes on.
@@ -144,6 +145,7 @@ class SandboxState:
             kind: ``full`` (default) or ``disk_only``, whose forks boot.
             promote_to_full: With ``disk_only``: take it as a full one after all.
             retention_policy: What happens to older ones.
+            require_quiesced: Fail where the guest does not come to rest in time, instead of saving it as it is.
             request_timeout: Seconds after which it fails. Default 300.
 
         Raises:
@@ -163,6 +165,7 @@ class SandboxState:
             kind,
             promote_to_full,
             retention_policy,
+            require_quiesced=require_quiesced,
             request_timeout=request_timeout,
         )
 
