@@ -31,6 +31,7 @@ import { type Images, type Platform, processPrefix, templateNamePrefix } from '.
 import { endProcessesOf } from './machine/process.ts';
 import { recoverMachines } from './machine/recover.ts';
 import { Lifecycle } from './machine/lifecycle.ts';
+import { keepLogsShort } from './machine/log-file.ts';
 import { MachineRegistry } from './machine/registry.ts';
 import { openNetwork } from './network/index.ts';
 import { SnapshotStore } from './snapshots/store.ts';
@@ -196,6 +197,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     },
     readings: () => readHost(config.dataDir),
   });
+  const logs = keepLogsShort(directories.machines, log);
   const events = new EventStreams();
   const snapshots = new SnapshotStore(directories.snapshots, directories.trash);
   await snapshots.open();
@@ -240,6 +242,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   return {
     socket: config.socket,
     close: async () => {
+      logs[Symbol.dispose]();
       events.close();
       server.close();
       server.closeAllConnections();

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSameProcess } from '../host/processes.ts';
 import { machineFiles } from './argv.ts';
+import { lastLines } from './log-file.ts';
 import { endProcess, type MachineProcess, type ProcessSetup, startProcess } from './process.ts';
 import { Qmp, QmpTimeout } from './qmp.ts';
 
@@ -30,12 +30,6 @@ export async function launch(setup: ProcessSetup): Promise<Launched> {
     const printed = await lastLines(setup.logFile);
     throw new Error(`QEMU did not start${printed === '' ? '' : `: ${printed}`}`, { cause: error });
   }
-}
-
-/** The end of QEMU's own log, on one line. */
-export async function lastLines(logFile: string): Promise<string> {
-  const text = await readFile(logFile, 'utf8').catch(() => '');
-  return text.trim().split('\n').slice(-3).join(' | ').slice(-600);
 }
 
 /** The run state that the monitor reports. */

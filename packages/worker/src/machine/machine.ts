@@ -11,15 +11,14 @@ import { runDirectory } from './directory.ts';
 import type { Gate } from './gate.ts';
 import { FullDiskWatch } from './full-disk.ts';
 import { identityOf } from './identity.ts';
-import { lastLines, type Launched } from './launch.ts';
+import type { Launched } from './launch.ts';
+import { lastLines, machineLogFile } from './log-file.ts';
 import type { MachineProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
 import { type MachineRecord, writeRecord } from './record.ts';
 
 /** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */
 export const guestReset = 'the guest restarted or its kernel crashed';
-
-export const machineLogFile = 'qemu.log';
 
 /** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;

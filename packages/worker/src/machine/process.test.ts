@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
-import { lastLines, launch } from './launch.ts';
+import { launch } from './launch.ts';
 import {
   confine,
   endProcess,
@@ -132,14 +132,6 @@ describe('starting', () => {
   test('one that runs and opens no monitor is ended when it gives up', async () => {
     const setup = await fakeQemu(`echo "died later" >&2; sleep 0.2; exit 1`);
     expect((await failureOf(launch(setup))).message).toBe('QEMU did not start: died later');
-  });
-
-  test('a log without end is quoted in part, one that is missing not at all', async () => {
-    const directory = await scratchDirectory();
-    await writeFile(join(directory, 'log'), `${'x'.repeat(5000)}\nlast\n\n`);
-    expect((await lastLines(join(directory, 'log'))).length).toBe(600);
-    expect(await lastLines(join(directory, 'log'))).toMatch(/x \| last$/);
-    expect(await lastLines(join(directory, 'missing'))).toBe('');
   });
 });
 

@@ -1,0 +1,89 @@
+import { constants, type FileHandle, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { systemErrorCode } from '../host/errors.ts';
+import { withUntrusted } from '../host/untrusted-file.ts';
+
+/** What QEMU prints. It appends: what is cut off in between does no harm. */
+export const machineLogFile = 'qemu.log';
+
+/** A guest decides how much QEMU complains of it, and the file is outside of what its disk may grow to. */
+const mostBytes = 1024 * 1024;
+/** What is kept of one that has grown beyond that. */
+const keptBytes = 64 * 1024;
+const lastBytes = 4096;
+const betweenLooksMs = 2000;
+
+async function tailOf(file: FileHandle, bytes: number): Promise<Buffer> {
+  const { size } = await file.stat();
+  const position = Math.max(0, size - bytes);
+  const buffer = Buffer.alloc(size - position);
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** The end of QEMU's own log, on one line; nothing when there is no log. */
+export async function lastLines(logFile: string): Promise<string> {
+  try {
+    const tail = await withUntrusted(logFile, {}, (file) => tailOf(file, lastBytes));
+    return tail.toString('utf8').trim().split('\n').slice(-3).join(' | ').slice(-600);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** Cuts a log that has grown too long down to its end. @returns whether it had */
+export function shortenLog(logFile: string): Promise<boolean> {
+  const flags = constants.O_RDWR | constants.O_APPEND;
+  return withUntrusted(logFile, { flags }, async (file) => {
+    if ((await file.stat()).size <= mostBytes) return false;
+    const tail = await tailOf(file, keptBytes);
+    await file.truncate(0);
+    await file.write(
+      Buffer.concat([Buffer.from('[earlier lines were dropped]\n'), tail.subarray(tail.indexOf('\n') + 1)]),
+    );
+    return true;
+  });
+}
+
+/**
+ * Keeps the logs of all machines short, whether they run, rest or could not be taken over, until it is disposed.
+ * @param directory of all machines
+ * @param everyMs pause between two looks, in milliseconds
+ */
+export function keepLogsShort(
+  directory: string,
+  log: Pick<Logger, 'warn'>,
+  everyMs = betweenLooksMs,
+): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+  const look = async (): Promise<void> => {
+    for (const id of await readdir(directory)) {
+      try {
+        if (await shortenLog(join(directory, id, machineLogFile)))
+          log.warn({ machine: id }, 'QEMU prints much; its log was cut down to its end');
+      } catch (error) {
+        // It has printed nothing yet, or was deleted.
+        if (!['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? ''))
+          log.warn({ machine: id, err: error }, 'the log of QEMU cannot be kept short');
+      }
+    }
+  };
+  const again = (): void => {
+    if (!ended) timer = setTimeout(run, everyMs).unref();
+  };
+  const run = (): void => {
+    look()
+      .catch((error: unknown) => log.warn({ err: error }, 'the logs of QEMU cannot be kept short'))
+      .finally(again);
+  };
+  run();
+  return {
+    [Symbol.dispose]: () => {
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
+}
