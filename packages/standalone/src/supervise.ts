@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withoutInherited } from './inherited-descriptors.ts';
 import { defaultWatchdog, Watchdog, type WatchdogOptions } from './watchdog.ts';
 
 /** A process that was ready and ran at least this long is started again at once. */
@@ -74,7 +75,7 @@ export class Supervisor {
     const [execPath, ...words] = [...(this.#part.through ?? []), process.execPath];
     const child = fork(this.#part.module, {
       env: this.#part.env,
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...withoutInherited(4)],
       execPath,
       execArgv: [...words, ...process.execArgv],
     });
