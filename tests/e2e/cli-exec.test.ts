@@ -112,6 +112,44 @@ describe('oc cp', () => {
     expect((await stat(join(oc.home, 'back/program'))).mode & 0o777).toBe(0o750);
   });
 
+  test('leaves no trace in logs and lists, in either direction', async () => {
+    const password = randomBytes(16).toString('hex');
+    const folder = join(oc.home, 'secrets');
+    await mkdir(folder);
+    await writeFile(join(folder, 'env'), `first line\nPASSWORD=${password}\nlast line\n`, { mode: 0o600 });
+    for (const args of [
+      ['cp', 'secrets', `${sandbox().id}:/tmp/`],
+      ['cp', `${sandbox().id}:/tmp/secrets`, 'again'],
+      ['cp', join('secrets', 'env'), `${sandbox().id}:/tmp/single`],
+    ])
+      expect(await oc.run(...args)).toMatchObject({ exitCode: 0, stderr: '' });
+    expect(await readFile(join(oc.home, 'again/env'), 'utf8')).toContain(password);
+    const quiet = await oc.run('exec', sandbox().id, '--no-log', '--', 'cat', '/tmp/secrets/env');
+    expect(quiet.stdout.toString()).toContain(password);
+    const usual = await oc.run('exec', sandbox().id, '--', 'echo', 'the log goes on');
+    expect(usual.exitCode).toBe(0);
+    const logs = async () => (await oc.run('logs', sandbox().id, '--no-tail')).stdout.toString();
+    await eventually('what is logged to be there', async () => (await logs()).includes('the log goes on'));
+    expect(await logs()).not.toContain(password);
+    expect(await logs()).not.toContain('first line');
+    const sessions = await sandbox().call('GET', '/exec');
+    expect(sessions.text).not.toMatch(/tar|sudo|chmod/);
+  });
+
+  test('gives what a link leads to its own permissions, less the umask', async () => {
+    await sandbox().output(
+      'cd /tmp && echo text > target && chmod 640 target && ln -s target link && echo open > open && chmod 666 open',
+    );
+    for (const name of ['link', 'open'])
+      expect(await oc.run('cp', `${sandbox().id}:/tmp/${name}`, '.')).toMatchObject({
+        exitCode: 0,
+        stderr: '',
+      });
+    expect(await readFile(join(oc.home, 'link'), 'utf8')).toBe('text\n');
+    const modeOf = async (name: string) => (await stat(join(oc.home, name))).mode & 0o777;
+    expect([await modeOf('link'), await modeOf('open')]).toEqual([0o640, 0o666 & ~process.umask()]);
+  });
+
   test('copies single files, standard input and output', async () => {
     await writeFile(join(oc.home, 'one'), 'text', { mode: 0o755 });
     await oc.run('cp', 'one', `${sandbox().id}:sub/`);

@@ -280,16 +280,18 @@ func TestExecList(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
 	h.Exec(map[string]any{"argv": []string{"echo", "caf\u00e9\n"}})
-	h.Exec(map[string]any{"argv": []string{"sleep", "60"}, "waitMs": 0})
+	h.Exec(map[string]any{"argv": []string{"sleep", "60"}, "waitMs": 0, "unlisted": true})
 	list := agenttest.Decode[struct {
 		Sessions []struct {
-			ID      string
-			Argv    []string
-			Running bool
-			Stdout  *string
+			ID       string
+			Argv     []string
+			Running  bool
+			Stdout   *string
+			Unlisted bool
 		}
 	}](t, h.Want(200, "GET", "/v1/exec", nil).Body).Sessions
-	if len(list) != 2 || list[0].Running || !list[1].Running || list[0].Argv[1] != "caf\u00e9\n" || list[0].Stdout != nil {
+	if len(list) != 2 || list[0].Running || !list[1].Running || list[0].Argv[1] != "caf\u00e9\n" || list[0].Stdout != nil ||
+		list[0].Unlisted || !list[1].Unlisted {
 		t.Errorf("list %+v", list)
 	}
 }

@@ -25,6 +25,8 @@ type execRequest struct {
 	MaxRunAfterDisconnectMs int64               `json:"maxRunAfterDisconnectMs"`
 	HoldMs                  int64               `json:"holdMs"`
 	KeepAwake               *bool               `json:"keepAwake"`
+	Unlogged                bool                `json:"unlogged"`
+	Unlisted                bool                `json:"unlisted"`
 }
 
 const (
@@ -116,6 +118,8 @@ func (r *execRequest) spec(sandboxEnv map[string]string) *session.Spec {
 		Alone:       time.Duration(r.MaxRunAfterDisconnectMs) * time.Millisecond,
 		Hold:        time.Duration(r.HoldMs) * time.Millisecond,
 		Background:  r.KeepAwake != nil && !*r.KeepAwake,
+		Unlogged:    r.Unlogged,
+		Unlisted:    r.Unlisted,
 	}
 }
 

@@ -51,6 +51,9 @@ func appendInfo(out []byte, shot session.Snapshot) []byte {
 	}
 	out = append(out, `],"kind":`...)
 	out = wire.AppendString(out, shot.Kind)
+	if shot.Unlisted {
+		out = append(out, `,"unlisted":true`...)
+	}
 	out = append(out, `,"stdin":`...)
 	out = strconv.AppendBool(out, shot.Input)
 	out = append(out, `,"tty":`...)

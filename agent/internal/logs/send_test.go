@@ -27,6 +27,25 @@ func logsOf(t *testing.T, h *agenttest.Host, query string) (lines []logLine) {
 	return lines
 }
 
+func TestLogsSayNothingOfAnUnloggedCommand(t *testing.T) {
+	h := agenttest.NewReadyHost(t)
+	script := "echo secret; echo secret >&2; printf secret; exit 3"
+	ran := h.Exec(map[string]any{"argv": []string{"sh", "-c", script}, "unlogged": true})
+	ran.WantExit(t, 3)
+	if string(ran.Stdout) != "secret\nsecret" {
+		t.Errorf("its output is %q", ran.Stdout)
+	}
+	h.Shell("echo after")
+	for _, line := range logsOf(t, h, "source=exec_stdout,exec_stderr,agent") {
+		if strings.Contains(line.Line, "secret") || line.ExecID == ran.ID {
+			t.Errorf("%+v", line)
+		}
+	}
+	if found := logsOf(t, h, "q=after&source=exec_stdout"); len(found) != 1 {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestLogsOfCommands(t *testing.T) {
 	h := agenttest.NewReadyHost(t)
 	ran := h.Shell("echo one; echo two >&2; printf 'no line feed'; exit 3")

@@ -15,7 +15,7 @@ const version = "0.1.0"
 
 const (
 	protocolVersion = 1
-	generation      = 3
+	generation      = 4
 	maxEpochLength  = 64
 )
 

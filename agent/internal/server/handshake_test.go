@@ -20,7 +20,7 @@ func TestHandshakeComesFirst(t *testing.T) {
 		UptimeMs, AgentUptimeMs      *int64
 		MemoryBytes                  uint64
 	}](t, got.Body)
-	if shake.Protocol != 1 || shake.Generation != 3 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
+	if shake.Protocol != 1 || shake.Generation != 4 || shake.Epoch != "e-1" || shake.Init != "systemd" ||
 		len(shake.BootID) != 36 || *shake.UptimeMs <= 0 ||
 		*shake.AgentUptimeMs < 0 || *shake.AgentUptimeMs > *shake.UptimeMs || shake.MemoryBytes == 0 || shake.Version == "" {
 		t.Fatalf("handshake answered %s", got.Body)

@@ -27,6 +27,7 @@ type Session struct {
 	Transcript *transcript.Transcript // what it has printed
 
 	kind     string
+	unlisted bool
 	argv     []string
 	started  time.Time
 	group    *cgroup.Group
@@ -37,8 +38,8 @@ type Session struct {
 	done     chan struct{} // closed when the result is final
 
 	book    *logs.Book
-	command *logs.Command
-	lines   [2]*logs.Lines // of its streams; nil with a terminal, whose bytes are no lines
+	command *logs.Command  // nil where the logs say nothing of it
+	lines   [2]*logs.Lines // of its streams; nil with a terminal, whose bytes are no lines, and without logs
 	alone   time.Duration  // how long it may run after its last reader has left; 0 is for ever
 
 	mu       sync.Mutex
@@ -161,7 +162,9 @@ func (s *Session) logEnd() {
 			lines.End()
 		}
 	}
-	s.book.Ended(s.command, s.Snapshot().ExitCode)
+	if s.command != nil {
+		s.book.Ended(s.command, s.Snapshot().ExitCode)
+	}
 }
 
 // Done is closed when the session's result is final.

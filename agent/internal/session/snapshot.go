@@ -8,6 +8,7 @@ const exitCodeTimeout = -1
 type Snapshot struct {
 	ID        string
 	Kind      string
+	Unlisted  bool
 	Argv      []string
 	Input     bool // whether somebody may write
 	Terminal  bool
@@ -26,7 +27,7 @@ type Snapshot struct {
 func (s *Session) Snapshot() Snapshot {
 	s.mu.Lock()
 	shot := Snapshot{
-		ID: s.ID, Kind: s.kind, Argv: s.argv, Started: s.started,
+		ID: s.ID, Kind: s.kind, Unlisted: s.unlisted, Argv: s.argv, Started: s.started,
 		Input: s.input != nil, Terminal: s.terminal != nil, Attached: s.Transcript.Attached(), KeepAwake: !s.background,
 		Running: !s.finished, TimedOut: s.timedOut && s.finished, Duration: s.duration,
 	}

@@ -32,6 +32,8 @@ type Spec struct {
 	Alone       time.Duration // how long it may run after its last reader has left; 0 is for ever
 	Hold        time.Duration // how long it is held back for a reader that is expected
 	Background  bool          // it does not keep the sandbox awake
+	Unlogged    bool          // whether the logs say nothing of it
+	Unlisted    bool          // whether it is nobody's command, such as a transfer of files
 }
 
 // Start runs a command as a new session.

@@ -93,18 +93,21 @@ func (t *Table) reserve(spec *Spec) (*Session, error) {
 		ID:         id,
 		Transcript: transcript.New(limit, t.budget, spec.Hold),
 		kind:       spec.Kind,
+		unlisted:   spec.Unlisted,
 		argv:       argv,
 		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
 		book:       t.book,
-		command:    &logs.Command{ID: id, Executable: argv[0]},
 		alone:      spec.Alone,
 		background: spec.Background,
 	}
 	if spec.Kind == agentKind {
 		created.turns = &turns{}
 	}
-	if spec.Terminal == nil {
+	if !spec.Unlogged {
+		created.command = &logs.Command{ID: id, Executable: argv[0]}
+	}
+	if spec.Terminal == nil && !spec.Unlogged {
 		created.lines = [2]*logs.Lines{
 			t.book.NewLines(created.command, logs.Stdout), t.book.NewLines(created.command, logs.Stderr),
 		}

@@ -40,6 +40,15 @@ export const commandFields = {
     .meta({ description: 'Working directory; default /home/sandbox.', example: '/tmp' }),
 };
 
+/** Where a command shows; what is absent, null or true is as usual. */
+export const visibilityFields = {
+  log: z.boolean().nullish().meta({ description: 'False: nothing of it gets into the logs of the sandbox.' }),
+  listed: z.boolean().nullish().meta({
+    description:
+      'False: it is not in the list of sessions, as the plumbing of a tool. Its id works all the same.',
+  }),
+};
+
 /** True when program and arguments are not too large together. */
 export function commandFits(request: { cmd: string; args?: readonly string[] | null | undefined }): boolean {
   const words = [request.cmd, ...(request.args ?? [])];
@@ -49,6 +58,7 @@ export function commandFits(request: { cmd: string; args?: readonly string[] | n
 /** Body of `POST /api/sandboxes/:id/exec/run` and `/exec/run-async`. */
 export const execRequestSchema = strictObject({
   ...commandFields,
+  ...visibilityFields,
   timeout: z
     .number()
     .int()

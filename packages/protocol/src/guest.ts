@@ -74,6 +74,8 @@ export type SessionKind = (typeof sessionKinds)[number];
 export const liveGeneration = 2;
 /** Since this generation the agent tells what is in use. */
 export const useGeneration = 3;
+/** Since this generation a command can be kept out of logs and lists. */
+export const quietGeneration = 4;
 
 export const terminalSizeSchema = strictObject({
   cols: z.number().int().min(1).max(limits.terminalMax),
@@ -106,6 +108,10 @@ export const guestExecRequestSchema = z.object({
   holdMs: z.number().int().min(0).optional(),
   /** false: it does not keep the sandbox awake. Agents of generation 3; others take no notice. */
   keepAwake: z.boolean().optional(),
+  /** The logs say nothing of it. From here on: agents of generation 4. */
+  unlogged: z.boolean().optional(),
+  /** It is nobody's command, such as a transfer of files; listed as such. */
+  unlisted: z.boolean().optional(),
 });
 export type GuestExecRequest = z.infer<typeof guestExecRequestSchema>;
 
@@ -136,6 +142,7 @@ export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, std
   stdin: z.boolean().default(false),
   /** Whether it keeps the sandbox awake. */
   keepAwake: z.boolean().default(true),
+  unlisted: z.boolean().default(false),
 });
 export type GuestSession = z.infer<typeof guestSessionSchema>;
 

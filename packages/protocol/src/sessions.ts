@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { commandFields, commandFits, commandTooLarge } from './exec.ts';
+import { commandFields, commandFits, commandTooLarge, visibilityFields } from './exec.ts';
 import { attachClientPattern } from './guest.ts';
 import { limits } from './limits.ts';
 import { strictObject } from './strict.ts';
@@ -8,6 +8,7 @@ import { envSchema } from './text.ts';
 /** Body of `POST /api/sandboxes/:id/exec`. */
 export const createSessionSchema = strictObject({
   ...commandFields,
+  ...visibilityFields,
   timeout: z
     .number()
     .int()

@@ -30,6 +30,10 @@ export interface ExecStartOptions extends SessionCallbacks, AttachLimits {
    * ends the sandbox is in use, printing or not.
    */
   keepAwake?: boolean | undefined;
+  /** False: nothing of it gets into the logs of the sandbox. */
+  log?: boolean | undefined;
+  /** False: `exec.list` leaves it out, as the plumbing of a tool. Its id works all the same. */
+  listed?: boolean | undefined;
 }
 
 /** Runs commands in a sandbox: `sandbox.exec`. */
@@ -93,6 +97,8 @@ export class Exec {
       timeout: options.timeout,
       maxRunAfterDisconnect: options.maxRunAfterDisconnect,
       keepAwake: options.keepAwake,
+      log: options.log,
+      listed: options.listed,
     };
     const sessionId = await this.#sessions.create('exec', request, options);
     try {

@@ -59,7 +59,14 @@ const agentConfig: OptionNames<SandboxAgentConfig> = {
 const size: OptionNames<TerminalSize> = { cols: true, rows: true };
 const pty = { ...size, ...endings, ...attachLimits, onOutput: true } as const;
 const shell: OptionNames<ShellOptions> = { ...attachLimits, cwd: true, env: true };
-const run: OptionNames<RunOptions> = { ...wait, timeout: true, env: true, cwd: true };
+const run: OptionNames<RunOptions> = {
+  ...wait,
+  timeout: true,
+  env: true,
+  cwd: true,
+  log: true,
+  listed: true,
+};
 const start: OptionNames<ExecStartOptions> = {
   ...callbacks,
   ...attachLimits,
@@ -69,6 +76,8 @@ const start: OptionNames<ExecStartOptions> = {
   timeout: true,
   maxRunAfterDisconnect: true,
   keepAwake: true,
+  log: true,
+  listed: true,
 };
 const create: OptionNames<SandboxOptions> = {
   ...connection,

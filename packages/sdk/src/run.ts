@@ -33,6 +33,10 @@ export interface RunOptions extends WaitOptions {
   env?: Record<string, string> | undefined;
   /** Working directory. Default `/home/sandbox`. */
   cwd?: string | undefined;
+  /** False: nothing of it gets into the logs of the sandbox. */
+  log?: boolean | undefined;
+  /** False: `exec.list` leaves it out, as the plumbing of a tool. Its id works all the same. */
+  listed?: boolean | undefined;
 }
 
 /** A command that has ended. */
@@ -88,6 +92,8 @@ export class CommandRunner {
       timeout: options.timeout ?? defaultTimeoutSeconds,
       ...(options.env === undefined ? {} : { envs: options.env }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.log === undefined ? {} : { log: options.log }),
+      ...(options.listed === undefined ? {} : { listed: options.listed }),
     };
     const starting = new AbortController();
     let grace: ReturnType<typeof setTimeout> | undefined;

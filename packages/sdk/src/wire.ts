@@ -45,6 +45,8 @@ export interface WireExecRequest {
   envs?: Record<string, string> | undefined;
   cwd?: string | undefined;
   timeout: number;
+  log?: boolean | undefined;
+  listed?: boolean | undefined;
 }
 
 /** Answer of run-async: with `execId` while the command runs, with `exitCode` when it has ended. */
@@ -105,6 +107,8 @@ export interface WireStartExec {
   timeout: number | undefined;
   maxRunAfterDisconnect: number | undefined;
   keepAwake: boolean | undefined;
+  log: boolean | undefined;
+  listed: boolean | undefined;
 }
 
 export interface WireCreatePty {

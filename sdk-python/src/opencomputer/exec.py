@@ -17,7 +17,7 @@ from .exec_session import (
     open_session,
     open_started,
 )
-from .run import CommandRunner, ProcessResult
+from .run import CommandRunner, ProcessResult, visibility
 from .shell import Shell, open_shell
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Exec:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         *,
+        log: bool = True,
+        listed: bool = True,
         wait_timeout: float | None = None,
         request_timeout: float | None = None,
     ) -> ProcessResult:
@@ -58,6 +60,8 @@ class Exec:
             timeout: Seconds until the command is killed (exit code -1).
             env: Environment variables of this command; they win over those of the sandbox.
             cwd: Working directory. Default ``/home/sandbox``.
+            log: False: nothing of it gets into the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
             wait_timeout: Seconds to wait; then ``ExecTimeoutError``, while the command goes on. Default: until it
                 ends.
             request_timeout: Seconds that each HTTP request may take. Default 60 to start, 15 to poll.
@@ -75,7 +79,9 @@ class Exec:
             print(result.exit_code, result.stdout)
             ```
         """
-        return await self._runner.run(command, timeout, env, cwd, wait_timeout, request_timeout)
+        return await self._runner.run(
+            command, timeout, env, cwd, wait_timeout, request_timeout, visibility(log, listed)
+        )
 
     async def wait(
         self, exec_id: str | None, *, wait_timeout: float | None = None, request_timeout: float | None = None
@@ -114,6 +120,8 @@ class Exec:
         on_exit: OnExit | None = None,
         on_scrollback_end: OnEvent | None = None,
         *,
+        log: bool = True,
+        listed: bool = True,
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
@@ -138,6 +146,8 @@ class Exec:
             on_stderr: Likewise.
             on_exit: Called with the exit code; -1 when the session was closed or lost.
             on_scrollback_end: Called when all output from before the attachment has been told.
+            log: False: nothing of it gets into the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
@@ -173,6 +183,7 @@ class Exec:
                 check.seconds, "max_run_after_disconnect", max_run_after_disconnect
             ),
             "keepAwake": check.optional(check.flag, "keep_awake", keep_awake),
+            **visibility(log, listed),
         }
         session_id = await self._sessions.create("exec", body, request_timeout)
         attachment = Attachment(reconnect=reconnect, request_timeout=request_timeout)

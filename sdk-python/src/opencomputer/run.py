@@ -44,6 +44,12 @@ class ProcessResult:
     truncated: bool = False
 
 
+def visibility(log: bool, listed: bool) -> dict[str, bool]:
+    """What a request says of where its command shows: nothing where it is as usual."""
+    flags = {"log": check.flag("log", log), "listed": check.flag("listed", listed)}
+    return {name: value for name, value in flags.items() if not value}
+
+
 class CommandRunner:
     """Runs commands of one sandbox."""
 
@@ -60,6 +66,7 @@ class CommandRunner:
         cwd: str | None,
         wait_timeout: float | None,
         request_timeout: float | None,
+        visible: Mapping[str, bool],
     ) -> ProcessResult:
         """See ``Exec.run``."""
         body = {
@@ -68,6 +75,7 @@ class CommandRunner:
             "timeout": check.seconds("timeout", timeout),
             "envs": check.optional(check.text_map, "env", env),
             "cwd": check.optional(check.text, "cwd", cwd),
+            **visible,
         }
         limit = check.optional(check.seconds, "wait_timeout", wait_timeout)
         started = time.monotonic()

@@ -14,6 +14,7 @@ interface ExecFlags {
   env?: Record<string, string>;
   wait?: boolean;
   detach?: boolean;
+  log: boolean;
   stdin: boolean;
   keepAwake: boolean;
 }
@@ -32,8 +33,8 @@ async function execute(id: string, words: string[], flags: ExecFlags, self: Comm
   if (flags.detach === true) await detach(app, sandbox, command, args, flags);
   else if (flags.wait === true || app.json) await wait(app, sandbox, words, flags);
   else {
-    const { cwd, timeout, env, keepAwake } = flags;
-    const options = { args, cwd, timeout, env, keepAwake, ...relayCallbacks() };
+    const { cwd, timeout, env, keepAwake, log } = flags;
+    const options = { args, cwd, timeout, env, keepAwake, log, ...relayCallbacks() };
     const session = await sandbox.exec.start(command, options);
     process.exitCode = exitCodeOf(await relay(session, { input: flags.stdin, signals: 'pass' }), flags);
   }
@@ -44,10 +45,10 @@ async function detach(
   sandbox: Sandbox,
   command: string,
   args: string[],
-  { cwd, timeout, env, keepAwake }: ExecFlags,
+  { cwd, timeout, env, keepAwake, log }: ExecFlags,
 ): Promise<void> {
   const onStdout = (): void => undefined;
-  const session = await sandbox.exec.start(command, { args, cwd, timeout, env, keepAwake, onStdout });
+  const session = await sandbox.exec.start(command, { args, cwd, timeout, env, keepAwake, log, onStdout });
   await session.closeStdin();
   session.close();
   const { sandboxId } = sandbox;
@@ -56,9 +57,9 @@ async function detach(
 }
 
 async function wait(app: App, sandbox: Sandbox, words: string[], flags: ExecFlags): Promise<void> {
-  const { cwd, env, timeout = longestWaitSeconds } = flags;
+  const { cwd, env, log, timeout = longestWaitSeconds } = flags;
   const result = await app.during(`running ${words[0]}`, () =>
-    sandbox.exec.run(shellLine(words), { cwd, env, timeout }),
+    sandbox.exec.run(shellLine(words), { cwd, env, timeout, log }),
   );
   if (app.json) app.show(result, () => '');
   else {
@@ -95,6 +96,7 @@ export function execCommand(): Command {
     .option('--timeout <SECONDS>', 'kill it after so long; default never', integer(1, longestWaitSeconds))
     .addOption(envOption())
     .option('-n, --no-stdin', 'give it no input')
+    .option('--no-log', 'keep its output out of the logs of the sandbox')
     .option('--wait', 'print its output when it has ended; with --json: as JSON')
     .option('-d, --detach', 'print the id of its session, and let it run on')
     .option('--no-keep-awake', 'let the sandbox hibernate while it runs: a service in the background')

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { chmod, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { LocalError } from '../output/errors.ts';
 import { downloadFolder } from './folder.ts';
 import { absolute, namesContent, namesFolder } from './location.ts';
-import { remoteEntry } from './remote.ts';
+import { remoteEntry, remoteMode } from './remote.ts';
 import { counted } from './tally.ts';
 import type { Sandbox } from '@opencomputer/sdk';
 import type { Tally } from './tally.ts';
@@ -25,22 +25,22 @@ export async function download(
   const intoFolder = (await isFolder(target)) || namesFolder(target);
   const to = intoFolder && !namesContent(source) ? join(target, basename(from)) : target;
   if (entry.isDir) await downloadFolder(sandbox, from, to, tally);
-  else await downloadFile(sandbox, from, to, entry.mode, tally);
+  else await downloadFile(sandbox, from, to, await remoteMode(sandbox, from, entry), tally);
 }
 
 async function downloadFile(
   sandbox: Sandbox,
   from: string,
   to: string,
-  mode: string,
+  mode: number,
   tally: Tally,
 ): Promise<void> {
   const draft = `${to}.${randomBytes(4).toString('hex')}.part`;
   const content = await sandbox.files.readStream(from);
   try {
-    await pipeline(counted(content, tally), createWriteStream(draft, { flags: 'wx', mode: 0o600 }));
-    // The owner's rights of a program in the sandbox are nothing to this machine.
-    await chmod(draft, Number.parseInt(mode, 8) & 0o777);
+    // The rights that a program in the sandbox gives its owner are nothing to this machine, and it is its umask that
+    // says who else may write.
+    await pipeline(counted(content, tally), createWriteStream(draft, { flags: 'wx', mode: mode & 0o777 }));
     await rename(draft, to);
   } finally {
     await rm(draft, { force: true });

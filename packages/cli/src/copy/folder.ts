@@ -1,5 +1,6 @@
 import { LocalError } from '../output/errors.ts';
 import { packFolder } from './pack.ts';
+import { quietly } from './quiet.ts';
 import { unpack } from './unpack.ts';
 import type { ExecSession, Sandbox } from '@opencomputer/sdk';
 import type { Tally } from './tally.ts';
@@ -20,6 +21,7 @@ async function startTar(sandbox: Sandbox, args: readonly string[]): Promise<Tar>
   const session = await sandbox.exec.start('sh', {
     args: ['-c', asRoot, 'sh', 'tar', ...args],
     env: { LC_ALL: 'C' },
+    ...quietly,
     onGap: (bytes) => {
       lost += bytes;
     },

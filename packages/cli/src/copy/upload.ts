@@ -4,7 +4,8 @@ import { basename, posix, resolve } from 'node:path';
 import { LocalError } from '../output/errors.ts';
 import { uploadFolder } from './folder.ts';
 import { absolute, namesContent, namesFolder } from './location.ts';
-import { remoteEntry } from './remote.ts';
+import { quoted, remoteEntry } from './remote.ts';
+import { quietly } from './quiet.ts';
 import { counted } from './tally.ts';
 import type { Readable } from 'node:stream';
 import type { Sandbox } from '@opencomputer/sdk';
@@ -51,8 +52,7 @@ export async function uploadStream(
 
 async function setMode(sandbox: Sandbox, path: string, mode: number): Promise<void> {
   if (mode === usualMode) return;
-  const quoted = `'${path.replaceAll("'", String.raw`'\''`)}'`;
-  const change = `chmod ${mode.toString(8)} -- ${quoted}`;
-  const { exitCode, stderr } = await sandbox.exec.run(`sudo -n ${change} 2>/dev/null || ${change}`);
+  const change = `chmod ${mode.toString(8)} -- ${quoted(path)}`;
+  const { exitCode, stderr } = await sandbox.exec.run(`sudo -n ${change} 2>/dev/null || ${change}`, quietly);
   if (exitCode !== 0) throw new LocalError(`the permissions of ${path} could not be set: ${stderr.trim()}`);
 }

@@ -64,7 +64,7 @@ export const listSessions: Handler = async (c, { sandboxes, live }) => {
   const sessions = await sandboxes.withMachine(callerOf(c).owner, id, () =>
     live.list(id, ['session', 'agent', 'run']),
   );
-  const shown = sessions.filter(({ kind, running }) => kind !== 'run' || running);
+  const shown = sessions.filter(({ kind, running, unlisted }) => !unlisted && (kind !== 'run' || running));
   return c.json(shown.map((session) => presentSession(id, session)));
 };
 

@@ -83,6 +83,23 @@ describe('sessions', () => {
     ]);
   });
 
+  test('can be kept out of the logs and out of the list', async () => {
+    const other = await server.create();
+    const path = `/api/sandboxes/${other}/exec`;
+    const { json } = await server.call('POST', path, { cmd: 'tar', log: false, listed: false });
+    const transfer = server.worker.machine(other).sessions.get(json.sessionID);
+    expect(transfer.request).toMatchObject({ unlogged: true, unlisted: true });
+    expect((await server.call('GET', path)).json).toEqual([]);
+    const client = await TestClient.connect(server, `${other}/exec/${json.sessionID}`);
+    expect((await server.call('POST', `${path}/${json.sessionID}/kill`, {})).status).toBe(200);
+    transfer.exit(0);
+    await client.end();
+    const usual = await server.call('POST', path, { cmd: 'a', log: true, listed: null });
+    const { request } = server.worker.machine(other).sessions.get(usual.json.sessionID);
+    expect(request).not.toHaveProperty('unlogged');
+    expect(request).not.toHaveProperty('unlisted');
+  });
+
   test('are killed, once and again', async () => {
     const sid = await start();
     const kill = (body?: object) => server.call('POST', `/api/sandboxes/${id}/exec/${sid}/kill`, body);

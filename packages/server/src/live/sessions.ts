@@ -8,7 +8,7 @@ import {
   newExecId,
   type SessionKind,
 } from '@opencomputer/protocol';
-import type { Commands } from '../sandboxes/commands.ts';
+import { type Commands, visibilityOf } from '../sandboxes/commands.ts';
 import type { Machines } from '../sandboxes/machines.ts';
 import { commandLine } from './command-line.ts';
 
@@ -51,6 +51,7 @@ export class LiveSessions {
       ...(timeout ? { timeoutMs: timeout * 1000 } : {}),
       ...(keepAwake === false ? { keepAwake } : {}),
       ...(maxRunAfterDisconnect ? { maxRunAfterDisconnectMs: maxRunAfterDisconnect * 1000 } : {}),
+      ...visibilityOf(request),
     });
   }
 

@@ -170,7 +170,16 @@ function toGuestRequest(request: ExecRequest): GuestExecRequest & { id: string }
     ...(request.envs ? { env: request.envs } : {}),
     timeoutMs: 1000 * (request.timeout || limits.execTimeoutSecondsDefault),
     bufferBytes: limits.execOutputBytes,
+    ...visibilityOf(request),
   };
+}
+
+/** Where a command is to show, as the agent takes it. */
+export function visibilityOf({
+  log,
+  listed,
+}: Pick<ExecRequest, 'log' | 'listed'>): Pick<GuestExecRequest, 'unlogged' | 'unlisted'> {
+  return { ...(log === false ? { unlogged: true } : {}), ...(listed === false ? { unlisted: true } : {}) };
 }
 
 /** Bytes that are not UTF-8 become replacement characters. */

@@ -65,6 +65,7 @@ export class SimulatedSession {
       tty: tty !== undefined,
       stdin: stdin || tty !== undefined,
       keepAwake,
+      unlisted: this.request.unlisted ?? false,
     };
   }
 

@@ -1,7 +1,7 @@
 import { agentPaths, ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
-import { requireLive } from './generation.ts';
+import { requireLive, requireQuiet } from './generation.ts';
 import { callJson } from './request.ts';
 import { callResult } from './result.ts';
 
@@ -20,6 +20,7 @@ export async function startCommand(
   const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
   const session = await channel.session();
   if (request.stdin === true || request.tty !== undefined) requireLive(channel);
+  if (request.unlogged === true || request.unlisted === true) requireQuiet(channel);
   const result = await callResult(session, 'POST', agentPaths.exec, {
     body: { ...request, waitMs },
     deadlineMs: waitMs + answerMs,

@@ -1,4 +1,4 @@
-import { ApiError, liveGeneration } from '@opencomputer/protocol';
+import { ApiError, liveGeneration, quietGeneration } from '@opencomputer/protocol';
 import type { GuestChannel } from './channel.ts';
 
 /**
@@ -6,10 +6,22 @@ import type { GuestChannel } from './channel.ts';
  * @throws ApiError `unsupported_guest`
  */
 export function requireLive(channel: GuestChannel): void {
+  requireGeneration(channel, liveGeneration, 'sessions need');
+}
+
+/**
+ * Refuses what an agent would log, or list, that does not know better.
+ * @throws ApiError `unsupported_guest`
+ */
+export function requireQuiet(channel: GuestChannel): void {
+  requireGeneration(channel, quietGeneration, 'a command that is not logged, or not listed, needs');
+}
+
+function requireGeneration(channel: GuestChannel, needed: number, what: string): void {
   const generation = channel.agent?.generation ?? 0;
-  if (generation < liveGeneration)
+  if (generation < needed)
     throw new ApiError(
       'unsupported_guest',
-      `the agent of this sandbox is of generation ${generation}; sessions need ${liveGeneration}`,
+      `the agent of this sandbox is of generation ${generation}; ${what} ${needed}`,
     );
 }

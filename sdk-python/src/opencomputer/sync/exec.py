@@ -36,6 +36,8 @@ class Exec:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         *,
+        log: bool = True,
+        listed: bool = True,
         wait_timeout: float | None = None,
         request_timeout: float | None = None,
     ) -> ProcessResult:
@@ -48,6 +50,8 @@ class Exec:
             timeout: Seconds until the command is killed (exit code -1).
             env: Environment variables of this command; they win over those of the sandbox.
             cwd: Working directory. Default ``/home/sandbox``.
+            log: False: nothing of it gets into the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
             wait_timeout: Seconds to wait; then ``ExecTimeoutError``, while the command goes on. Default: until it
                 ends.
             request_timeout: Seconds that each HTTP request may take. Default 60 to start, 15 to poll.
@@ -66,7 +70,15 @@ class Exec:
             ```
         """
         return call(
-            self._wrapped.run, command, timeout, env, cwd, wait_timeout=wait_timeout, request_timeout=request_timeout
+            self._wrapped.run,
+            command,
+            timeout,
+            env,
+            cwd,
+            log=log,
+            listed=listed,
+            wait_timeout=wait_timeout,
+            request_timeout=request_timeout,
         )
 
     def wait(
@@ -106,6 +118,8 @@ class Exec:
         on_exit: OnExit | None = None,
         on_scrollback_end: OnEvent | None = None,
         *,
+        log: bool = True,
+        listed: bool = True,
         on_gap: OnGap | None = None,
         on_disconnect: OnDisconnect | None = None,
         on_reconnect: OnEvent | None = None,
@@ -130,6 +144,8 @@ class Exec:
             on_stderr: Likewise.
             on_exit: Called with the exit code; -1 when the session was closed or lost.
             on_scrollback_end: Called when all output from before the attachment has been told.
+            log: False: nothing of it gets into the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when it is back.
@@ -166,6 +182,8 @@ class Exec:
                     callbacks.of("on_stderr", on_stderr),
                     callbacks.of("on_exit", on_exit),
                     callbacks.of("on_scrollback_end", on_scrollback_end),
+                    log=log,
+                    listed=listed,
                     on_gap=callbacks.of("on_gap", on_gap),
                     on_disconnect=callbacks.of("on_disconnect", on_disconnect),
                     on_reconnect=callbacks.of("on_reconnect", on_reconnect),
