@@ -75,7 +75,8 @@ def to_upload(content: FileContent) -> Upload:
     if isinstance(content, Mapping):
         # It would be taken for an iterable of its keys.
         raise invalid_option(
-            f"content cannot be sent: {type(content).__name__}", "Give str or bytes, such as json.dumps(content)."
+            f"content cannot be sent: {type(cast('object', content)).__name__}",
+            "Give str or bytes, such as json.dumps(content).",
         )
     if isinstance(content, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         items = content
