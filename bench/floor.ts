@@ -20,6 +20,7 @@ import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
 import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';
 import { endProcess } from '../packages/worker/src/machine/process.ts';
 import { openNetwork } from '../packages/worker/src/network/index.ts';
+import { networkArgs } from '../packages/worker/src/network/args.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
 import { type Template, TemplateStore } from '../packages/worker/src/templates/store.ts';
 import type { Images } from '../images/build.ts';
@@ -72,6 +73,7 @@ export class BareHost {
       setting: 'auto',
       qemu: qemu.path,
       kernel: images.kernel,
+      jailer: images.jailer,
       cacheFile: join(cacheDirectory, 'acceleration.json'),
       deadlineMs: probeMs,
       log,
@@ -81,6 +83,7 @@ export class BareHost {
     const platform: Platform = {
       instanceTag,
       qemu,
+      jailer: images.jailer,
       acceleration,
       hostCpu: /^model name\s*:\s*(.+)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown',
       images: {
@@ -191,13 +194,12 @@ export class BareHost {
 
   #command(name: string, slot: NetworkSlot, directory: string, run: string): Parameters<typeof launch>[0] {
     const { qemu } = this.#platform;
-    const argv = machineArgv(
-      machineSetup(
-        this.#platform,
-        { name, shape: this.#shape, layers: layersOf(this.#template.manifest.layers), slot },
-        { ram: 'private', start: { kind: 'restore' } },
-      ),
+    const setup = machineSetup(
+      this.#platform,
+      { name, shape: this.#shape, layers: layersOf(this.#template.manifest.layers), slot },
+      { ram: 'private', start: { kind: 'restore' } },
     );
+    const argv = machineArgv({ ...setup, network: networkArgs(slot) });
     // No other user, no dropped capabilities: only into the namespace, where the card's other end is.
     const command =
       slot.mode === 'namespace'

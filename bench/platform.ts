@@ -70,6 +70,7 @@ export class BenchPlatform {
       OPENCOMPUTER_CACHE_DIR: cacheDirectory,
       OPENCOMPUTER_BOOT_IMAGE: images.dir,
       OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
+      OPENCOMPUTER_JAILER: images.jailer,
       OPENCOMPUTER_LISTEN: `127.0.0.1:${port}`,
       OPENCOMPUTER_API_KEY: apiKey,
       ...(user === undefined ? {} : { OPENCOMPUTER_SOCKET_OWNER: user, OPENCOMPUTER_RUN_AS: user }),

@@ -73,7 +73,8 @@ export async function removeAbandoned(imagesDir: string): Promise<void> {
 export async function removeOthers(imagesDir: string, keep: readonly string[]): Promise<string[]> {
   const names = await readdir(imagesDir);
   const others = names.filter(
-    (name) => /^((boot|rootfs)-[0-9a-f]{16}|build-[0-9a-f]{16}\.log)$/.test(name) && !keep.includes(name),
+    (name) =>
+      /^((boot|rootfs|jailer)-[0-9a-f]{16}|build-[0-9a-f]{16}\.log)$/.test(name) && !keep.includes(name),
   );
   for (const name of others) {
     await rm(path.join(imagesDir, name), { recursive: true, force: true });

@@ -5,9 +5,10 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { findArtifact, makeArtifact, removeAbandoned, removeOthers } from './artifact.ts';
 import { bootKey, buildBoot, parseBootManifest } from './boot.ts';
+import { buildJailer, findJailer } from './jailer.ts';
 import { takeLock } from './lock.ts';
 import { defaultCacheDir } from './paths.ts';
-import { progressPrinter } from './progress.ts';
+import { inPhase, progressPrinter } from './progress.ts';
 import { buildRootfs, checkRootfsHost, parseRootfsManifest, rootfsKey } from './rootfs.ts';
 import type { CommandContext } from './command.ts';
 import type { OnProgress } from './progress.ts';
@@ -23,6 +24,8 @@ export type Images = {
   /** Raw ext4 image, sparse. */
   rootfs: string;
   kernelRelease: string;
+  /** The program that starts QEMU. */
+  jailer: string;
 };
 
 export type ImageOptions = {
@@ -38,7 +41,8 @@ export async function findImages(cacheDir: string = defaultCacheDir()): Promise<
   const rootfs = await findArtifact(imagesDir, `rootfs-${rootfsKey()}`, parseRootfsManifest);
   if (!rootfs) return undefined;
   const boot = await findArtifact(imagesDir, `boot-${bootKey(rootfs.manifest.key)}`, parseBootManifest);
-  if (!boot) return undefined;
+  const jailer = await findJailer(imagesDir);
+  if (!boot || jailer === undefined) return undefined;
   return {
     key: boot.manifest.key,
     dir: boot.dir,
@@ -46,6 +50,7 @@ export async function findImages(cacheDir: string = defaultCacheDir()): Promise<
     initramfs: path.join(boot.dir, 'initramfs'),
     rootfs: path.join(rootfs.dir, 'rootfs.ext4'),
     kernelRelease: boot.manifest.kernelRelease,
+    jailer,
   };
 }
 
@@ -80,7 +85,9 @@ export async function pruneImages(cacheDir: string = defaultCacheDir()): Promise
   if (!images) throw new Error('nothing to keep: build the images of this source tree first');
   const imagesDir = path.dirname(images.dir);
   await using _lock = await takeLock(path.join(imagesDir, '.lock'), () => undefined);
-  const current = [images.dir, path.dirname(images.rootfs)].map((dir) => path.basename(dir));
+  const current = [images.dir, path.dirname(images.rootfs), path.dirname(images.jailer)].map((dir) =>
+    path.basename(dir),
+  );
   return removeOthers(imagesDir, current);
 }
 
@@ -99,6 +106,10 @@ async function buildMissing(
         buildRootfs({ ...context, log }, dir, key, onProgress),
       ),
     ));
+  if ((await findJailer(imagesDir)) === undefined)
+    await inPhase(onProgress, 'jailer', () =>
+      withLog(imagesDir, key, (log) => buildJailer(imagesDir, { ...context, log })),
+    );
   const boot = bootKey(key);
   if (await findArtifact(imagesDir, `boot-${boot}`, parseBootManifest)) return;
   const source = { image: path.join(rootfs.dir, 'rootfs.ext4'), manifest: rootfs.manifest };

@@ -8,6 +8,7 @@ import { runVitest } from './test-runners/vitest.ts';
 
 const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 const agent = join(root, 'agent');
+const jailer = join(root, 'jailer');
 
 /** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
 const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
@@ -24,6 +25,7 @@ const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   generated: () =>
     runCheck('node', ['--conditions=opencomputer-source', 'scripts/generate-reference.ts', '--check']),
   'agent format and vet': () => runCheck('sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], agent),
+  'jailer format and vet': () => runCheck('sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], jailer),
   agent: () => runGoTests(agent),
   unit: () => runVitest([]),
   python: () => runPython(),

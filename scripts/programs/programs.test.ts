@@ -31,6 +31,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/disk/overlay.test.ts': ['qemu-img'],
   'packages/worker/src/disk/overlay.ts': ['qemu-img'],
   'packages/worker/src/host/checksums.ts': ['qemu-img'],
+  'packages/worker/src/host/jail.test.ts': ['sh', 'python3', 'sleep', 'true', 'ls'],
   'packages/worker/src/host/kernel-boot.ts': ['qemu-system-x86_64'],
   'packages/worker/src/host/qemu.ts': ['qemu-img', 'qemu-system-x86_64'],
   'packages/worker/src/machine/process.ts': ['qemu-system-x86_64', 'nsenter', 'setpriv'],

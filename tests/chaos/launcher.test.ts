@@ -36,6 +36,7 @@ describe('one installation, one platform', () => {
       ...env(platform.dataDir),
       OPENCOMPUTER_BOOT_IMAGE: '/nonexistent',
       OPENCOMPUTER_ROOTFS_IMAGE: '/nonexistent',
+      OPENCOMPUTER_JAILER: '/nonexistent',
     });
     expect(second.code).toBe(1);
     expect(second.output).toMatch(/another worker runs on/);

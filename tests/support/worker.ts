@@ -57,6 +57,7 @@ export class TestWorker {
       OPENCOMPUTER_CACHE_DIR: options.cacheDir ?? sharedCacheDir,
       OPENCOMPUTER_BOOT_IMAGE: images.dir,
       OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
+      OPENCOMPUTER_JAILER: images.jailer,
       // Every namespace belongs to a machine then, and one too many is seen.
       OPENCOMPUTER_WARM_NETWORKS: '0',
       ...options.env,

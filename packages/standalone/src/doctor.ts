@@ -50,7 +50,8 @@ const checks = await runDoctor({
   defaultMemoryMB: limits.memoryMBDefault,
   findImage: async () => {
     const images = await findImages(config.cacheDir);
-    return images === undefined ? {} : { kernel: images.kernel, rootFileSystem: images.rootfs };
+    if (images === undefined) return {};
+    return { kernel: images.kernel, rootFileSystem: images.rootfs, jailer: images.jailer };
   },
   describeNetwork: async () => networkCheck(describeNetworkMode(await detectNetworkMode())),
 });

@@ -64,6 +64,7 @@ async function main(): Promise<void> {
         ...directories,
         OPENCOMPUTER_BOOT_IMAGE: images.dir,
         OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
+        OPENCOMPUTER_JAILER: images.jailer,
         ...(user === undefined ? {} : { OPENCOMPUTER_SOCKET_OWNER: user }),
       }),
     },

@@ -17,6 +17,7 @@ const environmentSchema = z.object({
   OPENCOMPUTER_CACHE_DIR: z.string().min(1).optional(),
   OPENCOMPUTER_BOOT_IMAGE: z.string().min(1).meta({ description: 'Directory with kernel and initramfs.' }),
   OPENCOMPUTER_ROOTFS_IMAGE: z.string().min(1).meta({ description: 'Directory with rootfs.ext4.' }),
+  OPENCOMPUTER_JAILER: z.string().min(1).meta({ description: 'The program that starts QEMU.' }),
   OPENCOMPUTER_WORKER_SOCKET: z.string().min(1).optional(),
   OPENCOMPUTER_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   OPENCOMPUTER_SUBNET: z.string().optional(),
@@ -40,6 +41,8 @@ export interface WorkerConfig {
   cacheDir: string;
   bootImage: string;
   rootfsImage: string;
+  /** Path of the program that starts QEMU. */
+  jailer: string;
   socket: string;
   acceleration: 'auto' | 'kvm' | 'tcg';
   subnet: string | undefined;
@@ -75,6 +78,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     cacheDir: resolve(values.OPENCOMPUTER_CACHE_DIR ?? `${dataDir}/cache`),
     bootImage: values.OPENCOMPUTER_BOOT_IMAGE,
     rootfsImage: values.OPENCOMPUTER_ROOTFS_IMAGE,
+    jailer: resolve(values.OPENCOMPUTER_JAILER),
     socket: values.OPENCOMPUTER_WORKER_SOCKET ?? `${dataDir}/worker/worker.sock`,
     acceleration: values.OPENCOMPUTER_ACCEL,
     subnet: values.OPENCOMPUTER_SUBNET,

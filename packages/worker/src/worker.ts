@@ -53,7 +53,7 @@ function imagesOf(config: WorkerConfig): Images {
     bootKey: basename(config.bootImage),
     rootfsKey: basename(config.rootfsImage),
   };
-  for (const file of [images.kernel, images.initramfs, images.rootfs])
+  for (const file of [images.kernel, images.initramfs, images.rootfs, config.jailer])
     if (!existsSync(file)) throw new Error(`${file} is missing; build the images first (npm run images)`);
   return images;
 }
@@ -92,6 +92,7 @@ async function makePlatform(
     setting: config.acceleration,
     qemu: qemu.path,
     kernel: images.kernel,
+    jailer: config.jailer,
     cacheFile: join(config.cacheDir, 'acceleration.json'),
     deadlineMs: probeMs,
     log,
@@ -106,6 +107,7 @@ async function makePlatform(
   return {
     instanceTag: config.instanceTag,
     qemu,
+    jailer: config.jailer,
     acceleration,
     hostCpu: await hostCpu(),
     images,

@@ -13,6 +13,8 @@ const keySchema = z.object({
   hostCpu: z.string(),
   qemuVersion: z.string(),
   kernelSha256: z.string(),
+  /** Path of the program that started QEMU: an answer for a process with other rights says nothing. */
+  jailer: z.string().optional(),
 });
 
 const answerSchema = z.object({
@@ -37,7 +39,11 @@ export type CachedAnswer =
   | { readonly kind: 'damaged'; readonly reason: string };
 
 /** Gathers the key of this host. `kernel` is the path of the guest kernel; throws if it can't be read. */
-export async function accelerationKey(kernel: string, qemuVersion: string): Promise<AccelerationKey> {
+export async function accelerationKey(
+  kernel: string,
+  qemuVersion: string,
+  jailer?: string,
+): Promise<AccelerationKey> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(kernel), hash);
   return {
@@ -45,6 +51,7 @@ export async function accelerationKey(kernel: string, qemuVersion: string): Prom
     hostCpu: cpus()[0]?.model ?? 'unknown',
     qemuVersion,
     kernelSha256: hash.digest('hex'),
+    ...(jailer === undefined ? {} : { jailer }),
   };
 }
 

@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { probeAcceleration } from './acceleration.ts';
 import type { Acceleration, AccelerationProbe } from './acceleration.ts';
 import { HostError } from './errors.ts';
+import { probeUid } from './jail.ts';
+import { jailableDirectory, testJailer } from '../testing/jailer.ts';
 import { groupMembers, processIdentity } from './processes.ts';
 
 let directory: string;
@@ -290,19 +293,69 @@ describe('the kept answer', () => {
   });
 });
 
+test.skipIf(process.getuid?.() !== 0)(
+  'the probe is confined like a machine: a device that only root opens, or a group, is one that machines open',
+  async () => {
+    const jailer = await testJailer();
+    directory = await jailableDirectory();
+    await chmod(directory, 0o755);
+    await writeFile(join(directory, 'kernel'), 'a kernel');
+    const device = join(directory, 'kvm');
+    // The numbers of /dev/zero: there is no KVM everywhere.
+    await promisify(execFile)('mknod', [device, 'c', '1', '5']);
+    for (const mode of [0o600, 0o660]) {
+      await chmod(device, mode);
+      const opens = `[ "$(id -u)" = ${probeUid} ] || exit 1; exec 3<>/dev/kvm || exit 2; [ -e kernel ] || exit 3; ${boots}`;
+      const cacheFile = join(directory, `answer-${mode}.json`);
+      const probe = { jailer, kvmDevice: device, deadlineMs: 10_000, cacheFile };
+      expect(await probeWith(await fakeQemu(opens), probe)).toMatchObject({ accelerator: 'kvm' });
+      // What was found with all rights of root says nothing about machines.
+      expect(await probeWith(await fakeQemu(aborts), { ...probe, jailer: undefined })).toMatchObject({
+        accelerator: 'tcg',
+        cached: false,
+      });
+    }
+    const refused = await probeWith(await fakeQemu('exec 3<>/dev/vda || exit 1'), {
+      jailer,
+      kvmDevice: device,
+    });
+    expect(refused).toMatchObject({ accelerator: 'tcg' });
+  },
+);
+
 test('a worker that is killed in mid-probe leaves no machine behind', async () => {
+  const jailer = await testJailer();
+  directory = await jailableDirectory();
+  await chmod(directory, 0o755);
+  await writeFile(join(directory, 'kernel'), 'a kernel');
   const qemu = await fakeQemu(hangs);
   const script = `
     const { probeAcceleration } = await import(${JSON.stringify(new URL('acceleration.ts', import.meta.url).href)});
     const log = { info() {}, warn() {} };
-    await probeAcceleration({ setting: 'auto', qemu: ${JSON.stringify(qemu)}, kernel: ${JSON.stringify(join(directory, 'kernel'))},
+    await probeAcceleration({ setting: 'auto', jailer: ${JSON.stringify(jailer)}, qemu: ${JSON.stringify(qemu)}, kernel: ${JSON.stringify(join(directory, 'kernel'))},
       cacheFile: ${JSON.stringify(join(directory, 'cache'))}, deadlineMs: 60_000, log, kvmDevice: '/dev/null' });`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
-  await expect.poll(starts).toHaveLength(1);
-  const [machine] = await starts();
-  expect(processIdentity(machine?.pid ?? 0)).toBeDefined();
+  // In its jail it can note nothing.
+  const machines = async (): Promise<number[]> =>
+    (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')).trim().split(' ').map(Number);
+  await expect
+    .poll(
+      async () => {
+        const [pid = 0] = await machines();
+        return pid === 0 ? '' : readlink(`/proc/${pid}/exe`);
+      },
+      { timeout: 10_000 },
+    )
+    .toMatch(/sleep$/);
+  const [machine = 0] = await machines();
+  if (process.getuid?.() === 0) expect((await stat(`/proc/${machine}`)).uid).toBe(probeUid);
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
-  await expect.poll(() => processIdentity(machine?.pid ?? 0)).toBeUndefined();
+  await expect.poll(() => processIdentity(machine), { timeout: 10_000 }).toBeUndefined();
+  const remains = async (): Promise<string[]> =>
+    (await readdir(dirname(directory))).filter((name) => name.startsWith(`.probe-${child.pid}-`));
+  expect(await remains()).toHaveLength(1);
+  await probeWith(await fakeQemu(aborts));
+  expect(await remains()).toEqual([]);
 });

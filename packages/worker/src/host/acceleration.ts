@@ -1,8 +1,10 @@
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { accelerationKey, readCachedAnswer, writeCachedAnswer } from './acceleration-cache.ts';
 import type { AccelerationAnswer, AccelerationKey } from './acceleration-cache.ts';
 import { HostError, errorText, systemErrorCode } from './errors.ts';
+import { type Jail, probeUid } from './jail.ts';
 import { bootKernelUnderKvm } from './kernel-boot.ts';
 import { readQemuVersion } from './qemu.ts';
 
@@ -26,6 +28,8 @@ export interface AccelerationProbe {
   readonly qemu: string;
   /** Path of the guest kernel. */
   readonly kernel: string;
+  /** Path of the program that starts QEMU: it is tried with what a machine is left with. Without it, with all. */
+  readonly jailer?: string | undefined;
   /** Where the answer is kept from one start to the next. */
   readonly cacheFile: string;
   /** How long each attempt may take until the kernel's first byte, in milliseconds. */
@@ -76,7 +80,7 @@ async function decide(probe: AccelerationProbe): Promise<Acceleration> {
   let key: AccelerationKey;
   try {
     const version = await readQemuVersion(probe.qemu);
-    key = await accelerationKey(probe.kernel, version.text);
+    key = await accelerationKey(probe.kernel, version.text, probe.jailer);
   } catch (error) {
     if (error instanceof HostError) return present(emulated(error.message, error.hint), false);
     throw new HostError(
@@ -132,10 +136,13 @@ async function kvmDeviceRefusal(device: string): Promise<Verdict | undefined> {
 
 /** `lasting` says whether to keep the verdict: an abort is not worth it, as it is quick to see and may pass. */
 async function bootEachModel(probe: AccelerationProbe): Promise<Verdict & { lasting: boolean }> {
-  const { qemu, kernel, deadlineMs } = probe;
+  const { qemu, kernel, deadlineMs, jailer } = probe;
+  const jail = jailer === undefined ? undefined : probeJail(jailer, probe.kvmDevice ?? '/dev/kvm');
+  // Beside the images: the kernel is linked there.
+  const directory = dirname(dirname(kernel));
   const endings: string[] = [];
   for (const cpuModel of kvmCpuModels) {
-    const outcome = await bootKernelUnderKvm({ qemu, kernel, cpuModel, deadlineMs });
+    const outcome = await bootKernelUnderKvm({ qemu, kernel, cpuModel, deadlineMs, jail, directory });
     switch (outcome.kind) {
       case 'booted': {
         const reason = `The guest kernel answered under KVM after ${Math.round(outcome.afterMs)} ms.`;
@@ -159,6 +166,12 @@ async function bootEachModel(probe: AccelerationProbe): Promise<Verdict & { last
   }
   const reason = `QEMU ends under KVM: ${endings.join('; ')}.`;
   return { ...emulated(reason, "Look for kvm in the host's kernel log (dmesg)."), lasting: false };
+}
+
+/** The jail of a machine, but for its network. */
+function probeJail(jailer: string, kvmDevice: string): Jail {
+  const uid = process.getuid?.() === 0 ? probeUid : undefined;
+  return { jailer, uid, kvmDevice, internet: false, dieWithParent: true };
 }
 
 async function keep(probe: AccelerationProbe, key: AccelerationKey, verdict: Verdict): Promise<void> {

@@ -20,6 +20,8 @@ export interface Check {
 export interface ImageFacts {
   readonly kernel?: string | undefined;
   readonly rootFileSystem?: string | undefined;
+  /** The program that starts QEMU. */
+  readonly jailer?: string | undefined;
 }
 
 /** Everything the checks need to know. */

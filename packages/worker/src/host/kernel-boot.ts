@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process';
-import { findProgram, programPath } from './programs.ts';
-import { endGroup, childIdentity } from './processes.ts';
+import { chmod, copyFile, link, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorText, systemErrorCode } from './errors.ts';
+import { type Jail, jailed } from './jail.ts';
+import { endGroup, childIdentity, processIdentity } from './processes.ts';
 
 export interface KernelBoot {
   /** Path of qemu-system-x86_64. */
@@ -10,6 +13,10 @@ export interface KernelBoot {
   readonly cpuModel: string;
   /** How long to wait for the first byte on the serial port, in milliseconds. */
   readonly deadlineMs: number;
+  /** Undefined: with all rights of this process. */
+  readonly jail: Jail | undefined;
+  /** Where a working directory is made, on the file system of the kernel. It is removed again. */
+  readonly directory: string;
 }
 
 export type BootOutcome =
@@ -20,6 +27,8 @@ export type BootOutcome =
   | { readonly kind: 'ended'; readonly ending: string }
   | { readonly kind: 'not_started'; readonly reason: string };
 
+const kernelName = 'kernel';
+const workName = /^\.probe-(\d+)-/;
 const stderrLimitBytes = 4096;
 const killTimeoutMs = 10_000;
 
@@ -28,9 +37,23 @@ const killTimeoutMs = 10_000;
  * Nothing is left running, also when this process is killed meanwhile. Throws only if QEMU survives SIGKILL.
  */
 export async function bootKernelUnderKvm(boot: KernelBoot): Promise<BootOutcome> {
-  const [program, ...args] = await commandLine(boot);
+  let work: string;
+  try {
+    work = await makeWorkDirectory(boot);
+  } catch (error) {
+    return { kind: 'not_started', reason: errorText(error) };
+  }
+  try {
+    return await bootIn(work, boot);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function bootIn(cwd: string, boot: KernelBoot): Promise<BootOutcome> {
+  const [program, ...args] = commandLine(boot);
   const startedAt = performance.now();
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const identity = child.pid === undefined ? undefined : childIdentity(child.pid);
 
   let complaint = '';
@@ -63,21 +86,35 @@ export async function bootKernelUnderKvm(boot: KernelBoot): Promise<BootOutcome>
   return outcome;
 }
 
-async function commandLine({ qemu, kernel, cpuModel }: KernelBoot): Promise<[string, ...string[]]> {
+function commandLine({ qemu, cpuModel, jail }: KernelBoot): [string, ...string[]] {
   const machine = ['-accel', 'kvm', '-cpu', cpuModel, '-machine', 'q35', '-m', '128', '-smp', '1'];
   const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'];
-  const command = [qemu, ...machine, ...devices, '-kernel', kernel, '-append', 'console=ttyS0 panic=-1'];
-  // A worker that is killed in mid-probe takes its hung machine with it.
-  const setpriv = await findProgram('setpriv', programPath);
-  const [first = qemu, ...rest] =
-    setpriv === undefined ? command : [setpriv, '--pdeathsig', 'KILL', '--', ...command];
+  const command = [qemu, ...machine, ...devices, '-kernel', kernelName, '-append', 'console=ttyS0 panic=-1'];
+  const [first = qemu, ...rest] = jail === undefined ? command : jailed(command, jail, []);
   return [first, ...rest];
+}
+
+/** The working directory of a machine: the kernel as another name of its file, and nothing that QEMU could write. */
+async function makeWorkDirectory({ kernel, directory }: KernelBoot): Promise<string> {
+  for (const name of await readdir(directory)) {
+    const maker = workName.exec(name)?.[1];
+    // What a process has left that was killed in mid-probe.
+    if (maker !== undefined && processIdentity(Number(maker)) === undefined)
+      await rm(join(directory, name), { recursive: true, force: true });
+  }
+  const made = await mkdtemp(join(directory, `.probe-${process.pid}-`));
+  await chmod(made, 0o711);
+  await link(kernel, join(made, kernelName)).catch(async (error: unknown) => {
+    if (systemErrorCode(error) !== 'EXDEV' && systemErrorCode(error) !== 'EPERM') throw error;
+    await copyFile(kernel, join(made, kernelName));
+  });
+  return made;
 }
 
 function judgeEnding(code: number | null, signal: NodeJS.Signals | null, complaint: string): BootOutcome {
   const line = complaint.trim().split('\n', 1)[0]?.slice(0, 300) ?? '';
-  // How a wrapper says that there is no such program, or that it can't be executed.
-  if (code === 126 || code === 127) return { kind: 'not_started', reason: line };
+  // How the jailer says that it could not do its part, and a shell that it cannot start something.
+  if (code === 125 || code === 126 || code === 127) return { kind: 'not_started', reason: line };
   const how = signal === null ? `ended with status ${code}` : `was ended by ${signal}`;
   return { kind: 'ended', ending: line === '' ? `${how} and printed no error` : `${how}: ${line}` };
 }

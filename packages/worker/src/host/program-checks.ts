@@ -58,7 +58,7 @@ const acceleration: CheckDefinition = {
   id: 'acceleration',
   title: 'Acceleration',
   run: async (config) => {
-    const { kernel } = await config.findImage();
+    const { kernel, jailer } = await config.findImage();
     if (kernel === undefined && config.acceleration !== 'tcg') {
       return {
         status: 'warn',
@@ -71,6 +71,7 @@ const acceleration: CheckDefinition = {
       setting: config.acceleration,
       qemu: await locateQemu(config.qemu),
       kernel: kernel ?? '',
+      jailer,
       cacheFile: config.accelerationCacheFile,
       deadlineMs: config.accelerationDeadlineMs,
       log: pino({ enabled: false }),

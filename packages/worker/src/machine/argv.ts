@@ -51,6 +51,8 @@ export const machineDescriptors = {
   /** Listening sockets of the monitor and of the agent port. */
   qmp: 4,
   agent: 5,
+  /** The tap device of its network. */
+  tap: 6,
 } as const;
 
 const listeningSockets = [

@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
 import type { OverlayStock } from '../disk/overlay.ts';
 import type { Acceleration } from '../host/acceleration.ts';
+import type { Jail } from '../host/jail.ts';
 import type { Integrity } from '../host/integrity.ts';
 import type { Qemu } from '../host/qemu.ts';
 import type { Network, NetworkSlot } from '../network/types.ts';
 import { networkArgs } from '../network/args.ts';
 import { guestNetwork } from '../network/addresses.ts';
-import { type DiskLayer, machineFiles, type MachineSetup } from './argv.ts';
 import type { ProcessSetup } from './process.ts';
+import { type DiskLayer, machineDescriptors, machineFiles, type MachineSetup } from './argv.ts';
 
 /** Boot files and base root file system, as `images/` builds them. */
 export interface Images {
@@ -24,6 +25,8 @@ export interface Platform {
   /** Tells this installation from others on the host: 8 hex digits. */
   instanceTag: string;
   qemu: Qemu;
+  /** Path of the program that starts QEMU. */
+  jailer: string;
   acceleration: Acceleration;
   /** Model of the host's processor, as /proc/cpuinfo names it. */
   hostCpu: string;
@@ -77,7 +80,10 @@ export function machineSetup(
     memoryMB: machine.shape.memoryMB,
     layers: machine.layers,
     top: machine.top ?? machineFiles.disk,
-    network: machine.slot === undefined ? [] : networkArgs(machine.slot),
+    network:
+      machine.slot === undefined
+        ? []
+        : networkArgs(machine.slot, 'net0', tapDescriptor(platform, machine.slot)),
     guestMac: guestNetwork.guestMac,
     ...mode,
   };
@@ -88,9 +94,35 @@ export function machineUid(slot: NetworkSlot): number | undefined {
   return process.getuid?.() === 0 ? slot.uid : undefined;
 }
 
-/** How a machine's process is confined. */
-export function confinementOf(slot: NetworkSlot): ProcessSetup['confinement'] {
+/** Where QEMU finds its tap device opened; undefined where it opens that by itself. */
+function tapDescriptor({ acceleration }: Platform, slot: NetworkSlot): number | undefined {
+  const jailed = acceleration.accelerator === 'kvm' && machineUid(slot) !== undefined;
+  return jailed ? machineDescriptors.tap : undefined;
+}
+
+/** What a machine's process is left with. Emulation is no boundary, and has not got the jail yet. */
+export function rightsOf(
+  platform: Platform,
+  slot: NetworkSlot,
+  shape: Shape,
+): Pick<ProcessSetup, 'jail' | 'confinement'> {
+  if (platform.acceleration.accelerator === 'kvm') return { jail: jailOf(platform, slot, shape) };
   const uid = machineUid(slot);
-  if (uid === undefined) return undefined;
-  return { uid, namespacePath: slot.mode === 'namespace' ? slot.namespacePath : undefined };
+  if (uid === undefined) return {};
+  return { confinement: { uid, namespacePath: slot.mode === 'namespace' ? slot.namespacePath : undefined } };
+}
+
+/** The jail of a machine's process. */
+function jailOf({ jailer }: Platform, slot: NetworkSlot, { diskMB, memoryMB }: Shape): Jail {
+  const jail: Jail = {
+    jailer,
+    uid: machineUid(slot),
+    kvmDevice: '/dev/kvm',
+    internet: slot.mode === 'user',
+    // An overlay is larger than its disk by its tables, and by what it has let go of.
+    fileBytes: (2 * diskMB + memoryMB + 1024) * 1024 * 1024,
+  };
+  if (slot.mode === 'user') return jail;
+  const tap = { name: slot.tap, descriptor: machineDescriptors.tap };
+  return { ...jail, networkPath: slot.namespacePath, tap };
 }

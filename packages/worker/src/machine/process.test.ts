@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
+import { jailableDirectory, testJailer } from '../testing/jailer.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { launch } from './launch.ts';
 import {
@@ -21,8 +22,8 @@ import {
 const root = process.getuid?.() === 0;
 
 /** A program in place of QEMU that runs a line of shell; its arguments are the machine's. */
-async function fakeQemu(script: string): Promise<ProcessSetup> {
-  const directory = await scratchDirectory();
+async function fakeQemu(script: string, inside?: string): Promise<ProcessSetup> {
+  const directory = inside ?? (await scratchDirectory());
   const qemu = join(directory, 'qemu');
   await writeFile(qemu, `#!/bin/sh\n${script}\n`);
   await chmod(qemu, 0o755);
@@ -196,14 +197,14 @@ describe('finding', () => {
   test.skipIf(!root)(
     'a name proves nothing: user, directory, program and start must be those of the machine',
     async () => {
-      const setup = await fakeQemu('sleep 60');
-      await chmod(join(setup.directory, '..'), 0o755);
+      const jailer = await testJailer();
+      const setup = await fakeQemu('sleep 60', await jailableDirectory());
       const name = `claim-${process.pid}-sb-1.1`;
       const uid = 345_678;
       const real = await start({
         ...setup,
         argv: ['-name', name],
-        confinement: { namespacePath: undefined, uid },
+        jail: { jailer, uid, internet: false },
       });
       // Another tenant's, which has escaped and calls itself so.
       const elsewhere = join(setup.directory, '..', 'elsewhere');
@@ -212,7 +213,7 @@ describe('finding', () => {
         ...setup,
         argv: ['-name', name],
         directory: elsewhere,
-        confinement: { namespacePath: undefined, uid: uid + 1 },
+        jail: { jailer, uid: uid + 1, internet: false },
       });
       // A script shows its shell as its program.
       const claim = { directory: setup.directory, uid, qemu: await realpath('/bin/sh'), identity: undefined };

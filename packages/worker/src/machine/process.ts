@@ -7,7 +7,8 @@ import { systemErrorCode } from '../host/errors.ts';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { openUntrusted } from '../host/untrusted-file.ts';
-import { machineFiles } from './argv.ts';
+import { type Jail, jailed } from '../host/jail.ts';
+import { machineDescriptors, machineFiles } from './argv.ts';
 import { listen } from './listening-socket.ts';
 import { isMachineUser } from './users.ts';
 
@@ -21,7 +22,9 @@ export interface ProcessSetup {
   logFile: string;
   /** File to hand over as descriptor 3: the device state to restore. */
   stateFile?: string;
-  /** Namespace and user to run in; undefined without root. */
+  /** What it is left with under KVM. */
+  jail?: Jail | undefined;
+  /** Namespace and user to run in under emulation; undefined without root. */
   confinement?: { namespacePath: string | undefined; uid: number } | undefined;
 }
 
@@ -57,7 +60,11 @@ export async function startProcess(setup: ProcessSetup): Promise<MachineProcess>
   const state = setup.stateFile === undefined ? undefined : stack.use(await openUntrusted(setup.stateFile));
   const qmp = stack.use(await listen(join(setup.directory, machineFiles.qmp)));
   const agent = stack.use(await listen(join(setup.directory, machineFiles.agent)));
-  const [program = '', ...args] = confine([setup.qemu, ...setup.argv], setup.confinement);
+  const command = [setup.qemu, ...setup.argv];
+  const { state: stateDescriptor, ...sockets } = machineDescriptors;
+  const kept = [...(state === undefined ? [] : [stateDescriptor]), ...Object.values(sockets)];
+  const [program = '', ...args] =
+    setup.jail === undefined ? confine(command, setup.confinement) : jailed(command, setup.jail, kept);
   const child = spawn(program, args, {
     cwd: setup.directory,
     detached: true,

@@ -10,6 +10,7 @@ test('a namespace slot is QEMU’s tap, without scripts', () => {
     tap: 'tap0',
   } as const;
   expect(networkArgs(slot)).toEqual(['-netdev', 'tap,id=net0,ifname=tap0,script=no,downscript=no']);
+  expect(networkArgs(slot, 'net0', 6)).toEqual(['-netdev', 'tap,id=net0,fd=6']);
 });
 
 test('a user slot gives the guest the addresses of a namespace, under the name asked for', () => {

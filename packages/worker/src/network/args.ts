@@ -4,9 +4,12 @@ import type { NetworkSlot } from './types.ts';
 /**
  * QEMU arguments for the host side of a machine's network card.
  * @param id name by which the device (`-device virtio-net-...,netdev=<id>`) refers to it
+ * @param tapDescriptor where QEMU finds the tap device opened; without it QEMU opens it by itself
  */
-export function networkArgs(slot: NetworkSlot, id = 'net0'): string[] {
-  return ['-netdev', slot.mode === 'namespace' ? tapNetdev(slot.tap, id) : userNetdev(id)];
+export function networkArgs(slot: NetworkSlot, id = 'net0', tapDescriptor?: number): string[] {
+  if (slot.mode === 'user') return ['-netdev', userNetdev(id)];
+  if (tapDescriptor !== undefined) return ['-netdev', `tap,id=${id},fd=${tapDescriptor}`];
+  return ['-netdev', tapNetdev(slot.tap, id)];
 }
 
 function tapNetdev(tap: string, id: string): string {

@@ -17,7 +17,7 @@ import {
   snapshotFiles,
 } from '../machine/manifest.ts';
 import {
-  confinementOf,
+  rightsOf,
   machineSetup,
   machineUid,
   type Platform,
@@ -77,7 +77,13 @@ export async function buildTemplate(
     { name: templateNamePrefix + name, shape, layers: layersOf(['raw']), slot },
     { ram: 'shared', start },
   );
-  const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), slot);
+  const builder = await boot(
+    platform,
+    setup,
+    run,
+    join(directory, 'qemu.log'),
+    rightsOf(platform, slot, shape),
+  );
   stack.defer(() => endProcess(builder.launched.process.identity));
   stack.defer(() => builder.channel.close());
   const agent = await settleGuest(builder, report);
@@ -113,14 +119,14 @@ async function boot(
   setup: ReturnType<typeof machineSetup>,
   run: string,
   logFile: string,
-  slot: Parameters<typeof confinementOf>[0],
+  rights: ReturnType<typeof rightsOf>,
 ): Promise<Builder> {
   const launched = await launch({
     qemu: platform.qemu.path,
     argv: machineArgv(setup),
     directory: run,
     logFile,
-    confinement: confinementOf(slot),
+    ...rights,
   });
   return {
     launched,

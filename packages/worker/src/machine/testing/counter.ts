@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process';
-import { link, mkdir, open, truncate, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
+import type { Jail } from '../../host/jail.ts';
 import { findQemu } from '../../host/qemu.ts';
 import { waitForExit } from '../../host/processes.ts';
 import { machineArgv, machineFiles, type MachineSetup } from '../argv.ts';
 import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
-import { endProcess } from '../process.ts';
+import { endProcess, type ProcessSetup } from '../process.ts';
+import { makeFileFor } from '../run-files.ts';
 import { copyRamImage, saveDirtyPages } from '../ram.ts';
 import { saveDevices } from '../snapshot.ts';
 
@@ -42,10 +44,13 @@ export interface CounterSnapshot {
 export class CounterMachine {
   readonly directory: string;
   readonly launched: Launched;
+  /** Its user, where it is in a jail. */
+  readonly #uid: number | undefined;
 
-  private constructor(directory: string, launched: Launched) {
+  private constructor(directory: string, launched: Launched, uid: number | undefined) {
     this.directory = directory;
     this.launched = launched;
+    this.#uid = uid;
   }
 
   /** Boots with the RAM in a file of its own, or restores with a private view of a snapshot's. */
@@ -53,13 +58,21 @@ export class CounterMachine {
     directory: string,
     host: { accelerator: 'kvm' | 'tcg'; cpuModel: string; bootImage: string },
     from?: CounterSnapshot,
-    options: { paused: boolean } = { paused: false },
+    options: {
+      paused?: boolean;
+      jail?: Jail;
+      network?: readonly string[];
+      confinement?: ProcessSetup['confinement'];
+    } = {},
   ): Promise<CounterMachine> {
     const qemu = await findQemu();
     await mkdir(directory);
     await link(host.bootImage, join(directory, bootDisk));
-    if (from === undefined) await writeFile(join(directory, machineFiles.ram), '');
-    else await link(from.ram, join(directory, machineFiles.ram));
+    const { paused = false, jail, network = [], confinement } = options;
+    const uid = jail?.uid ?? confinement?.uid;
+    const ram = join(directory, machineFiles.ram);
+    if (from === undefined) await makeFileFor(uid, ram, memoryMB * 1024 * 1024);
+    else await link(from.ram, ram);
     const setup: MachineSetup = {
       name: 'counter',
       features: qemu.features,
@@ -70,7 +83,7 @@ export class CounterMachine {
       ram: from === undefined ? 'shared' : 'private',
       layers: [],
       top: machineFiles.disk,
-      network: [],
+      network,
       guestMac: '52:54:00:00:00:01',
       start: { kind: 'restore' },
     };
@@ -88,6 +101,8 @@ export class CounterMachine {
       argv: [...argv, ...disk, ...(from === undefined ? [] : incoming)],
       directory,
       logFile: join(directory, 'qemu.log'),
+      jail,
+      confinement,
       ...(from === undefined ? {} : { stateFile: from.devices }),
     });
     const end = async (): Promise<void> => {
@@ -101,8 +116,8 @@ export class CounterMachine {
       await end();
       throw error;
     }
-    const machine = new CounterMachine(directory, launched);
-    if (from !== undefined && options.paused) await machine.#loaded();
+    const machine = new CounterMachine(directory, launched, uid);
+    if (from !== undefined && paused) await machine.#loaded();
     else if (from !== undefined) {
       await waitUntilLoaded(launched.qmp);
       await launched.qmp.run('cont');
@@ -121,8 +136,11 @@ export class CounterMachine {
 
   /** Bytes of the guest's memory, as the machine sees them. */
   async memory(address: number, length: number): Promise<Buffer> {
-    const file = join(this.directory, `memory-${address}-${length}`);
-    await this.launched.qmp.run('pmemsave', { val: address, size: length, filename: file });
+    const name = `memory-${address}-${length}`;
+    const file = join(this.directory, name);
+    await rm(file, { force: true });
+    await makeFileFor(this.#uid, file, 0);
+    await this.launched.qmp.run('pmemsave', { val: address, size: length, filename: name });
     const handle = await open(file, 'r');
     try {
       return await handle.readFile();
@@ -160,7 +178,7 @@ export class CounterMachine {
   async save(): Promise<CounterSnapshot & { changed: number }> {
     const devices = join(this.directory, 'devices');
     const ram = join(this.directory, 'saved-ram');
-    await saveDevices(this.launched.qmp, this.directory, undefined);
+    await saveDevices(this.launched.qmp, this.directory, this.#uid);
     await copyRamImage(this.ram, ram);
     const ranges = await saveDirtyPages(this.launched.process.identity.pid, this.ram, ram);
     const changed = ranges.reduce((sum, [start, end]) => sum + end - start, 0);

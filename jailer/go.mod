@@ -1,0 +1,3 @@
+module opencomputer.dev/jailer
+
+go 1.26
