@@ -264,9 +264,16 @@ async def test_missing_files() -> None:
             await sandbox.files.list("a")
 
 
-async def test_exists_is_no_for_directories_and_an_error_when_nobody_knows() -> None:
-    with TestServer(routed(GET_files=(400, {"error": "x", "code": "is_directory"}))) as server:
-        assert not await (await sandbox_at(server)).files.exists("/tmp")
+@pytest.mark.parametrize(
+    ("code", "there"),
+    [("is_directory", True), ("not_regular_file", True), ("not_directory", False), ("file_not_found", False)],
+)
+async def test_exists_is_about_anything_at_the_path(code: str, there: bool) -> None:
+    with TestServer(routed(GET_files=(400, {"error": "x", "code": code}))) as server:
+        assert await (await sandbox_at(server)).files.exists("/tmp") is there
+
+
+async def test_exists_is_an_error_when_nobody_knows() -> None:
     gone = (404, {"error": "x", "code": "sandbox_not_found"})
     with TestServer(routed(GET_files=gone)) as server:
         sandbox = await sandbox_at(server)

@@ -227,7 +227,7 @@ describe('read', () => {
 });
 
 describe('the rest', () => {
-  test('exists is false only where there is no file; other failures are told', async () => {
+  test('exists is true for what is there, readable or not; other failures are told', async () => {
     const answers: Record<string, [number, string]> = {
       missing: [404, 'file_not_found'],
       directory: [400, 'is_directory'],
@@ -242,9 +242,9 @@ describe('the rest', () => {
     const files = filesAt(server.url);
     expect(await files.exists('there')).toBe(true);
     expect(await files.exists('missing')).toBe(false);
-    expect(await files.exists('directory')).toBe(false);
+    expect(await files.exists('directory')).toBe(true);
     expect(await files.exists('below a file')).toBe(false);
-    expect(await files.exists('pipe')).toBe(false);
+    expect(await files.exists('pipe')).toBe(true);
     await expect(files.exists('elsewhere')).rejects.toBeInstanceOf(SandboxNotFoundError);
   });
 

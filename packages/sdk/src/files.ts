@@ -21,8 +21,10 @@ export interface EntryInfo {
   modifiedAt: Date;
 }
 
-/** What `exists` answers false to. */
-const notAFile = new Set(['file_not_found', 'is_directory', 'not_directory', 'not_regular_file']);
+/** Errors of reading that say that nothing is there. */
+const nothingThere = new Set(['file_not_found', 'not_directory']);
+/** Errors of reading that say that something is there, and no file to read. */
+const somethingThere = new Set(['is_directory', 'not_regular_file']);
 
 /**
  * Files of a sandbox: `sandbox.files`. Relative paths start at `/home/sandbox`.
@@ -149,7 +151,7 @@ export class Filesystem {
   }
 
   /**
-   * Is there a file that can be read? False for directories.
+   * Is there anything at this path: a file, a directory, a device, a pipe or a socket? Links are followed.
    *
    * @throws InvalidRequestError when the path is none
    * @example
@@ -161,7 +163,9 @@ export class Filesystem {
       await this.#http.exchange(request, async (answer) => bodyStream(answer).cancel());
       return true;
     } catch (error) {
-      if (error instanceof OpenComputerError && notAFile.has(error.code)) return false;
+      if (!(error instanceof OpenComputerError)) throw error;
+      if (somethingThere.has(error.code)) return true;
+      if (nothingThere.has(error.code)) return false;
       throw error;
     }
   }

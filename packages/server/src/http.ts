@@ -203,3 +203,21 @@ export function sendStream(
   pipeline(stream, outgoing).then(ended, ended);
   return RESPONSE_ALREADY_SENT;
 }
+
+/** Answers 200 with the beginning of a body, then breaks the answer off: the status arrives, a whole body never does. */
+export function sendBrokenOff(c: Context, headers: Record<string, string>, beginning: string): Response {
+  const { outgoing } = nodeEnv(c);
+  // A proxy that asks by HTTP/1.0 would take the end of the connection for the end of a body without a length.
+  const length = String(Buffer.byteLength(beginning) + 1);
+  const all = { ...headers, 'content-length': length, connection: 'close' };
+  if (outgoing === undefined) {
+    const broken = new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(beginning)),
+      pull: (controller) => controller.error(new Error('broken off')),
+    });
+    return new Response(broken, { headers: all });
+  }
+  outgoing.writeHead(200, all);
+  outgoing.write(beginning, () => outgoing.destroy());
+  return RESPONSE_ALREADY_SENT;
+}

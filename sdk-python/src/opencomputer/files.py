@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 FileType: TypeAlias = Literal["file", "directory", "symlink", "other"]
 
-# What exists() answers False to.
-_not_a_file = {"file_not_found", "is_directory", "not_directory", "not_regular_file"}
+# Errors of reading that say that nothing is there.
+_nothing_there = {"file_not_found", "not_directory"}
+# Errors of reading that say that something is there, and no file to read.
+_something_there = {"is_directory", "not_regular_file"}
 
 
 @dataclass(frozen=True)
@@ -249,10 +251,10 @@ class Filesystem:
         await self._http.done(Request("DELETE", self._path, query, timeout=request_timeout))
 
     async def exists(self, path: str, *, request_timeout: float | None = None) -> bool:
-        """Is there a file that can be read? False for directories.
+        """Is there anything at this path: a file, a directory, a device, a pipe or a socket? Links are followed.
 
         Args:
-            path: The file.
+            path: What to look for.
             request_timeout: Seconds after which it fails.
 
         Raises:
@@ -267,7 +269,9 @@ class Filesystem:
         try:
             await self._http.open_and_close(self._get(path, request_timeout))
         except OpenComputerError as error:
-            if error.code in _not_a_file:
+            if error.code in _something_there:
+                return True
+            if error.code in _nothing_there:
                 return False
             raise
         return True

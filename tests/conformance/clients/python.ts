@@ -71,7 +71,7 @@ export const ourPythonSync = pythonClient('ours-python-sync', {
 /**
  * The newest client that the registry has for Python, as it is. Its other release line, 0.6, differs in two things
  * alone: it names no version in a header when it creates, and it does not keep the `endAt` of the answer. So that one
- * only has to create and end sandboxes here.
+ * only has to create and end sandboxes here, and to move files, where the server answers it by its User-Agent.
  */
 export const publishedPython = pythonClient('published-python', {
   surface: 'published',

@@ -136,6 +136,8 @@ export const operations = {
     path: '/api/sandboxes/:id/files',
     tag: 'files',
     summary: 'Read a file',
+    description:
+      'To requests with the header X-OSB-Async-Wake, or with a User-Agent that starts with "python-httpx/", `is_directory` and `not_regular_file` are a 200 of type application/json, whose body breaks off for the former: published clients ask so whether something exists. A file is always application/octet-stream.',
     query: pathQuerySchema,
     success: { 200: 'bytes' },
     errors: [...onFile, 'file_not_found', 'is_directory', 'not_regular_file'],

@@ -10,6 +10,7 @@ import {
 import { clientGone, requestBody, sendStream } from '../http.ts';
 import { type ApiContext, callerOf, commonHeaders, type Handler, type Services } from './context.ts';
 import { sandboxId } from './input.ts';
+import { answerUnreadable } from './unreadable.ts';
 import { boundedBody } from './upload.ts';
 
 /** Characters of a list that are sent in one piece. */
@@ -69,8 +70,15 @@ export async function receiveFile(
   return c.body(null, 204);
 }
 
-export const readFile: Handler = async (c, services) =>
-  sendFile(c, services, callerOf(c).owner, queryPath(c));
+export const readFile: Handler = async (c, services) => {
+  try {
+    return await sendFile(c, services, callerOf(c).owner, queryPath(c));
+  } catch (error) {
+    const answer = answerUnreadable(c, error);
+    if (answer === undefined) throw error;
+    return answer;
+  }
+};
 
 export const writeFile: Handler = async (c, services) =>
   receiveFile(c, services, callerOf(c).owner, queryPath(c));

@@ -185,10 +185,10 @@ class Filesystem:
         call(self._wrapped.remove, path, request_timeout=request_timeout)
 
     def exists(self, path: str, *, request_timeout: float | None = None) -> bool:
-        """Is there a file that can be read? False for directories.
+        """Is there anything at this path: a file, a directory, a device, a pipe or a socket? Links are followed.
 
         Args:
-            path: The file.
+            path: What to look for.
             request_timeout: Seconds after which it fails.
 
         Raises:
