@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"opencomputer.dev/agent/internal/cgroup"
+	"opencomputer.dev/agent/internal/egress"
 	"opencomputer.dev/agent/internal/identity"
 	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/pid1"
@@ -60,6 +61,7 @@ func run(opts options) error {
 	log.SetOutput(io.MultiWriter(os.Stderr, book))
 	if opts.listen == "" {
 		config.Identity = identity.New(identity.OwnMachine{}, "/")
+		config.Egress = egress.New("/")
 		session.ProtectFromOOM()
 		agent := server.New(config)
 		return agent.Serve(transport.ListenPort(opts.portName, agent.Quiesced))
@@ -70,5 +72,6 @@ func run(opts options) error {
 	}
 	log.Printf("serving %s; clock, entropy and hostname are not touched", opts.listen)
 	config.Identity = identity.New(nil, opts.root)
+	config.Egress = egress.New(opts.root)
 	return server.New(config).Serve(listener)
 }

@@ -5,6 +5,7 @@ import { limits } from '../packages/protocol/src/index.ts';
 import { linkFile, OverlayStock } from '../packages/worker/src/disk/overlay.ts';
 import { GuestChannel } from '../packages/worker/src/guest/index.ts';
 import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
+import { readEgress } from '../packages/worker/src/host/egress.ts';
 import { Integrity } from '../packages/worker/src/host/integrity.ts';
 import { findQemu } from '../packages/worker/src/host/qemu.ts';
 import { machineArgv, machineFiles } from '../packages/worker/src/machine/argv.ts';
@@ -96,6 +97,7 @@ export class BareHost {
       integrity: new Integrity(qemu.imagePath),
       overlays: new OverlayStock(join(cacheDirectory, 'overlays'), qemu.imagePath),
       network: await openNetwork({ instanceTag, stateDir, warm: 0, log }),
+      egress: await readEgress(process.env['OPENCOMPUTER_GUEST_CA_CERTIFICATES']),
       trash: join(directory, 'trash'),
       log,
     };

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"opencomputer.dev/agent/internal/cgroup"
+	"opencomputer.dev/agent/internal/egress"
 	"opencomputer.dev/agent/internal/identity"
 	"opencomputer.dev/agent/internal/logs"
 	"opencomputer.dev/agent/internal/server"
@@ -46,7 +47,7 @@ func NewHostOf(t testing.TB, identity *identity.Identity) *Host {
 	}
 	book := &logs.Book{}
 	sessions := session.NewTable(cgroup.Open(), book)
-	agent := server.New(server.Config{InitKind: "systemd", Identity: identity, Sessions: sessions, Logs: book})
+	agent := server.New(server.Config{InitKind: "systemd", Identity: identity, Egress: egress.New(""), Sessions: sessions, Logs: book})
 	go agent.Serve(listener)
 	t.Cleanup(func() {
 		agent.Close()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"opencomputer.dev/agent/internal/egress"
 	"opencomputer.dev/agent/internal/identity"
 )
 
@@ -15,7 +16,7 @@ func TestSilentHostIsHungUpOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := New(Config{Identity: identity.New(nil, "")})
+	served := New(Config{Identity: identity.New(nil, ""), Egress: egress.New("")})
 	go served.http.Serve(&connections{listener, 50 * time.Millisecond})
 	t.Cleanup(func() { served.Close() })
 	conn, err := net.Dial("unix", listener.Addr().String())

@@ -72,6 +72,8 @@ func (s *Server) appendHandshake(out []byte, epoch string, warnings []string) []
 	out = wire.AppendString(out, s.initKind)
 	out = append(out, `,"memoryBytes":`...)
 	out = strconv.AppendUint(out, linux.MemoryTotal(), 10)
+	out = append(out, `,"egress":`...)
+	out = wire.AppendString(out, s.egress.Digest())
 	out = append(out, `,"warnings":[`...)
 	for i, warning := range warnings {
 		if i > 0 {

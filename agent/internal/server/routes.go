@@ -37,6 +37,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, call *gate.Call) 
 		if r.Method == http.MethodGet {
 			return s.exec.Use(w)
 		}
+	case path == "/v1/egress":
+		if r.Method == http.MethodPut {
+			return s.egress.Put(w, r)
+		}
 	case path == "/v1/files":
 		switch r.Method {
 		case http.MethodGet:

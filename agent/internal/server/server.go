@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"opencomputer.dev/agent/internal/egress"
 	"opencomputer.dev/agent/internal/exec"
 	"opencomputer.dev/agent/internal/gate"
 	"opencomputer.dev/agent/internal/identity"
@@ -27,6 +28,7 @@ const (
 type Config struct {
 	InitKind string // what PID 1 is: systemd or agent
 	Identity *identity.Identity
+	Egress   *egress.Settings
 	Sessions *session.Table
 	Logs     *logs.Book
 }
@@ -38,6 +40,7 @@ type Server struct {
 	started  time.Duration // by the clock of linux.Uptime
 	gate     gate.Gate
 	identity *identity.Identity
+	egress   *egress.Settings
 	exec     exec.Calls
 	logs     *logs.Book
 	http     *http.Server
@@ -50,6 +53,7 @@ func New(config Config) *Server {
 		bootID:   readBootID(),
 		started:  linux.Uptime(),
 		identity: config.Identity,
+		egress:   config.Egress,
 		exec:     exec.Calls{Sessions: config.Sessions, Env: config.Identity.Env},
 		logs:     config.Logs,
 	}

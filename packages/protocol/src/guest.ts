@@ -46,6 +46,16 @@ export interface Identity {
   env?: Record<string, string>;
 }
 
+/** What a guest needs to get out through the network of its host. */
+export interface Egress {
+  /** Names the rest; empty when there is nothing. */
+  digest: string;
+  /** PEM blocks of certificates that the guest trusts beside its own. */
+  certificates: readonly string[];
+  /** Variables for every program of the guest. */
+  environment: Readonly<Record<string, string>>;
+}
+
 export interface HandshakeRequest {
   protocol: typeof agentProtocol;
   epoch: string;
@@ -63,6 +73,8 @@ export const handshakeAnswerSchema = z.object({
   agentUptimeMs: z.number().min(0).optional(),
   init: z.enum(['systemd', 'agent']),
   memoryBytes: z.number().min(0),
+  /** Digest of what the guest has of the host's network; absent in agents that know nothing of it. */
+  egress: text(64).optional(),
 });
 export type HandshakeAnswer = z.infer<typeof handshakeAnswerSchema>;
 
@@ -86,7 +98,8 @@ export type TerminalSize = z.infer<typeof terminalSizeSchema>;
 /** A command for the agent; the server makes it from a client's request. */
 export const guestExecRequestSchema = z.object({
   id: z.string().regex(execIdPattern).optional(),
-  argv: z.array(z.string()).min(1).max(1100),
+  /** Bounded by the body: the kernel has the last word on its size. */
+  argv: z.array(z.string()).min(1),
   cwd: text(4096).optional(),
   env: z.record(z.string(), z.string()).optional(),
   user: z.enum(['sandbox', 'root']).optional(),
@@ -225,6 +238,7 @@ export const guestErrorSchema = z.object({ error: z.object({ code: text(64), mes
 export const agentPaths = {
   handshake: '/v1/handshake',
   quiesce: '/v1/quiesce',
+  egress: '/v1/egress',
   exec: '/v1/exec',
   use: '/v1/use',
   files: '/v1/files',

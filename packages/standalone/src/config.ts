@@ -9,6 +9,8 @@ export interface StandaloneConfig {
   listen: string;
   /** User and group, by number, that the server becomes when the launcher is root. */
   serverUser: number | undefined;
+  /** PEM file of certificates that guests trust beside their own. */
+  guestCertificates: string | undefined;
 }
 
 /** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
@@ -28,6 +30,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): StandaloneConfig {
     cacheDir: resolve(given('OPENCOMPUTER_CACHE_DIR') ?? join(dataDir, 'cache')),
     listen: given('OPENCOMPUTER_LISTEN') ?? '127.0.0.1:8080',
     serverUser: isRoot() ? serverUid : undefined,
+    guestCertificates: given('OPENCOMPUTER_GUEST_CA_CERTIFICATES'),
   };
 }
 

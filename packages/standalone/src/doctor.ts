@@ -48,6 +48,7 @@ const checks = await runDoctor({
   accelerationCacheFile: join(config.cacheDir, 'acceleration.json'),
   capacity: defaultCapacity,
   defaultMemoryMB: limits.memoryMBDefault,
+  guestCertificates: config.guestCertificates,
   findImage: async () => {
     const images = await findImages(config.cacheDir);
     if (images === undefined) return {};

@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { ensureImages } from '../../../images/build.ts';
 import { progressPrinter } from '../../../images/progress.ts';
+import { readEgress } from '@opencomputer/worker/egress';
 import { launcherFiles, readConfig } from './config.ts';
 import { prepareDataDirectory } from './data-directory.ts';
 import { environmentOf } from './environment.ts';
@@ -36,6 +37,8 @@ const asLittleRoot = [
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
+  // A worker that cannot read it would be started in vain again and again.
+  await readEgress(config.guestCertificates);
   await prepareDataDirectory(config.dataDir, config.serverUser);
   if (!(await takePlatformLock(config.dataDir))) {
     const other = readPidFile(files.pid);

@@ -25,6 +25,7 @@ const environmentSchema = z.object({
   OPENCOMPUTER_MAX_MACHINES: z.coerce.number().int().min(1).max(4000).default(500),
   OPENCOMPUTER_MEMORY_OVERCOMMIT: z.coerce.number().min(0.1).max(64).default(4),
   OPENCOMPUTER_MIN_FREE_DISK_MB: z.coerce.number().int().min(0).default(2048),
+  OPENCOMPUTER_GUEST_CA_CERTIFICATES: z.string().min(1).optional(),
   OPENCOMPUTER_SOCKET_OWNER: z
     .string()
     .regex(/^\d+:\d+$/)
@@ -50,6 +51,8 @@ export interface WorkerConfig {
   maxMachines: number;
   memoryOvercommit: number;
   minFreeDiskMB: number;
+  /** PEM file of certificates that guests trust beside their own. */
+  guestCertificates: string | undefined;
   /** User and group that may call the worker, when it is root and the server is not. */
   socketOwner: { uid: number; gid: number } | undefined;
   logLevel: string;
@@ -86,6 +89,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     maxMachines: values.OPENCOMPUTER_MAX_MACHINES,
     memoryOvercommit: values.OPENCOMPUTER_MEMORY_OVERCOMMIT,
     minFreeDiskMB: values.OPENCOMPUTER_MIN_FREE_DISK_MB,
+    guestCertificates: values.OPENCOMPUTER_GUEST_CA_CERTIFICATES,
     socketOwner: uid === undefined || gid === undefined ? undefined : { uid, gid },
     logLevel: values.OPENCOMPUTER_LOG_LEVEL,
     testFaults: values.OPENCOMPUTER_TEST_FAULTS,

@@ -19,6 +19,7 @@ import type { Routes } from './api/router.ts';
 import { serveUpgrades } from './api/upgrade.ts';
 import type { WorkerConfig } from './config.ts';
 import { OverlayStock } from './disk/overlay.ts';
+import { readEgress } from './host/egress.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
 import { LogOutput } from '@opencomputer/protocol/log-output';
@@ -86,6 +87,7 @@ async function makePlatform(
   directories: { network: string; trash: string },
   log: Logger,
 ): Promise<Platform> {
+  const egress = await readEgress(config.guestCertificates);
   const qemu = await findQemu();
   const images = imagesOf(config);
   const acceleration = await probeAcceleration({
@@ -114,6 +116,7 @@ async function makePlatform(
     overlays: new OverlayStock(join(config.cacheDir, 'overlays'), qemu.imagePath),
     integrity: new Integrity(qemu.imagePath),
     network,
+    egress,
     trash: directories.trash,
     log,
   };

@@ -19,6 +19,8 @@ export interface ChannelOptions {
   socketPath: string;
   /** What every handshake tells the guest: made anew each time, since clock and entropy are part of it. */
   identity: () => Identity | undefined;
+  /** Makes the guest ready after each handshake, before anything else is asked of it. */
+  prepare?: (session: ClientHttp2Session, agent: HandshakeAnswer) => Promise<void>;
   /** How late a handshake may set the guest's clock, in milliseconds, before it is set again; default 25. */
   clockSlackMs?: number;
   /** How it finds out that the agent has died. */
@@ -122,6 +124,7 @@ export class GuestChannel {
       // A guest that has answered is only slow: the try is not given up for the repetitions.
       const again = (): number => Math.max(repeatMs, left());
       if (identity?.clockUnixNs !== undefined) await this.#setClock(session, body, asked, again);
+      await this.#options.prepare?.(session, answer);
       if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
       this.#answer = answer;
       this.#answeredAt = performance.now();

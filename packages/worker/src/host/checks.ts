@@ -36,6 +36,8 @@ export interface DoctorConfig {
   readonly capacity: CapacityConfig;
   /** Memory of a sandbox that asks for none in particular. */
   readonly defaultMemoryMB: number;
+  /** PEM file of certificates for guests, where one is set. */
+  readonly guestCertificates?: string | undefined;
   /** Where to look for QEMU, if not where the environment says. */
   readonly qemu?: QemuLocation;
   readonly findImage: () => Promise<ImageFacts>;

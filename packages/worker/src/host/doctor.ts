@@ -1,3 +1,4 @@
+import { certificateCheck } from './certificate-check.ts';
 import { runCheck } from './checks.ts';
 import type { Check, CheckDefinition, DoctorConfig } from './checks.ts';
 import { programChecks } from './program-checks.ts';
@@ -18,6 +19,7 @@ const definitions: readonly CheckDefinition[] = [
   network,
   ...systemChecks,
   ...resourceChecks,
+  certificateCheck,
 ];
 
 /** Looks at everything the platform needs of this host. Never rejects: what fails to run is a failed check. */

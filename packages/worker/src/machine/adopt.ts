@@ -46,6 +46,7 @@ export async function adoptMachine(
     slot,
     gate: new Gate(),
     launched,
+    egress: platform.egress,
     log: platform.log,
   };
   const machine = new Machine(parts, onEnd);

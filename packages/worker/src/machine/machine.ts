@@ -1,9 +1,16 @@
 import type { ChildProcess } from 'node:child_process';
+import type { ClientHttp2Session } from 'node:http2';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, type MachineInfo, type MachineState } from '@opencomputer/protocol';
+import {
+  ApiError,
+  type Egress,
+  type HandshakeAnswer,
+  type MachineInfo,
+  type MachineState,
+} from '@opencomputer/protocol';
 import type { Logger } from 'pino';
-import { GuestChannel } from '../guest/index.ts';
+import { bringEgress, GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
@@ -29,6 +36,7 @@ export interface MachineParts {
   slot: NetworkSlot;
   gate: Gate;
   launched: Launched;
+  egress: Egress;
   log: Logger;
 }
 
@@ -63,12 +71,22 @@ export class Machine {
       socketPath: join(this.runDirectory, machineFiles.agent),
       identity: () => identityOf(this.#record),
       heartbeat: { standsStill: () => this.#fullDisk.standsStill },
+      prepare: (session, agent) => this.#bringEgress(session, agent, parts.egress),
     });
     this.#onEnd = onEnd;
     this.#qmp = parts.launched.qmp;
     this.#log = parts.log;
     this.#fullDisk = new FullDiskWatch(this.#qmp, this.id, this.#log);
     this.#watch();
+  }
+
+  /** A guest that cannot take the settings (its disk is full) runs without them. */
+  async #bringEgress(session: ClientHttp2Session, agent: HandshakeAnswer, egress: Egress): Promise<void> {
+    try {
+      await bringEgress(session, agent, egress, false);
+    } catch (error) {
+      this.#log.warn({ machine: this.id, err: error }, 'a guest has no settings of the network');
+    }
   }
 
   get id(): string {

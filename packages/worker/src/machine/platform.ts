@@ -1,3 +1,4 @@
+import type { Egress } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import type { OverlayStock } from '../disk/overlay.ts';
 import type { Acceleration } from '../host/acceleration.ts';
@@ -34,6 +35,8 @@ export interface Platform {
   overlays: OverlayStock;
   integrity: Integrity;
   network: Network;
+  /** What guests need to get out through the network of this host. */
+  egress: Egress;
   /** Where deleted directories go until they are gone. */
   trash: string;
   log: Logger;

@@ -10,6 +10,7 @@ import { childIdentity } from '../host/processes.ts';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';
+import { noEgress } from '../host/egress.ts';
 import { Gate } from './gate.ts';
 import { Machine } from './machine.ts';
 import { Qmp } from './qmp.ts';
@@ -64,6 +65,7 @@ async function startMachine(change: Partial<MachineRecord> = {}): Promise<Machin
       slot: { mode: 'user', index: 0, uid: 300_000 },
       gate: new Gate(),
       launched: { process: { identity, child }, qmp: await Qmp.connect(path, 5000, () => true) },
+      egress: noEgress,
       log: pino({ level: 'silent' }),
     },
     () => undefined,

@@ -90,7 +90,10 @@ async function startQemu(
   });
   // Whoever writes the record next notes which process it is.
   const started = { ...record, process: { ...launched.process.identity } };
-  return new Machine({ directory, record: started, slot, gate, launched, log: platform.log }, onEnd);
+  return new Machine(
+    { directory, record: started, slot, gate, launched, egress: platform.egress, log: platform.log },
+    onEnd,
+  );
 }
 
 /**

@@ -2,7 +2,7 @@ import { mkdir, rename } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { linkFile, discardDirectory } from '../disk/overlay.ts';
-import { GuestChannel, quiesceGuest } from '../guest/index.ts';
+import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import { hangUpAndWait } from '../machine/agent-port.ts';
 import { machineArgv, machineFiles } from '../machine/argv.ts';
@@ -130,7 +130,11 @@ async function boot(
   });
   return {
     launched,
-    channel: new GuestChannel({ socketPath: join(run, machineFiles.agent), identity: () => undefined }),
+    channel: new GuestChannel({
+      socketPath: join(run, machineFiles.agent),
+      identity: () => undefined,
+      prepare: (session, agent) => bringEgress(session, agent, platform.egress, true),
+    }),
   };
 }
 

@@ -138,7 +138,7 @@ export class TemplateStore {
 
   /** What machines of a shape are compatible with on this host. */
   compatibility(name: string, shape: Shape): Compatibility {
-    const { qemu, acceleration, images } = this.#platform;
+    const { qemu, acceleration, images, egress } = this.#platform;
     const setup = machineSetup(
       this.#platform,
       { name, shape, layers: [], slot: undefined },
@@ -152,7 +152,7 @@ export class TemplateStore {
       cpuCount: shape.cpuCount,
       memoryMB: shape.memoryMB,
       diskMB: shape.diskMB,
-      boot: preparationKey(images.bootKey, acceleration.accelerator),
+      boot: preparationKey(images.bootKey, acceleration.accelerator, egress.digest),
       rootfs: images.rootfsKey,
       argv: argvHash(setup),
     };
@@ -169,7 +169,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Content key of all that a template is booted and prepared with. */
-function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg'): string {
-  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands]);
+function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg', egress: string): string {
+  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands, egress]);
   return createHash('sha256').update(parts).digest('hex').slice(0, 16);
 }

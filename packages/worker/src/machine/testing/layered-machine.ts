@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { OverlayStock } from '../../disk/overlay.ts';
+import { noEgress } from '../../host/egress.ts';
 import { findQemu } from '../../host/qemu.ts';
 import { scratchDirectory } from '../../testing/scratch.ts';
 import { type DiskLayer, machineArgv, machineFiles } from '../argv.ts';
@@ -104,7 +105,15 @@ export class LayeredMachine {
     onTestFinished(() => endProcess(launched.process.identity));
     const slot = { mode: 'user', index: 0, uid: process.getuid?.() ?? 0 } as const;
     const machine = new Machine(
-      { directory, record: recordOf(layers), slot, gate: new Gate(), launched, log: parts.log },
+      {
+        directory,
+        record: recordOf(layers),
+        slot,
+        gate: new Gate(),
+        launched,
+        egress: noEgress,
+        log: parts.log,
+      },
       () => undefined,
     );
     onTestFinished(() => machine.expectEnd());

@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto';
+import type { Egress } from '@opencomputer/protocol';
+import { debianFingerprints, readCertificates } from './certificates.ts';
+
+export const noEgress: Egress = { digest: '', certificates: [], environment: {} };
+
+/** The system's bundle in the guest, which `update-ca-certificates` maintains there. */
+const bundle = '/etc/ssl/certs/ca-certificates.crt';
+
+/** Makes programs that bring a list of authorities of their own use the system's. */
+const trustVariables: Readonly<Record<string, string>> = {
+  SSL_CERT_FILE: bundle,
+  REQUESTS_CA_BUNDLE: bundle,
+  PIP_CERT: bundle,
+  NODE_EXTRA_CA_CERTS: bundle,
+  AWS_CA_BUNDLE: bundle,
+  DENO_TLS_CA_STORE: 'system',
+};
+
+/**
+ * What guests get of the host's network. Certificates that come with the host's Debian are left out: the guest has a
+ * list of its own, which may be newer and trust fewer.
+ * @param file PEM file of certificates, if any
+ * @throws HostError when the file is not what it must be
+ */
+export async function readEgress(file: string | undefined, directory?: string): Promise<Egress> {
+  if (file === undefined) return noEgress;
+  const usual = (await debianFingerprints(directory)) ?? new Set();
+  const certificates = (await readCertificates(file))
+    .filter(({ fingerprint256 }) => !usual.has(fingerprint256))
+    .map((certificate) => certificate.toString());
+  return egressOf(certificates, trustVariables);
+}
+
+function egressOf(certificates: readonly string[], environment: Readonly<Record<string, string>>): Egress {
+  const sorted = Object.entries(environment).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const digest = createHash('sha256')
+    .update(JSON.stringify([certificates, sorted]))
+    .digest('hex')
+    .slice(0, 32);
+  return { digest, certificates, environment };
+}
