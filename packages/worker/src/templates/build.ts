@@ -9,13 +9,7 @@ import { machineArgv, machineFiles } from '../machine/argv.ts';
 import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
 import { launch, type Launched } from '../machine/launch.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
-import {
-  compatibilityKey,
-  type Compatibility,
-  type Manifest,
-  readManifest,
-  snapshotFiles,
-} from '../machine/manifest.ts';
+import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
 import {
   rightsOf,
   machineSetup,
@@ -32,6 +26,7 @@ import { digestsOf } from '../machine/damage.ts';
 import { inheritSums, saveSums } from '../machine/memory-sums.ts';
 import { ramMode } from '../machine/ram.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
+import { publish } from './publish.ts';
 import { settle } from './settle.ts';
 
 const bootMs = 300_000;
@@ -109,9 +104,9 @@ export async function buildTemplate(
   await takeFile(join(finished, snapshotFiles.devices), 0o400, 1);
   const digests = await sumTemplate(platform, finished);
   const manifest = await sealSnapshot(finished, { ...description, digests });
-  await publish(finished, target);
+  const standing = await publish(finished, target, manifest);
   await syncDirectory(join(target, '..'));
-  return manifest;
+  return standing;
 }
 
 async function boot(
@@ -179,14 +174,4 @@ async function sumTemplate(platform: Platform, finished: string): Promise<Record
   const sums = await inheritSums(platform, ram, ram);
   const digests = await digestsOf(platform.integrity, finished, templateFiles);
   return { ...digests, [snapshotFiles.ram]: await saveSums(platform, ram, sums, []) };
-}
-
-/** Gives the finished snapshot its name. Another worker with the same cache may have been faster: then its one stands. */
-async function publish(finished: string, target: string): Promise<void> {
-  try {
-    await rename(finished, target);
-  } catch (error) {
-    const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
-    if (!taken || (await readManifest(target)) === undefined) throw error;
-  }
 }
