@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { GuestProxy } from '@opencomputer/worker/egress';
 
 /** What the launcher itself needs; worker and server read the rest of the environment on their own. */
 export interface StandaloneConfig {
@@ -11,6 +12,8 @@ export interface StandaloneConfig {
   serverUser: number | undefined;
   /** PEM file of certificates that guests trust beside their own. */
   guestCertificates: string | undefined;
+  /** The proxy that guests are told of. */
+  guestProxy: GuestProxy;
 }
 
 /** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
@@ -31,6 +34,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): StandaloneConfig {
     listen: given('OPENCOMPUTER_LISTEN') ?? '127.0.0.1:8080',
     serverUser: isRoot() ? serverUid : undefined,
     guestCertificates: given('OPENCOMPUTER_GUEST_CA_CERTIFICATES'),
+    guestProxy: {
+      OPENCOMPUTER_GUEST_HTTP_PROXY: given('OPENCOMPUTER_GUEST_HTTP_PROXY'),
+      OPENCOMPUTER_GUEST_HTTPS_PROXY: given('OPENCOMPUTER_GUEST_HTTPS_PROXY'),
+      OPENCOMPUTER_GUEST_NO_PROXY: given('OPENCOMPUTER_GUEST_NO_PROXY'),
+    },
   };
 }
 

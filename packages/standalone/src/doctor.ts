@@ -49,6 +49,7 @@ const checks = await runDoctor({
   capacity: defaultCapacity,
   defaultMemoryMB: limits.memoryMBDefault,
   guestCertificates: config.guestCertificates,
+  guestProxy: config.guestProxy,
   findImage: async () => {
     const images = await findImages(config.cacheDir);
     if (images === undefined) return {};

@@ -37,8 +37,8 @@ const asLittleRoot = [
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
-  // A worker that cannot read it would be started in vain again and again.
-  await readEgress(config.guestCertificates);
+  // A worker that cannot use them would be started in vain again and again.
+  await readEgress(config.guestCertificates, config.guestProxy);
   await prepareDataDirectory(config.dataDir, config.serverUser);
   if (!(await takePlatformLock(config.dataDir))) {
     const other = readPidFile(files.pid);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { describeIssues } from '@opencomputer/protocol';
+import type { GuestProxy } from './host/guest-proxy.ts';
 
 /** A unix socket's path has 107 bytes at most, and the longest of ours is 42 below the data directory. */
 const dataDirBytes = 60;
@@ -26,6 +27,9 @@ const environmentSchema = z.object({
   OPENCOMPUTER_MEMORY_OVERCOMMIT: z.coerce.number().min(0.1).max(64).default(4),
   OPENCOMPUTER_MIN_FREE_DISK_MB: z.coerce.number().int().min(0).default(2048),
   OPENCOMPUTER_GUEST_CA_CERTIFICATES: z.string().min(1).optional(),
+  OPENCOMPUTER_GUEST_HTTP_PROXY: z.string().optional(),
+  OPENCOMPUTER_GUEST_HTTPS_PROXY: z.string().optional(),
+  OPENCOMPUTER_GUEST_NO_PROXY: z.string().optional(),
   OPENCOMPUTER_SOCKET_OWNER: z
     .string()
     .regex(/^\d+:\d+$/)
@@ -53,6 +57,8 @@ export interface WorkerConfig {
   minFreeDiskMB: number;
   /** PEM file of certificates that guests trust beside their own. */
   guestCertificates: string | undefined;
+  /** The proxy that guests are told of. */
+  guestProxy: GuestProxy;
   /** User and group that may call the worker, when it is root and the server is not. */
   socketOwner: { uid: number; gid: number } | undefined;
   logLevel: string;
@@ -90,6 +96,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
     memoryOvercommit: values.OPENCOMPUTER_MEMORY_OVERCOMMIT,
     minFreeDiskMB: values.OPENCOMPUTER_MIN_FREE_DISK_MB,
     guestCertificates: values.OPENCOMPUTER_GUEST_CA_CERTIFICATES,
+    guestProxy: {
+      OPENCOMPUTER_GUEST_HTTP_PROXY: values.OPENCOMPUTER_GUEST_HTTP_PROXY,
+      OPENCOMPUTER_GUEST_HTTPS_PROXY: values.OPENCOMPUTER_GUEST_HTTPS_PROXY,
+      OPENCOMPUTER_GUEST_NO_PROXY: values.OPENCOMPUTER_GUEST_NO_PROXY,
+    },
     socketOwner: uid === undefined || gid === undefined ? undefined : { uid, gid },
     logLevel: values.OPENCOMPUTER_LOG_LEVEL,
     testFaults: values.OPENCOMPUTER_TEST_FAULTS,

@@ -87,7 +87,7 @@ async function makePlatform(
   directories: { network: string; trash: string },
   log: Logger,
 ): Promise<Platform> {
-  const egress = await readEgress(config.guestCertificates);
+  const egress = await readEgress(config.guestCertificates, config.guestProxy);
   const qemu = await findQemu();
   const images = imagesOf(config);
   const acceleration = await probeAcceleration({

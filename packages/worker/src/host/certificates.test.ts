@@ -61,7 +61,7 @@ test('guests get nothing without the setting, and the same for the same certific
 test('certificates that come with the host are left to the list of the guest', async () => {
   const directory = await scratchDirectory();
   await writeFile(join(directory, 'own.crt'), expiredRoot);
-  const egress = await readEgress(await file(expiredRoot + proxyRoot), directory);
+  const egress = await readEgress(await file(expiredRoot + proxyRoot), {}, directory);
   expect(egress.certificates).toEqual([proxyRoot]);
 });
 

@@ -1,6 +1,7 @@
 import type { AccelerationSetting } from './acceleration.ts';
 import type { CapacityConfig } from './admission.ts';
 import { HostError, errorText } from './errors.ts';
+import type { GuestProxy } from './guest-proxy.ts';
 import type { QemuLocation } from './qemu.ts';
 
 /** One thing that the doctor looked at. */
@@ -38,6 +39,8 @@ export interface DoctorConfig {
   readonly defaultMemoryMB: number;
   /** PEM file of certificates for guests, where one is set. */
   readonly guestCertificates?: string | undefined;
+  /** The proxy that guests are told of. */
+  readonly guestProxy?: GuestProxy;
   /** Where to look for QEMU, if not where the environment says. */
   readonly qemu?: QemuLocation;
   readonly findImage: () => Promise<ImageFacts>;

@@ -1,6 +1,7 @@
 import { certificateCheck } from './certificate-check.ts';
 import { runCheck } from './checks.ts';
 import type { Check, CheckDefinition, DoctorConfig } from './checks.ts';
+import { proxyCheck } from './guest-proxy-check.ts';
 import { programChecks } from './program-checks.ts';
 import { resourceChecks } from './resource-checks.ts';
 import { systemChecks } from './system-checks.ts';
@@ -20,6 +21,7 @@ const definitions: readonly CheckDefinition[] = [
   ...systemChecks,
   ...resourceChecks,
   certificateCheck,
+  proxyCheck,
 ];
 
 /** Looks at everything the platform needs of this host. Never rejects: what fails to run is a failed check. */

@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Egress } from '@opencomputer/protocol';
 import { debianFingerprints, readCertificates } from './certificates.ts';
+import { type GuestProxy, proxyVariables } from './guest-proxy.ts';
+
+export type { GuestProxy } from './guest-proxy.ts';
 
 export const noEgress: Egress = { digest: '', certificates: [], environment: {} };
 
@@ -21,15 +24,24 @@ const trustVariables: Readonly<Record<string, string>> = {
  * What guests get of the host's network. Certificates that come with the host's Debian are left out: the guest has a
  * list of its own, which may be newer and trust fewer.
  * @param file PEM file of certificates, if any
- * @throws HostError when the file is not what it must be
+ * @throws HostError when the file or a setting of the proxy is not what it must be
  */
-export async function readEgress(file: string | undefined, directory?: string): Promise<Egress> {
-  if (file === undefined) return noEgress;
+export async function readEgress(
+  file: string | undefined,
+  proxy: GuestProxy = {},
+  directory?: string,
+): Promise<Egress> {
+  const variables = proxyVariables(proxy);
+  if (file !== undefined)
+    return egressOf(await extraCertificates(file, directory), { ...trustVariables, ...variables });
+  return Object.keys(variables).length === 0 ? noEgress : egressOf([], variables);
+}
+
+async function extraCertificates(file: string, directory: string | undefined): Promise<string[]> {
   const usual = (await debianFingerprints(directory)) ?? new Set();
-  const certificates = (await readCertificates(file))
+  return (await readCertificates(file))
     .filter(({ fingerprint256 }) => !usual.has(fingerprint256))
     .map((certificate) => certificate.toString());
-  return egressOf(certificates, trustVariables);
 }
 
 function egressOf(certificates: readonly string[], environment: Readonly<Record<string, string>>): Egress {
