@@ -44,7 +44,7 @@ describe('with an honest guest', () => {
     const identity: Identity = { hostname: 'sb-1', env: { A: '1' } };
     const channel = new GuestChannel({ socketPath: path, identity: () => identity });
     onTestFinished(() => channel.close());
-    const sessions = await Promise.all(Array.from({ length: 20 }, () => channel.session()));
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => channel.session(30_000, 30_000)));
     expect(new Set(sessions).size).toBe(1);
     expect(await channel.session()).toBe(sessions[0]);
     expect(guest.connections).toBe(1);
@@ -52,6 +52,33 @@ describe('with an honest guest', () => {
       { protocol: 1, epoch: expect.stringMatching(/^[0-9a-f]{32}$/), identity },
     ]);
     expect(channel.agent).toMatchObject({ generation: 2, init: 'systemd' });
+  });
+
+  test.each([
+    { generation: 3, lost: 'is made again soon', answered: 3 },
+    { generation: 4, lost: 'is waited for: its agent is only slow', answered: 2 },
+  ])('a handshake that generation $generation leaves open $lost', async ({ generation, answered }) => {
+    const path = await guestSocket();
+    let handshakes = 0;
+    let answerSlow: (() => void) | undefined;
+    const guest = await startGuest(path, honest, async ({ stream, body }) => {
+      const { epoch } = JSON.parse(await body()) as { epoch: string };
+      const answer = (): void => answerJson(stream, honestHandshake(epoch, generation));
+      handshakes += 1;
+      if (handshakes === 2) answerSlow = answer;
+      else answer();
+    });
+    const channel = new GuestChannel({ socketPath: path, identity: () => undefined });
+    onTestFinished(() => channel.close());
+    await channel.session(30_000, 30_000);
+    channel.hangUp();
+    const session = channel.session();
+    await until(() => answerSlow !== undefined);
+    // Longer than the wait for an agent that may have lost the handshake.
+    await delay(1_000);
+    if (handshakes === 2) answerSlow?.();
+    await session;
+    expect(guest.connections).toBe(answered);
   });
 
   test('makes the identity anew for each handshake', async () => {

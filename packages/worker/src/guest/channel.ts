@@ -34,10 +34,12 @@ const clockTries = 3;
 const repeatMs = 5_000;
 
 /**
- * First wait for a handshake. Agents of older snapshots lose it at times, and it is harmless to make one twice; where
- * the guest is only slow, later tries wait longer.
+ * First wait for a handshake, in milliseconds. Agents before `keepsHandshakes` lose one at times, and it is harmless to
+ * make it twice; later tries wait longer. A newer one that does not answer is only slow, and each further try would
+ * make it begin anew.
  */
-const firstTryMs = 500;
+const firstTryMs = { unknown: 500, keepsHandshakes: 5_000 };
+const keepsHandshakes = 4;
 
 /** Pause after the first failed try, in which the guest sees the hang-up; later pauses are twice as long each. */
 const firstPauseMs = 20;
@@ -72,12 +74,17 @@ export class GuestChannel {
     return uptimeMs === undefined ? 0 : uptimeMs + (performance.now() - this.#answeredAt);
   }
 
+  get #firstTryMs(): number {
+    const generation = this.#answer?.generation ?? 0;
+    return generation >= keepsHandshakes ? firstTryMs.keepsHandshakes : firstTryMs.unknown;
+  }
+
   /**
    * A session that has shaken hands.
    * @param deadlineMs how long to try in all, in milliseconds
    * @param tryMs wait of the first try; later ones wait twice as long each
    */
-  async session(deadlineMs = 30_000, tryMs = firstTryMs): Promise<ClientHttp2Session> {
+  async session(deadlineMs = 30_000, tryMs = this.#firstTryMs): Promise<ClientHttp2Session> {
     if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
     if (this.#session !== undefined && !this.#session.closed && !this.#session.destroyed)
       return this.#session;
