@@ -60,6 +60,7 @@ export const hibernationScenarios: Scenario[] = [
   {
     name: 'reboot and powerCycle keep id, disk and environment, and end all processes',
     expensive: true,
+    cannot: { 'published-python': 'it gives up after 30 s; an emulated machine may boot for longer' },
     run: onItsOwn(async ({ sandbox }) => {
       const { sandboxId } = sandbox;
       const look = 'hostname; echo $FROM_SANDBOX; cat note; test ! -e /dev/shm/count && echo restarted';
