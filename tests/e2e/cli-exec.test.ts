@@ -133,7 +133,11 @@ describe('oc cp', () => {
     expect(await logs()).not.toContain(password);
     expect(await logs()).not.toContain('first line');
     const sessions = await sandbox().call('GET', '/exec');
-    expect(sessions.text).not.toMatch(/tar|sudo|chmod/);
+    const listed = (JSON.parse(sessions.text) as { command: string; args: string[] }[]).map(
+      ({ command, args }) => `${command} ${args.join(' ')}`,
+    );
+    expect(listed).toContain('cat /tmp/secrets/env');
+    for (const words of listed) expect(words).not.toMatch(/tar|sudo|chmod/);
   });
 
   test('gives what a link leads to its own permissions, less the umask', async () => {
