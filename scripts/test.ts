@@ -16,6 +16,8 @@ const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
 );
 const machines = (...args: readonly string[]): Promise<Outcome> =>
   runVitest(['--config', 'tests/vitest.config.ts', ...args]);
+/** A loaded host may cost a test its patience once. What damages state must not: no second try for chaos. */
+const secondTry = '--retry=1';
 
 const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   format: () => runCheck('oxfmt', ['--check', ...paths]),
@@ -29,9 +31,9 @@ const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   agent: () => runGoTests(agent),
   unit: () => runVitest([]),
   python: () => runPython(),
-  conformance: () => machines('tests/conformance'),
-  e2e: () => machines('tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
-  load: () => machines('--no-file-parallelism', ...heavy),
+  conformance: () => machines(secondTry, 'tests/conformance'),
+  e2e: () => machines(secondTry, 'tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
+  load: () => machines(secondTry, '--no-file-parallelism', ...heavy),
   chaos: () => machines('tests/chaos'),
 };
 

@@ -7,7 +7,7 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     globalSetup: ['tests/support/shared-platform.ts'],
     maxWorkers: 2,
-    testTimeout: 900_000,
+    testTimeout: 450_000,
     hookTimeout: 1_200_000,
   },
 });

@@ -14,7 +14,7 @@ const vitestReport = (testResults: VitestReport['testResults']): VitestReport =>
 });
 
 describe('a report of vitest', () => {
-  it('names failed tests with their file, those too that passed when they were tried again', () => {
+  it('names failed tests with their file', () => {
     const test = (fullName: string, status: string, failureMessages: string[] = []) => ({
       fullName,
       status,
@@ -29,10 +29,8 @@ describe('a report of vitest', () => {
     expect(readVitestReport(report, 1)).toEqual({
       passed: 2,
       skipped: 1,
-      failures: [
-        { name: 'tests/a.test.ts > a b', message: 'Error: once' },
-        { name: 'tests/a.test.ts > a c', message: 'Error: why\n    at b (/x/a.test.ts:1:1)' },
-      ],
+      failures: [{ name: 'tests/a.test.ts > a c', message: 'Error: why\n    at b (/x/a.test.ts:1:1)' }],
+      flaky: [{ name: 'tests/a.test.ts > a b', message: 'Error: once' }],
     });
   });
 
@@ -64,6 +62,7 @@ describe('events of go test', () => {
       passed: 1,
       skipped: 1,
       failures: [{ name: 'm/b TestX', message: 'in m/b\n' }],
+      flaky: [],
     });
   });
 
@@ -81,7 +80,7 @@ describe('events of go test', () => {
 
 describe('a check without tests', () => {
   it('counts as one, and says what it ran', async () => {
-    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [] });
+    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [], flaky: [] });
     expect((await runCheck('false', ['-x'])).failures).toEqual([
       { name: 'false -x', message: 'exited with 1' },
     ]);
@@ -95,8 +94,9 @@ describe('failures at the end of a log', () => {
       passed: 0,
       skipped: 0,
       failures: [{ name: 'a b', message }],
+      flaky: [{ name: 'c', message: 'once' }],
     });
-    expect(text).toMatch(/^failed: e2e: a b\n {4}line 0\n/);
+    expect(text).toMatch(/^passed at the second try: e2e: c\n {4}once\n\nfailed: e2e: a b\n {4}line 0\n/);
     expect(text).toContain('(70 more lines above)');
   });
 });

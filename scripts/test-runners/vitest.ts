@@ -26,13 +26,15 @@ const reason = (messages: readonly string[]): string =>
 /** Reads a report: its failed tests, and the files that failed without a failed test, as when they cannot be loaded. */
 export function readVitestReport(report: VitestReport, code: number): Outcome {
   const failures: Failure[] = [];
+  const flaky: Failure[] = [];
   for (const file of report.testResults) {
     const name = relative(root, file.name);
     const before = failures.length;
     for (const { fullName, status, failureMessages } of file.assertionResults) {
-      // One that passed at a later try keeps the errors of the earlier ones, and has failed all the same.
-      if (status === 'failed' || failureMessages.length > 0)
-        failures.push({ name: `${name} > ${fullName}`, message: reason(failureMessages) });
+      const told = { name: `${name} > ${fullName}`, message: reason(failureMessages) };
+      if (status === 'failed') failures.push(told);
+      // A test that passed at a later try keeps the errors of the earlier ones.
+      else if (failureMessages.length > 0) flaky.push(told);
     }
     if (failures.length === before && file.status === 'failed')
       failures.push({ name, message: file.message });
@@ -43,6 +45,7 @@ export function readVitestReport(report: VitestReport, code: number): Outcome {
     passed: report.numPassedTests,
     skipped: report.numPendingTests + report.numTodoTests,
     failures,
+    flaky,
   };
 }
 

@@ -130,7 +130,7 @@ describe('a sandbox without a key', () => {
     expect(await machine().output('claude --version', { timeout: 300 })).toMatch(
       /^\d+\.\d+\.\d+ \(Claude Code\)$/,
     );
-    const listed = await machine().output('npm ls --global --depth=0', { timeout: 300 });
+    const listed = await machine().output('npm ls --global --prefix /usr/local --depth=0', { timeout: 300 });
     for (const name of ['@anthropic-ai/claude-agent-sdk@', '@anthropic-ai/claude-code@', 'npm@'])
       expect(listed).toContain(name);
   });
