@@ -1,10 +1,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { chmod, lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import type { TestMachine } from '../support/test-machine.ts';
 import { TestWorker } from '../support/worker.ts';
 
@@ -95,6 +97,9 @@ describe('a guest that has escaped into its QEMU process', { timeout: 900_000 },
         await once(child, 'spawn');
         const identity = processIdentity(child.pid ?? 0);
         if (identity === undefined) throw new Error('the forged process did not start');
+        await eventually('the forged process has become what it pretends to be', () =>
+          readFileSync(`/proc/${identity.pid}/cmdline`, 'utf8').startsWith('sh\0'),
+        );
         return identity;
       }),
     );
