@@ -9,6 +9,8 @@ import { runVitest } from './test-runners/vitest.ts';
 const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 const agent = join(root, 'agent');
 const jailer = join(root, 'jailer');
+/** A part of the agent that tests put in place of another, seen from the agent. */
+const lyingAgent = '../tests/support/lying-agent';
 
 /** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
 const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
@@ -26,7 +28,15 @@ const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   unused: () => runCheck('knip', []),
   generated: () =>
     runCheck('node', ['--conditions=opencomputer-source', 'scripts/generate-reference.ts', '--check']),
-  'agent format and vet': () => runCheck('sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], agent),
+  'agent format and vet': () =>
+    runCheck(
+      'sh',
+      [
+        '-c',
+        `test -z "$(gofmt -l . ${lyingAgent})" && go vet ./... && go vet -overlay ${lyingAgent}/overlay.json ./internal/files`,
+      ],
+      agent,
+    ),
   'jailer format and vet': () => runCheck('sh', ['-c', 'test -z "$(gofmt -l .)" && go vet ./...'], jailer),
   agent: () => runGoTests(agent),
   unit: () => runVitest([]),
