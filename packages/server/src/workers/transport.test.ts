@@ -30,6 +30,18 @@ describe('an answer', () => {
     });
   });
 
+  test('that is on the way is waited for as long as the worker says so', async () => {
+    const { transport } = await worker((_request, response) => {
+      let told = 0;
+      const timer = setInterval(() => {
+        if (++told < 40) return response.writeProcessing();
+        clearInterval(timer);
+        response.end('1');
+      }, 50);
+    });
+    expect(await transport.json({ ...get, timeoutMs: 1000 }, 100)).toBe(1);
+  });
+
   test.each([
     ['longer than due', (body: string) => body.padEnd(200), 'internal'],
     ['that is not JSON', () => 'nonsense', 'internal'],

@@ -23,7 +23,10 @@ export interface WorkerCall {
   readonly json?: unknown;
   /** A body to stream; when it is cut off the request is broken off too. */
   readonly stream?: { readonly body: Readable; readonly length?: number | undefined };
-  /** Until the header of the answer; 0 is for ever. With `stream`: counted from the end of the body. */
+  /**
+   * Until the header of the answer; 0 is for ever. Counted from the end of the body with `stream`, and anew whenever the
+   * worker says that the answer is on the way.
+   */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -131,6 +134,7 @@ export class WorkerTransport {
       clearTimeout(timer);
       resolve(response);
     });
+    request.on('information', () => timer?.refresh());
     request.on('error', (error) => {
       clearTimeout(timer);
       reject(call.signal?.aborted ? call.signal.reason : toUnreachable(error, request.reusedSocket));

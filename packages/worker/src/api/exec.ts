@@ -9,7 +9,7 @@ import { commandResult, type GuestChannel, signalCommand, startCommand } from '.
 import type { Machine } from '../machine/machine.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { beside } from './beside.ts';
-import { queryMilliseconds, readJson, sendJson } from './respond.ts';
+import { queryMilliseconds, readJson, sendJson, tellsArrival } from './respond.ts';
 import type { Routes } from './router.ts';
 
 const signalSchema = z.object({ signal: z.number().int().min(1).max(64) });
@@ -41,45 +41,49 @@ function waitThroughChanges(
  * Starts a command that was sent before, unless it may have run: the memory and the agent that do not know it must be
  * those of the moment when it was sent first.
  * @param sentAt that moment, in Unix milliseconds
+ * @param arrives called as the result arrives
  * @throws ApiError `exec_not_found`
  */
 export async function startAgain(
   machine: Pick<Machine, 'channel' | 'info'>,
   command: GuestExecRequest,
   sentAt: number,
+  arrives?: () => void,
 ): Promise<GuestExecResult> {
   const id = command.id ?? '';
   try {
-    return await commandResult(machine.channel, id, command.waitMs ?? 0);
+    return await commandResult(machine.channel, id, command.waitMs ?? 0, arrives);
   } catch (error) {
     const unknown = error instanceof ApiError && error.code === 'exec_not_found';
     const since = Math.max(Date.parse(machine.info().startedAt), Date.now() - machine.channel.agentUptimeMs);
     if (!unknown || since >= sentAt) throw error;
     // One that arrives late all the same is refused by the agent, which takes an id once.
-    return startCommand(machine.channel, command);
+    return startCommand(machine.channel, command, arrives);
   }
 }
 
 /** Commands in machines. */
 export function execRoutes(registry: MachineRegistry): Routes {
   return {
-    'POST /v1/machines/:id/exec': async ({ request, response, url, id }) => {
+    'POST /v1/machines/:id/exec': async ({ request, response, url, id, signal }) => {
       const command = await readJson(request, guestExecRequestSchema);
       const sentAt = queryMilliseconds(url, 'sentAt');
+      const arrives = tellsArrival(response, signal);
       if (sentAt > 0) {
         const started = await beside(
           () => registry.running(id),
-          (machine) => startAgain(machine, command, sentAt),
+          (machine) => startAgain(machine, command, sentAt, arrives),
         );
         return sendJson(response, 200, started);
       }
-      const start = (channel: GuestChannel): Promise<GuestExecResult> => startCommand(channel, command);
+      const start = (channel: GuestChannel): Promise<GuestExecResult> =>
+        startCommand(channel, command, arrives);
       // Whether it had begun when the connection ended, only the guest knows.
       const again = async (channel: GuestChannel): Promise<GuestExecResult> => {
         if (command.id === undefined)
           throw new ApiError('guest_failed', 'the machine was saved while the command began');
         try {
-          return await commandResult(channel, command.id, command.waitMs ?? 0);
+          return await commandResult(channel, command.id, command.waitMs ?? 0, arrives);
         } catch (error) {
           if (error instanceof ApiError && error.code === 'exec_not_found') return start(channel);
           throw error;
@@ -87,10 +91,11 @@ export function execRoutes(registry: MachineRegistry): Routes {
       };
       sendJson(response, 200, await waitThroughChanges(registry, id, start, again));
     },
-    'GET /v1/machines/:id/exec/:execId': async ({ response, url, id, execId }) => {
+    'GET /v1/machines/:id/exec/:execId': async ({ response, url, id, execId, signal }) => {
       const waitMs = queryMilliseconds(url, 'waitMs');
+      const arrives = tellsArrival(response, signal);
       const wait = (channel: GuestChannel): Promise<GuestExecResult> =>
-        commandResult(channel, execId, waitMs);
+        commandResult(channel, execId, waitMs, arrives);
       sendJson(response, 200, await waitThroughChanges(registry, id, wait, wait));
     },
     'POST /v1/machines/:id/exec/:execId/signal': async ({ request, response, id, execId }) => {

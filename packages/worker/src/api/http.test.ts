@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '@opencomputer/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
@@ -10,7 +11,7 @@ import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest
 import { quiet } from '../testing/log.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { makeHttpServer } from './http.ts';
-import { queryMilliseconds, readJson, sendEmpty, sendJson } from './respond.ts';
+import { queryMilliseconds, readJson, sendEmpty, sendJson, tellsArrival } from './respond.ts';
 import { makeRouter, type Routes } from './router.ts';
 import { readFile, writeFile } from '../guest/index.ts';
 
@@ -329,5 +330,51 @@ describe('files through both hops', () => {
     await once(response, 'data');
     request.destroy();
     await until(() => closed);
+  });
+});
+
+describe('an answer that arrives for long', () => {
+  /** A route that gets pieces of an answer until `last` says that the next would be one too many. */
+  const arriving = (last: (pieces: number) => boolean, ended: (error: unknown) => void): Routes => ({
+    'GET /v1/worker': async ({ response, signal }) => {
+      const arrives = tellsArrival(response, signal, 20);
+      try {
+        for (let pieces = 0; !last(pieces); pieces++) {
+          arrives();
+          await delay(5);
+        }
+      } catch (error) {
+        ended(error);
+        throw error;
+      }
+      sendEmpty(response);
+    },
+  });
+
+  test('is announced meanwhile', async () => {
+    let told = 0;
+    const { socketPath } = await serve(
+      arriving(
+        () => told === 3,
+        () => undefined,
+      ),
+    );
+    const request = httpRequest({ socketPath, path: '/v1/worker' });
+    request.on('information', ({ statusCode }) => (told += statusCode === 102 ? 1 : 0));
+    const answered = once(request, 'response') as Promise<[IncomingMessage]>;
+    request.end();
+    const [response] = await answered;
+    expect(response.statusCode).toBe(204);
+    response.resume();
+  });
+
+  test('is not read on for a caller that is gone', async () => {
+    const ended = Promise.withResolvers<unknown>();
+    const { socketPath } = await serve(arriving(() => false, ended.resolve));
+    const request = httpRequest({ socketPath, path: '/v1/worker' });
+    request.on('error', () => undefined);
+    request.once('information', () => request.destroy());
+    request.end();
+    expect(await ended.promise).toMatchObject({ message: 'the caller went away' });
   });
 });

@@ -5,6 +5,9 @@ import type { z } from 'zod';
 /** A command with 2 MiB of arguments, each byte of which may take six in JSON, fits. */
 const bodyBytes = 13 * 1024 * 1024;
 
+/** A caller is told so often that its answer is on the way, in milliseconds: far more often than one gives up. */
+const arrivalMs = 2_000;
+
 /** Answers with JSON. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body);
@@ -13,6 +16,21 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
     'content-length': Buffer.byteLength(text),
   });
   response.end(text);
+}
+
+/**
+ * Tells the caller every few seconds that its answer is on the way, as `102 Processing`, so that it waits on.
+ * @param everyMs how often, in milliseconds
+ * @returns to be called when some of it has come; throws when the caller is gone
+ */
+export function tellsArrival(response: ServerResponse, signal: AbortSignal, everyMs = arrivalMs): () => void {
+  let told = performance.now();
+  return () => {
+    signal.throwIfAborted();
+    if (performance.now() - told < everyMs) return;
+    told = performance.now();
+    response.writeProcessing();
+  };
 }
 
 /** Answers with nothing but success. */

@@ -11,17 +11,20 @@ const answerMs = 30_000;
 
 /**
  * Starts a command and waits for its end, or `waitMs`.
+ * @param arrives called as the result arrives; what it throws ends the call, not the command
  * @throws ApiError `command_not_started`, `too_many_commands`, `unsupported_guest`, `guest_failed`, `guest_timeout`
  */
 export async function startCommand(
   channel: GuestChannel,
   request: GuestExecRequest,
+  arrives?: () => void,
 ): Promise<GuestExecResult> {
   const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
   const session = await channel.session();
   if (request.stdin === true || request.tty !== undefined) requireLive(channel);
   if (request.unlogged === true || request.unlisted === true) requireQuiet(channel);
   const result = await callResult(session, 'POST', agentPaths.exec, {
+    arrives,
     body: { ...request, waitMs },
     deadlineMs: waitMs + answerMs,
   });
@@ -36,16 +39,19 @@ function answerFor(id: string | undefined, result: GuestExecResult): GuestExecRe
 
 /**
  * The result of a command so far, after at most `waitMs`.
+ * @param arrives called as the result arrives; what it throws ends the call
  * @throws ApiError `exec_not_found`
  */
 export async function commandResult(
   channel: GuestChannel,
   id: string,
   waitMs: number,
+  arrives?: () => void,
 ): Promise<GuestExecResult> {
   const wait = Math.min(waitMs, longestWaitMs);
   const path = `${agentPaths.exec}/${id}?waitMs=${wait}`;
   const result = await callResult(await channel.session(), 'GET', path, {
+    arrives,
     deadlineMs: wait + answerMs,
     notFound: 'exec_not_found',
   });

@@ -12,16 +12,9 @@ import {
   readFileList,
 } from '@opencomputer/protocol';
 import type { GuestChannel } from './channel.ts';
-import {
-  begin,
-  callJson,
-  type CallBounds,
-  endEmpty,
-  guarded,
-  parseAnswer,
-  piecesWithin,
-  readBounded,
-} from './request.ts';
+import { AnswerDeadline } from './deadline.ts';
+import { guarded, piecesWithin, readBounded } from './pieces.ts';
+import { begin, callJson, type CallBounds, endEmpty, parseAnswer } from './request.ts';
 
 const headMs = 60_000;
 /** Most bytes of the list of an agent that sends it as one document: parsing it holds up everybody. */
@@ -137,12 +130,13 @@ export async function listDirectory(
   signal: AbortSignal,
 ): Promise<FileList> {
   const call = target(path, '/list');
-  const { stream, headers } = await begin(await channel.session(), 'GET', call, {
+  const session = await channel.session();
+  const { stream, headers } = await begin(session, 'GET', call, {
     deadlineMs: headMs,
     signal,
     accept: fileListType,
   });
-  const pieces = piecesWithin(stream, headMs);
+  const pieces = piecesWithin(stream, new AnswerDeadline(session, headMs));
   if (headers['content-type'] === fileListType) return readFileList(pieces);
   const tooLarge = new ApiError(
     'too_large',

@@ -48,6 +48,11 @@ export class Heartbeat {
     return beats.get(session);
   }
 
+  /** How many calls are under way. */
+  get calls(): number {
+    return this.#calls;
+  }
+
   /** Asks the guest from time to time until a call has ended. */
   watch(call: ClientHttp2Stream): void {
     this.#calls++;

@@ -10,15 +10,19 @@ import {
   type ErrorCode,
   guestErrorSchema,
   type JsonBounds,
-  JsonGuard,
   shortJson,
 } from '@opencomputer/protocol';
 import type { z } from 'zod';
+import { AnswerDeadline } from './deadline.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { guarded, piecesWithin, readBounded } from './pieces.ts';
 
 /** Bounds of one call to the agent. */
 export interface CallBounds {
-  /** Milliseconds until the answer's head, and its body if it is JSON, must be there. */
+  /**
+   * Milliseconds until the answer's head, and its body if it is JSON, must be there. Time in which the connection brings
+   * the answers of other calls first does not count.
+   */
   deadlineMs: number;
   /** Largest JSON answer in bytes. */
   answerBytes?: number;
@@ -29,6 +33,8 @@ export interface CallBounds {
 
 const defaultAnswerBytes = 64 * 1024;
 const errorAnswerBytes = 16 * 1024;
+/** How long a body may take whose head came in the last moment, in milliseconds. */
+const bodyMs = 1000;
 
 const errorCodes = new Map<string, ErrorCode>(
   Object.entries({
@@ -48,51 +54,6 @@ const errorCodes = new Map<string, ErrorCode>(
     invalid_offset: 'invalid_request',
   } satisfies Record<string, ErrorCode>),
 );
-
-/** Reads to the end, refusing more than `limit` bytes. @param tooMuch the error for more */
-export async function readBounded(
-  pieces: AsyncIterable<Buffer>,
-  limit: number,
-  tooMuch = new ApiError('guest_failed', `the guest sent more than ${limit} bytes where less was due`),
-): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of pieces) {
-    size += part.length;
-    if (size > limit) throw tooMuch;
-    parts.push(part);
-  }
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-}
-
-/**
- * The pieces of an answer as they come. The call ends when no more of them are wanted.
- * @param waitMs how long the guest is waited for, all pieces together; the time that the reader takes does not count
- * @throws ApiError `guest_timeout`, or `guest_failed` when the channel breaks
- */
-export async function* piecesWithin(stream: ClientHttp2Stream, waitMs: number): AsyncGenerator<Buffer> {
-  const pieces = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-  let left = waitMs;
-  let ended = false;
-  try {
-    while (!ended) {
-      const asked = performance.now();
-      const timer = setTimeout(
-        () => stream.destroy(new ApiError('guest_timeout', 'the guest stopped in the middle of an answer')),
-        left,
-      );
-      const next = await pieces.next().finally(() => clearTimeout(timer));
-      left -= performance.now() - asked;
-      if (next.done === true) ended = true;
-      else yield next.value;
-    }
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw new ApiError('guest_failed', 'the channel to the guest broke during an answer', { cause: error });
-  } finally {
-    if (!ended) stream.close(constants.NGHTTP2_CANCEL);
-  }
-}
 
 /** Waits for the head of an answer. */
 function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & IncomingHttpStatusHeader> {
@@ -127,6 +88,8 @@ export interface GuestStream {
   status: number;
   headers: IncomingHttpHeaders;
   stream: ClientHttp2Stream;
+  /** The deadline of the call, stopped: what is left of it is the body's where that is to be read whole. */
+  deadline: AnswerDeadline;
 }
 
 /**
@@ -148,31 +111,33 @@ export async function begin(
   if (bounds.signal?.aborted) throw new ApiError('guest_failed', 'the call was given up');
   const stream = openStream(session, method, path, bounds);
   Heartbeat.of(session)?.watch(stream);
-  const deadline = setTimeout(() => {
+  const deadline = new AnswerDeadline(session, bounds.deadlineMs);
+  deadline.start(() => {
     stream.destroy(
       new ApiError('guest_timeout', `the guest did not answer ${method} ${path.split('?')[0]} in time`),
     );
-  }, bounds.deadlineMs);
+  });
   const abort = (): void => void stream.destroy(new ApiError('guest_failed', 'the call was given up'));
   bounds.signal?.addEventListener('abort', abort, { once: true });
   stream.once('close', () => bounds.signal?.removeEventListener('abort', abort));
   try {
     const head = awaitHead(stream);
     if (bounds.body !== undefined) stream.end(bounds.body);
-    if (bounds.upload === undefined) return await finishHead(stream, await head, bounds.notFound);
-    deadline.refresh();
+    if (bounds.upload === undefined)
+      return { ...(await finishHead(stream, await head, bounds.notFound)), deadline };
     const upload = bounds.upload(stream).then(() => head);
     head.catch(() => undefined);
     const answer = await finishHead(stream, await Promise.race([upload, head]), bounds.notFound);
     if (!stream.writableEnded)
       throw new ApiError('guest_failed', 'the guest reported success before it had everything');
-    return answer;
+    return { ...answer, deadline };
   } catch (error) {
     if (!stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
     if (error instanceof ApiError) throw error;
     throw new ApiError('guest_failed', 'the channel to the guest broke during the call', { cause: error });
   } finally {
-    clearTimeout(deadline);
+    deadline.stop();
+    deadline.came();
   }
 }
 
@@ -207,7 +172,7 @@ async function finishHead(
   stream: ClientHttp2Stream,
   headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
   notFound: ErrorCode = 'file_not_found',
-): Promise<GuestStream> {
+): Promise<Omit<GuestStream, 'deadline'>> {
   const status = headers[':status'] ?? 0;
   if (status >= 200 && status < 300) return { status, headers, stream };
   throw await guestError(stream, status, notFound);
@@ -219,16 +184,8 @@ export interface AnswerBounds extends CallBounds {
   body?: unknown;
   /** What the answer may hold, where it is to be parsed as JSON. */
   json?: JsonBounds;
-}
-
-/** Passes on what may be parsed as JSON without being costly. @throws ApiError `guest_failed` for more */
-export async function* guarded(pieces: AsyncIterable<Buffer>, bounds: JsonBounds): AsyncGenerator<Buffer> {
-  const guard = new JsonGuard(bounds);
-  for await (const piece of pieces) {
-    if (!guard.allows(piece))
-      throw new ApiError('guest_failed', 'the guest sent more values than are due in an answer of JSON');
-    yield piece;
-  }
+  /** Called for each piece of the answer; what it throws ends the call. */
+  arrives?: (() => void) | undefined;
 }
 
 /** A call with an answer of bounded size, not parsed yet. @throws ApiError as `callJson` */
@@ -238,14 +195,13 @@ export async function callBytes(
   path: string,
   bounds: AnswerBounds,
 ): Promise<Buffer> {
-  const { body, json, ...rest } = bounds;
-  const started = Date.now();
-  const answer = await begin(session, method, path, {
+  const { body, json, arrives, ...rest } = bounds;
+  const { stream, deadline } = await begin(session, method, path, {
     ...rest,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  const left = Math.max(1000, bounds.deadlineMs - (Date.now() - started));
-  const pieces = piecesWithin(answer.stream, left);
+  deadline.leave(bodyMs);
+  const pieces = piecesWithin(stream, deadline, arrives);
   return readBounded(
     json === undefined ? pieces : guarded(pieces, json),
     bounds.answerBytes ?? defaultAnswerBytes,
