@@ -40,9 +40,18 @@ export class AgentFrameParser {
     return this.#have === 0;
   }
 
-  /** The frames that are whole now. They share memory with `chunk`. @throws BrokenFrame when one is too large. */
-  push(chunk: Buffer): AgentFrame[] {
-    this.#parts.push(chunk);
+  /** True when `push` may give more frames without a further chunk. */
+  get hasMore(): boolean {
+    return this.#have >= this.#need;
+  }
+
+  /**
+   * The frames that are whole now. They share memory with `chunk`.
+   * @param most how many at most; the next call gives those after them
+   * @throws BrokenFrame when one is too large
+   */
+  push(chunk: Buffer, most = Infinity): AgentFrame[] {
+    if (chunk.length > 0) this.#parts.push(chunk);
     this.#have += chunk.length;
     // Joined once for a frame and not once for a chunk: chunks may be as small as a byte.
     if (this.#have < this.#need) return [];
@@ -51,7 +60,7 @@ export class AgentFrameParser {
     const frames: AgentFrame[] = [];
     let at = 0;
     this.#need = headerBytes;
-    while (bytes.length - at >= headerBytes) {
+    while (frames.length < most && bytes.length - at >= headerBytes) {
       const length = bytes.readUInt32BE(at + 1);
       checkLength(length);
       const end = at + headerBytes + length;

@@ -1,4 +1,5 @@
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import {
   ApiError,
   guestLogLineBytes,
@@ -9,6 +10,8 @@ import {
 } from '@opencomputer/protocol';
 
 const newline = 0x0a;
+/** Most lines that are read before others have their turn. */
+const turnLines = 128;
 /** A line is an object with one list, of arguments. */
 const lineBounds = { containers: 2, commas: 1200 };
 
@@ -54,26 +57,29 @@ async function lastWords(ended: () => Promise<boolean>, done: TransformCallback)
 export function logEvents(lines: Readable, ended: () => Promise<boolean>): Readable {
   let rest: Buffer[] = [];
   let held = 0;
+  const read = async (chunk: Buffer): Promise<string> => {
+    let from = 0;
+    const ready: string[] = [];
+    for (let at = chunk.indexOf(newline); at !== -1; at = chunk.indexOf(newline, from)) {
+      rest.push(chunk.subarray(from, at));
+      ready.push(present(Buffer.concat(rest).toString()));
+      rest = [];
+      held = 0;
+      from = at + 1;
+      if (ready.length % turnLines === 0) await othersTurn();
+    }
+    rest.push(chunk.subarray(from));
+    held += chunk.length - from;
+    if (held > guestLogLineBytes)
+      throw new ApiError(
+        'guest_failed',
+        `a line of the guest's log is longer than ${guestLogLineBytes} bytes`,
+      );
+    return ready.join('');
+  };
   const events = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      let from = 0;
-      const ready: string[] = [];
-      for (let at = chunk.indexOf(newline); at !== -1; at = chunk.indexOf(newline, from)) {
-        rest.push(chunk.subarray(from, at));
-        ready.push(present(Buffer.concat(rest).toString()));
-        rest = [];
-        held = 0;
-        from = at + 1;
-      }
-      rest.push(chunk.subarray(from));
-      held += chunk.length - from;
-      if (held > guestLogLineBytes) {
-        done(
-          new ApiError('guest_failed', `a line of the guest's log is longer than ${guestLogLineBytes} bytes`),
-        );
-        return;
-      }
-      done(null, ready.join(''));
+      read(chunk).then((text) => done(null, text), done);
     },
     flush(done) {
       void lastWords(ended, done);

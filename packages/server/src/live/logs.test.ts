@@ -1,6 +1,9 @@
 import { request } from 'node:http';
+import { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, TestServer } from '../testing/harness.ts';
+import { logEvents } from './log-events.ts';
 
 let server: TestServer;
 let path: string;
@@ -44,6 +47,22 @@ test('lines become events; what makes no sense is left out', async () => {
   ]);
   expect(text).toContain(': keepalive\n\n');
   expect(text).toContain(': a line of the guest had too many values\n\n');
+});
+
+test('many short lines in one chunk leave others their turn', async () => {
+  const count = 20_000;
+  let turns = 0;
+  let over = false;
+  void (async () => {
+    for (; !over; turns++) await nextTurn();
+  })();
+  let text = '';
+  const lines = Readable.from([Buffer.from('{}\n'.repeat(count))]);
+  for await (const part of logEvents(lines, () => Promise.resolve(false)) as AsyncIterable<Buffer>)
+    text += part.toString();
+  over = true;
+  expect(text.split('wrong form')).toHaveLength(count + 1);
+  expect(turns).toBeGreaterThan(count / 1024);
 });
 
 test('queries are passed on, checked', async () => {
