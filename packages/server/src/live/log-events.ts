@@ -40,10 +40,14 @@ function present(line: string): string {
   return `data: ${JSON.stringify(toEvent(parsed.data))}\n\n`;
 }
 
-async function lastWords(ended: () => Promise<boolean>, done: TransformCallback): Promise<void> {
+async function lastWords(ended: () => Promise<boolean>): Promise<string> {
+  return (await ended()) ? ': hibernated\n\n' : '';
+}
+
+async function handOn(later: Promise<string>, done: TransformCallback): Promise<void> {
   let text: string;
   try {
-    text = (await ended()) ? ': hibernated\n\n' : '';
+    text = await later;
   } catch (error) {
     return done(error as Error);
   }
@@ -79,10 +83,10 @@ export function logEvents(lines: Readable, ended: () => Promise<boolean>): Reada
   };
   const events = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      read(chunk).then((text) => done(null, text), done);
+      void handOn(read(chunk), done);
     },
     flush(done) {
-      void lastWords(ended, done);
+      void handOn(lastWords(ended), done);
     },
   });
   // The comment lets clients see that the stream stands.

@@ -52,15 +52,15 @@ test('lines become events; what makes no sense is left out', async () => {
 test('many short lines in one chunk leave others their turn', async () => {
   const count = 20_000;
   let turns = 0;
-  let over = false;
+  const state = { over: false };
   void (async () => {
-    for (; !over; turns++) await nextTurn();
+    for (; !state.over; turns++) await nextTurn();
   })();
   let text = '';
   const lines = Readable.from([Buffer.from('{}\n'.repeat(count))]);
   for await (const part of logEvents(lines, () => Promise.resolve(false)) as AsyncIterable<Buffer>)
     text += part.toString();
-  over = true;
+  state.over = true;
   expect(text.split('wrong form')).toHaveLength(count + 1);
   expect(turns).toBeGreaterThan(count / 1024);
 });

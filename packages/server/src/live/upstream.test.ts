@@ -27,7 +27,7 @@ function followed(
   const frames: SessionFrame[] = [];
   let most = 0;
   let thisTurn = 0;
-  let over = false;
+  const state = { over: false };
   const ended = upstream
     .follow(new InputQueue(), (some) => {
       frames.push(...some);
@@ -35,9 +35,9 @@ function followed(
       most = Math.max(most, thisTurn);
       each(upstream, some);
     })
-    .finally(() => (over = true));
+    .finally(() => (state.over = true));
   void (async () => {
-    while (!over) {
+    while (!state.over) {
       await nextTurn();
       thisTurn = 0;
     }

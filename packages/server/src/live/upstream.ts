@@ -77,7 +77,8 @@ export class Upstream {
   }
 
   #takeMoreLater(): void {
-    this.#next ??= setImmediate(() => {
+    if (this.#next !== undefined) return;
+    this.#next = setImmediate(() => {
       this.#next = undefined;
       if (this.#waiting && !this.#paused) this.#take(nothing);
     });
