@@ -27,6 +27,17 @@ export interface Model {
   state: SandboxState;
   /** In memory, so that a restart puts it to 0. */
   count: number;
+  /** A command was lost with a restart that is still to come. */
+  cutOff?: true;
+}
+
+/** Requests that start the machine anew, and end what runs in it. */
+const restarts: readonly Request[] = ['reboot', 'powerCycle'];
+
+/** A command that was running when the machine was started anew: it may have counted before. */
+function afterCutOff(model: Model): Model[] {
+  if ('refuse' in transitions[model.state].use) return [];
+  return [model.count, model.count + 1].map((count) => ({ state: 'running', count, cutOff: true }));
 }
 
 /** One request alone, by the state table. @returns undefined when the outcome cannot be explained by this model */
@@ -43,9 +54,15 @@ function after(model: Model, { request, refusal, count }: Outcome): Model | unde
   // A stop ends when the machine has gone.
   const next = 'already' in transition ? model.state : transition.next;
   const state = next === 'stopping' ? 'stopped' : next;
-  if (request === 'exec') return count === model.count + 1 ? { state, count } : undefined;
-  if (request === 'reboot' || request === 'powerCycle') return { state, count: 0 };
-  return { state, count: model.count };
+  if (restarts.includes(request)) return { state, count: 0 };
+  if (request === 'exec') return count === model.count + 1 ? { ...model, state, count } : undefined;
+  return { ...model, state };
+}
+
+function allAfter(model: Model, outcome: Outcome): Model[] {
+  if (outcome.request === 'exec' && outcome.refusal === 'guest_failed') return afterCutOff(model);
+  const next = after(model, outcome);
+  return next === undefined ? [] : [next];
 }
 
 /**
@@ -56,14 +73,13 @@ export function explain(starts: readonly Model[], outcomes: readonly Outcome[]):
   const ends = new Map<string, Model>();
   const seen = new Set<string>();
   const walk = (model: Model, left: number): void => {
-    const key = `${model.state} ${model.count} ${left}`;
+    const key = `${model.state} ${model.count} ${model.cutOff} ${left}`;
     if (seen.has(key)) return;
     seen.add(key);
-    if (left === 0) ends.set(key, model);
+    if (left === 0 && !model.cutOff) ends.set(key, model);
     for (const [index, outcome] of outcomes.entries()) {
       if ((left & (1 << index)) === 0) continue;
-      const next = after(model, outcome);
-      if (next !== undefined) walk(next, left & ~(1 << index));
+      for (const next of allAfter(model, outcome)) walk(next, left & ~(1 << index));
     }
   };
   for (const start of starts) walk(start, (1 << outcomes.length) - 1);
