@@ -23,10 +23,11 @@ try {
       },
     );
   };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  // Each as often as it comes: without a listener, a second signal would end it in the middle of this.
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   // Under a launcher: do not outlive it, or its successor finds the port taken.
-  process.once('disconnect', stop);
+  process.on('disconnect', stop);
   process.send?.('ready');
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -93,8 +93,11 @@ async function main(): Promise<void> {
     await Promise.all([server.stop(stopMs), worker.stop(stopMs)]);
     await removePidFile(files.pid);
   };
+  let told = false;
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => {
+    process.on(signal, () => {
+      if (told) return;
+      told = true;
       say('stopping; sandboxes go on running');
       void stop().then(() => process.exit(0));
     });

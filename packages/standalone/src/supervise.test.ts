@@ -23,7 +23,7 @@ function supervise({ probeMs = 60_000 } = {}) {
   });
   const ready = (count: number) => expect.poll(() => pids.length, { timeout: 30_000 }).toBe(count);
   const last = (): number => pids.at(-1) ?? Number.NaN;
-  return { said, pids, ready, last };
+  return { supervisor, run, said, pids, ready, last };
 }
 
 test('a part that is stopped is killed and started again', async () => {
@@ -52,4 +52,22 @@ test('a part that works is left alone', async () => {
   await ready(1);
   await delay(8 * intervalMs);
   expect([said, pids.length]).toEqual([[], 1]);
+});
+
+test('a part is asked to end once only, however often it is to be stopped, and ends in good order', async () => {
+  const { supervisor, run, said, ready } = supervise();
+  await ready(1);
+  // The second call comes when the part has begun to end.
+  await Promise.all([supervisor.stop(60_000), delay(300).then(() => supervisor.stop(60_000))]);
+  expect(await run).toBe('code 0');
+  expect(said).toEqual([]);
+});
+
+test('a part that does not end is killed, which is said', async () => {
+  const { supervisor, run, said, ready, last } = supervise();
+  await ready(1);
+  killProcess(last(), 'SIGSTOP');
+  await supervisor.stop(200);
+  expect(await run).toBe('SIGKILL');
+  expect(said).toEqual(['the part did not end within 0.2 s; killing it']);
 });

@@ -29,7 +29,7 @@ export class Supervisor {
   readonly #watchdog: WatchdogOptions;
   readonly #onReady: (pid: number) => void;
   #child: ChildProcess | undefined;
-  #stopping = false;
+  #stopping: Promise<void> | undefined;
 
   /**
    * @param say Tells the operator what happens
@@ -48,15 +48,17 @@ export class Supervisor {
     this.#onReady = onReady;
   }
 
-  /** Runs it for ever. @throws Error when it cannot start here */
-  async run(): Promise<void> {
+  /** Runs it until it is stopped. @returns how it ended then. @throws Error when it cannot start here */
+  async run(): Promise<string> {
     let pause = 0;
     let failedStarts = 0;
     let everReady = false;
-    while (!this.#stopping) {
+    let how = 'stopped before its start';
+    while (this.#stopping === undefined) {
       const started = Date.now();
-      const { how, killed, ready } = await this.#once();
-      if (this.#stopping) return;
+      const { killed, ready, ...end } = await this.#once();
+      ({ how } = end);
+      if (this.#stopping !== undefined) break;
       everReady ||= ready;
       // What cannot start here ends by itself; being killed says nothing about that.
       if (!ready && !killed) failedStarts++;
@@ -69,6 +71,7 @@ export class Supervisor {
       this.#say(`the ${this.#part.name} ended (${how}); starting it again`);
       await delay(pause);
     }
+    return how;
   }
 
   async #once(): Promise<{ how: string; killed: boolean; ready: boolean }> {
@@ -86,7 +89,7 @@ export class Supervisor {
         // A channel that has closed is told of by the end of the process.
         ask: (question) => void (child.connected && child.send(question, () => undefined)),
         dead: (reason) => {
-          if (this.#stopping) return;
+          if (this.#stopping !== undefined) return;
           this.#say(`the ${this.#part.name} does not work any more: ${reason}; killing it`);
           child.kill('SIGKILL');
         },
@@ -112,15 +115,25 @@ export class Supervisor {
     return promise.finally(() => watchdog.stop());
   }
 
-  /** Asks it to end, and kills it when it does not within `deadlineMs`. */
-  async stop(deadlineMs: number): Promise<void> {
-    this.#stopping = true;
+  /**
+   * Asks it to end, and kills it when it does not within `deadlineMs`. It is asked once only, however often this is
+   * called: a second signal would end it at once, in the middle of what it puts in order.
+   */
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(deadlineMs);
+    return this.#stopping;
+  }
+
+  async #stop(deadlineMs: number): Promise<void> {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const late = delay(deadlineMs, 'late' as const, { ref: false });
-    if ((await Promise.race([ended, late])) === 'late') child.kill('SIGKILL');
+    if ((await Promise.race([ended, late])) === 'late') {
+      this.#say(`the ${this.#part.name} did not end within ${deadlineMs / 1000} s; killing it`);
+      child.kill('SIGKILL');
+    }
     await ended;
   }
 }

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
 import { readConfig } from './config.ts';
@@ -14,13 +15,23 @@ answerHeartbeats(() => stat('/'));
 
 try {
   const worker = await startWorker(readConfig(process.env));
+  let stopping = false;
   const stop = (): void => {
-    void worker.close().then(() => process.exit(0));
+    if (stopping) return;
+    stopping = true;
+    worker.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        process.stderr.write(`worker: it could not end in good order: ${inspect(error)}\n`);
+        process.exit(1);
+      },
+    );
   };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  // Each as often as it comes: without a listener, a second signal would end it in the middle of this.
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
   // Under a launcher: do not outlive it.
-  process.once('disconnect', stop);
+  process.on('disconnect', stop);
   process.send?.('ready');
 } catch (error) {
   const { message, hint } = error as Error & { hint?: string };

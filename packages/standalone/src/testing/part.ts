@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
 
-// A part for tests: ready at once, ends with its launcher, and blocks every thread when it is told to (SIGUSR2).
+// A part for tests: ready at once, ends with its launcher, takes a while to end in good order (SIGTERM), and blocks
+// every thread when it is told to (SIGUSR2).
+const endingMs = 1000;
 answerHeartbeats(() => stat('/'));
 process.once('disconnect', () => process.exit(0));
+process.once('SIGTERM', () => setTimeout(() => process.exit(0), endingMs));
 process.once('SIGUSR2', () => {
   const fifo = join(mkdtempSync(join(tmpdir(), 'oc-part-')), 'fifo');
   execFileSync('mkfifo', [fifo]);

@@ -31,7 +31,9 @@ function waitThroughChanges(
       const attempt = first === undefined ? wait : again;
       first ??= machine;
       if (!machine.continues(first))
-        throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran');
+        throw new ApiError('guest_failed', 'the sandbox was started anew while the command ran', {
+          hint: 'It was cut off: look at what it has done, then run it again.',
+        });
       return attempt(machine.channel);
     },
   );
