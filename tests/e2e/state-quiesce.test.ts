@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import type { TestMachine } from '../support/test-machine.ts';
+import { TestWorker } from '../support/worker.ts';
+
+const long = process.env['OPENCOMPUTER_TEST_LONG'] === '1';
+const pairs = Number(process.env['OPENCOMPUTER_TEST_PAIRS'] ?? (long ? 300 : 6));
+const minutes = 60_000;
+const kinds = ['disk_only', 'full'] as const;
+const unloaded = 'true';
+/** Work that keeps processor and disk of the guest busy. */
+const load = 'while :; do dd if=/dev/zero of=/root/load bs=1M count=20 conv=fsync 2>/dev/null; done';
+
+async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
+}
+
+function describeTimes(times: readonly number[]): string {
+  const sorted = times.toSorted((a, b) => a - b);
+  const shown = [0.5, 0.9, 0.99, 1].map((share) => Math.round(quantile(sorted, share)));
+  return `median ${shown[0]}, 90 % ${shown[1]}, 99 % ${shown[2]}, longest ${shown[3]} ms`;
+}
+
+describe('after a live checkpoint', () => {
+  let worker: TestWorker;
+  let machine: TestMachine;
+
+  beforeAll(async () => {
+    worker = await TestWorker.start();
+    machine = await worker.create();
+  });
+  afterAll(() => worker?.destroy());
+
+  it.each([
+    ['at rest', unloaded],
+    ['under load', load],
+  ])(
+    `the first command is as quick as after a hibernation, ${pairs} times of each kind, %s`,
+    { timeout: 3 * minutes + pairs * 20_000 },
+    async (when, work) => {
+      await machine.begin(work);
+      const first = (): Promise<number> => milliseconds(() => machine.run('true'));
+      // What a new connection to the guest costs, on this host and now: the host hangs up for each of these, too.
+      const base: number[] = [];
+      for (let index = 0; index < Math.min(pairs, 30); index++) {
+        await machine.hibernate();
+        await machine.wake();
+        const [connected, again] = [await first(), await first()];
+        base.push(Math.max(connected, again));
+      }
+      const longest = Math.max(1000, 4 * Math.max(...base));
+      for (const kind of kinds) {
+        const times: number[] = [];
+        for (let index = 0; index < pairs; index++) {
+          const { id, quiesced } = await machine.snapshot(kind);
+          expect(quiesced).toBe(true);
+          times.push(await first());
+          await worker.deleteSnapshot(id);
+        }
+        process.stdout.write(`${kind}, ${when}: ${describeTimes(times)}; others: ${describeTimes(base)}\n`);
+        expect(Math.max(...times), `${kind}, ${when}`).toBeLessThan(longest);
+      }
+    },
+  );
+
+  it(
+    'a guest that does not answer is saved as it is, says so, and is refused on demand',
+    { timeout: 10 * minutes },
+    async () => {
+      const other = await worker.create();
+      // The agent stands still until the guest itself lets it go on.
+      await other.begin(
+        'agent=$(pgrep -o -f opencomputer/agent); sleep 1; kill -STOP $agent; sleep 400; kill -CONT $agent',
+      );
+      await eventually('the agent is silent', async () => {
+        try {
+          await other.ask('GET', '/stats', { withinMs: 2000 });
+          return false;
+        } catch (error) {
+          return ['TimeoutError', 'AbortError'].includes((error as Error).name);
+        }
+      });
+      const json = { machine: other.id, kind: 'disk_only', requireQuiesced: true };
+      const refused = await worker.call('PUT', `/v1/snapshots/${randomUUID()}`, { json });
+      expect(refused).toMatchObject({ status: 500, body: { code: 'snapshot_failed' } });
+      expect(refused.text).toMatch(/did not come to rest/);
+      expect(await worker.snapshots()).toEqual([]);
+      expect(await other.info()).toMatchObject({ state: 'running' });
+      const { id } = await other.snapshot();
+      expect(await worker.snapshots()).toMatchObject([{ id, quiesced: false }]);
+      await other.delete();
+      await worker.deleteSnapshot(id);
+    },
+  );
+});
