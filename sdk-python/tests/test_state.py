@@ -9,6 +9,7 @@ from opencomputer import (
     CapacityError,
     ConnectionError,
     InvalidRequestError,
+    KeptAwakeBy,
     RetentionPolicy,
     Sandbox,
     SandboxNotFoundError,
@@ -41,6 +42,14 @@ async def test_tells_what_is_known() -> None:
     assert sandbox.domain == "sb-0a1b2c3d-p80.preview.test"
     assert sandbox.get_preview_domain(3000) == "sb-0a1b2c3d-p3000.preview.test"
     assert repr(sandbox) == "<Sandbox sb-0a1b2c3d running>"
+
+
+async def test_tells_what_kept_it_awake() -> None:
+    kept = {"sessionID": "es-1", "command": "make", "sessions": 2, "at": "2026-01-02T03:04:05Z"}
+    with TestServer(always(200, {**wire_sandbox, "keptAwakeBy": kept})) as server:
+        sandbox = await sandbox_at(server)
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    assert sandbox.info.kept_awake_by == KeptAwakeBy(session_id="es-1", command="make", sessions=2, at=at)
 
 
 async def test_the_end_of_the_block_kills_also_after_an_error() -> None:

@@ -1,6 +1,6 @@
 export { Sandbox } from './sandbox.ts';
 export { SandboxState } from './state.ts';
-export type { SandboxInfo, SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
+export type { KeptAwakeBy, SandboxInfo, SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
 export type {
   CheckpointInfo,
   CheckpointNode,

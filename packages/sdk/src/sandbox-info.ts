@@ -20,6 +20,16 @@ export interface SandboxOptions extends ConnectionOptions {
   diskMB?: number | undefined;
 }
 
+/** The oldest session that was in use when an idle timeout was over. */
+export interface KeptAwakeBy {
+  sessionID: string;
+  command: string;
+  /** How many sessions were in use. */
+  sessions: number;
+  /** When that was seen. */
+  at: Date;
+}
+
 /** What is known about a sandbox, as of the last answer about it. */
 export interface SandboxInfo {
   sandboxId: string;
@@ -36,6 +46,8 @@ export interface SandboxInfo {
   startedAt: Date;
   /** When it expires if nothing happens; undefined when never. */
   endAt: Date | undefined;
+  /** Why it did not hibernate when its idle timeout was over the last time. */
+  keptAwakeBy: KeptAwakeBy | undefined;
   /** Since when it is hibernated. */
   hibernatedAt: Date | undefined;
   /** What its present run began from: memory, with its processes, or its disk alone. */
@@ -75,6 +87,8 @@ export function toSandboxInfo(wire: WireSandbox): SandboxInfo {
     timeout: wire.timeout,
     startedAt: new Date(wire.startedAt),
     endAt: wire.endAt === never ? undefined : new Date(wire.endAt),
+    keptAwakeBy:
+      wire.keptAwakeBy === undefined ? undefined : { ...wire.keptAwakeBy, at: new Date(wire.keptAwakeBy.at) },
     hibernatedAt: wire.hibernatedAt === undefined ? undefined : new Date(wire.hibernatedAt),
     startedFrom: wire.startedFrom,
     coldBootReason: wire.coldBootReason,

@@ -40,6 +40,13 @@ const seen = (server: TestServer) =>
     body.length === 0 ? '' : JSON.parse(String(body)),
   ]);
 
+test('what kept a sandbox awake is told', async () => {
+  const keptAwakeBy = { sessionID: 'es-1', command: 'make', sessions: 2, at: '2026-01-02T03:04:05Z' };
+  await using server = await serving({ [`GET ${own}`]: [200, { ...wireSandbox, keptAwakeBy }] });
+  const { info } = await connected(server);
+  expect(info.keptAwakeBy).toEqual({ ...keptAwakeBy, at: new Date(keptAwakeBy.at) });
+});
+
 describe('power', () => {
   test('a change that fails after its header went out is a failure', async () => {
     const late = { error: 'the disk is full', code: 'no_space', hint: 'Free something.', requestId: 'r-1' };

@@ -16,6 +16,7 @@ export interface WireSandbox {
   startedAt: string;
   endAt: string;
   stoppedAt?: string | undefined;
+  keptAwakeBy?: { sessionID: string; command: string; sessions: number; at: string } | undefined;
   hibernatedAt?: string | undefined;
   startedFrom?: 'memory' | 'disk' | undefined;
   coldBootReason?: string | undefined;

@@ -32,7 +32,7 @@ from .listing import SandboxList, SandboxPage
 from .pty import Pty, PtySession
 from .run import ProcessResult
 from .sandbox import Sandbox
-from .sandbox_info import SandboxInfo
+from .sandbox_info import KeptAwakeBy, SandboxInfo
 from .sessions import AgentSessionInfo, ExecSessionInfo
 from .shell import Shell
 from .state import SandboxEvent
@@ -58,6 +58,7 @@ __all__ = [
     "FileNotFoundError",
     "Filesystem",
     "InvalidRequestError",
+    "KeptAwakeBy",
     "LimitError",
     "NotFoundError",
     "OpenComputerError",

@@ -72,6 +72,11 @@ class Answer:
             return self._odd(name, value)
         return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
+    def optional_object(self, name: str) -> Answer | None:
+        """An object, or None when it is absent."""
+        value: object = self.members.get(name)
+        return None if value is None else Answer(value)
+
     def text_map(self, name: str) -> dict[str, str]:
         """An object of strings; empty when it is absent."""
         value: object = self.members.get(name) or {}

@@ -17,6 +17,23 @@ SandboxStatus: TypeAlias = Literal["running", "hibernated", "stopped", "error"]
 
 
 @dataclass(frozen=True)
+class KeptAwakeBy:
+    """The oldest session that was in use when an idle timeout was over.
+
+    Attributes:
+        session_id: Its id.
+        command: Its command line.
+        sessions: How many sessions were in use.
+        at: When that was seen.
+    """
+
+    session_id: str
+    command: str
+    sessions: int
+    at: datetime
+
+
+@dataclass(frozen=True)
 class SandboxInfo:
     """What is known about a sandbox, as of the last answer about it.
 
@@ -32,6 +49,7 @@ class SandboxInfo:
         timeout: Idle timeout in seconds; 0 means never.
         started_at: When it was started.
         end_at: When it expires if nothing happens; None when never.
+        kept_awake_by: Why it did not hibernate when its idle timeout was over the last time.
         hibernated_at: Since when it is hibernated.
         started_from: What its present run began from: ``memory``, with its processes, or its ``disk`` alone.
         cold_boot_reason: Why it was started from its disk where its memory was asked for: processes were lost.
@@ -53,6 +71,7 @@ class SandboxInfo:
     timeout: int
     started_at: datetime | None
     end_at: datetime | None
+    kept_awake_by: KeptAwakeBy | None
     hibernated_at: datetime | None
     started_from: str | None
     cold_boot_reason: str | None
@@ -61,6 +80,17 @@ class SandboxInfo:
     region: str
     worker_id: str
     emulated: bool
+
+
+def _read_kept_awake_by(answer: Answer | None) -> KeptAwakeBy | None:
+    if answer is None:
+        return None
+    return KeptAwakeBy(
+        session_id=answer.text("sessionID"),
+        command=answer.text("command"),
+        sessions=answer.whole("sessions"),
+        at=answer.time("at"),
+    )
 
 
 def read_sandbox_info(answer: Answer) -> SandboxInfo:
@@ -77,6 +107,7 @@ def read_sandbox_info(answer: Answer) -> SandboxInfo:
         timeout=answer.whole("timeout", 0),
         started_at=answer.optional_time("startedAt"),
         end_at=answer.optional_time("endAt"),
+        kept_awake_by=_read_kept_awake_by(answer.optional_object("keptAwakeBy")),
         hibernated_at=answer.optional_time("hibernatedAt"),
         started_from=answer.optional_text("startedFrom"),
         cold_boot_reason=answer.optional_text("coldBootReason"),

@@ -1,7 +1,7 @@
 import { formatAge, formatPairs } from './format.ts';
 import { paintStatus } from './colors.ts';
 import { formatFields, formatTable } from './table.ts';
-import type { Sandbox } from '@opencomputer/sdk';
+import type { KeptAwakeBy, Sandbox } from '@opencomputer/sdk';
 import type { Paint } from './colors.ts';
 
 /** A sandbox for programs, under the names of the API. */
@@ -23,6 +23,12 @@ export function sandboxTable(sandboxes: readonly Sandbox[], paint: Paint): strin
   return formatTable(['ID', 'STATUS', 'TEMPLATE', 'CPUS', 'MEMORY', 'STARTED', 'METADATA'], rows, paint);
 }
 
+function formatKeptAwakeBy(kept: KeptAwakeBy | undefined): string | undefined {
+  if (kept === undefined) return undefined;
+  const others = kept.sessions > 1 ? `, and ${kept.sessions - 1} more` : '';
+  return `${kept.command} (session ${kept.sessionID}${others}), seen at ${kept.at.toISOString()}`;
+}
+
 export function sandboxFields({ info }: Sandbox, paint: Paint): string {
   const idle = info.timeout === 0 ? 'never hibernates by itself' : `hibernates after ${info.timeout} s idle`;
   return formatFields(
@@ -34,6 +40,7 @@ export function sandboxFields({ info }: Sandbox, paint: Paint): string {
       ['shape', `${info.cpuCount} CPU, ${info.memoryMB} MiB memory, ${info.diskMB} MiB disk`],
       ['timeout', idle],
       ['started', info.startedAt.toISOString()],
+      ['kept awake by', formatKeptAwakeBy(info.keptAwakeBy)],
       ['hibernated', info.hibernatedAt?.toISOString()],
       ['started from', info.startedFrom],
       ['cold boot', info.coldBootReason],

@@ -29,7 +29,7 @@ from ..exec_session import ExecOutput
 from ..files import EntryInfo
 from ..listing import SandboxPage
 from ..run import ProcessResult
-from ..sandbox_info import SandboxInfo
+from ..sandbox_info import KeptAwakeBy, SandboxInfo
 from ..sessions import AgentSessionInfo, ExecSessionInfo
 from ..state import SandboxEvent
 from ..upload import FileContent
@@ -62,6 +62,7 @@ __all__ = [
     "FileNotFoundError",
     "Filesystem",
     "InvalidRequestError",
+    "KeptAwakeBy",
     "LimitError",
     "NotFoundError",
     "OpenComputerError",
