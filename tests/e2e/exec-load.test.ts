@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { CommandResult } from '../support/api.ts';
+import type { Answer, CommandResult } from '../support/api.ts';
 import { eventually } from '../support/eventually.ts';
 import { MemoryWatch } from '../support/memory.ts';
 import { Oc } from '../support/oc.ts';
 import { fileSandbox, sharedPids } from '../support/shared.ts';
 
 const printedBytes = 256 * 1024 * 1024;
+const largeBytes = 8 * 1024 * 1024;
 
 describe('a guest that takes all it can', () => {
   const sandbox = fileSandbox({ cpuCount: 2, memoryMB: 1024 });
@@ -58,6 +59,41 @@ describe('a guest that takes all it can', () => {
     expect(result.stdout.length + result.stderr.length).toBeLessThanOrEqual(8 * 1024 * 1024);
     expect(result.stderr.endsWith('err\n')).toBe(true);
   });
+
+  test('thirty who ask for a large result at once all get it', { timeout: 900_000 }, async () => {
+    const line = `sleep 3; yes | head -c ${largeBytes}`;
+    const started = await sandbox().call('POST', '/exec/run-async', {
+      json: { cmd: 'bash', args: ['-c', line] },
+    });
+    expect(started.status).toBe(202);
+    const poll = (): Promise<Answer> =>
+      sandbox().call('GET', `/exec/${String(started.body['execId'])}/result`, {
+        signal: AbortSignal.timeout(600_000),
+      });
+    await eventually('it has ended', async () => (await poll()).body['running'] === false);
+    const answers = await Promise.all(Array.from({ length: 30 }, poll));
+    const seen = answers.map(({ status, body }) => [status, body['code'], String(body['stdout']).length]);
+    expect(seen).toEqual(Array.from({ length: 30 }, () => [200, undefined, largeBytes]));
+  });
+
+  test(
+    'sessions are listed and reached, however many have long arguments',
+    { timeout: 900_000 },
+    async () => {
+      const script = `exit 3\n${'# a\n'.repeat(4000)}`;
+      const one = async (): Promise<number> => (await sandbox().run(script)).exitCode;
+      for (let round = 0; round < 52; round++)
+        expect(await Promise.all(Array.from({ length: 10 }, one))).toEqual(Array(10).fill(3));
+      const started = await sandbox().call('POST', '/exec', { json: { cmd: 'sleep', args: ['1000'] } });
+      expect(started.status).toBe(201);
+      const list = await sandbox().call('GET', '/exec');
+      expect(list.status).toBe(200);
+      const sessions = JSON.parse(list.text) as { sessionID: string; command: string; running: boolean }[];
+      expect(sessions.filter(({ running }) => running)).toMatchObject([
+        { sessionID: started.body['sessionID'] },
+      ]);
+    },
+  );
 
   test('a fork bomb leaves the sandbox reachable', async () => {
     const bomb = await sandbox().exec('bash', ['-c', ':(){ :|:& };: ; sleep 600'], { timeout: 10 });

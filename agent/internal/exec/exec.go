@@ -102,19 +102,6 @@ func (c *Calls) Signal(w http.ResponseWriter, r *http.Request, id string) error 
 	return nil
 }
 
-// List answers with every command, without output.
-func (c *Calls) List(w http.ResponseWriter) error {
-	body := []byte(`{"sessions":[`)
-	for i, s := range c.Sessions.List() {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = appendInfo(body, s.Snapshot())
-	}
-	wire.SendBody(w, http.StatusOK, append(body, "]}"...))
-	return nil
-}
-
 // Resize changes the size of the terminal of a command.
 func (c *Calls) Resize(w http.ResponseWriter, r *http.Request, id string) error {
 	var size session.WindowSize

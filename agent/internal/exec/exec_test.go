@@ -296,6 +296,21 @@ func TestExecList(t *testing.T) {
 	}
 }
 
+// More long scripts than a list has room for, and none that cannot be found.
+func TestListOfManyLongCommands(t *testing.T) {
+	agenttest.NeedRoot(t)
+	h := agenttest.NewReadyHost(t)
+	script := "true\n" + strings.Repeat("# a\n", 4000)
+	for range 520 {
+		h.Exec(map[string]any{"argv": []string{"sh", "-c", script}, "bufferBytes": 4 << 10}).WantExit(t, 0)
+	}
+	body := h.Want(200, "GET", "/v1/exec", nil).Body
+	list := agenttest.Decode[struct{ Sessions []struct{ ID string } }](t, body).Sessions
+	if len(body) > 8<<20 || len(list) < 512 {
+		t.Errorf("%d bytes, %d commands", len(body), len(list))
+	}
+}
+
 // isDead tells whether a process is gone or only waits to be reaped.
 func isDead(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -37,34 +37,6 @@ func appendState(out []byte, shot *session.Snapshot) []byte {
 	return strconv.AppendInt(out, shot.Duration.Milliseconds(), 10)
 }
 
-// appendInfo appends an ExecInfo.
-func appendInfo(out []byte, shot session.Snapshot) []byte {
-	out = appendState(out, &shot)
-	out = append(out, `,"truncated":`...)
-	out = strconv.AppendBool(out, shot.Truncated)
-	out = append(out, `,"argv":[`...)
-	for i, argument := range shot.Argv {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = wire.AppendString(out, argument)
-	}
-	out = append(out, `],"kind":`...)
-	out = wire.AppendString(out, shot.Kind)
-	if shot.Unlisted {
-		out = append(out, `,"unlisted":true`...)
-	}
-	out = append(out, `,"stdin":`...)
-	out = strconv.AppendBool(out, shot.Input)
-	out = append(out, `,"tty":`...)
-	out = strconv.AppendBool(out, shot.Terminal)
-	out = append(out, `,"attached":`...)
-	out = strconv.AppendInt(out, int64(shot.Attached), 10)
-	out = append(out, `,"keepAwake":`...)
-	out = strconv.AppendBool(out, shot.KeepAwake)
-	return append(out, '}')
-}
-
 const resultPiece = 32 << 10
 
 // resultBuffers is all that an answer takes, be it of many megabytes: a piece of

@@ -54,7 +54,7 @@ export const liveOperations = {
     description:
       'Those that have ended, too, as long as their exit code is kept: the newest 512. Commands of `run` while they run.',
     success: { 200: z.array(sessionSchema) },
-    errors: inGuest,
+    errors: [...inGuest, 'too_large'],
     auth: 'data',
   },
   killSession: {

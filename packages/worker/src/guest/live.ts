@@ -1,6 +1,7 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import {
   agentPaths,
+  ApiError,
   type GuestSession,
   type GuestUse,
   guestUseSchema,
@@ -17,14 +18,28 @@ import { begin, callJson } from './request.ts';
 
 const answerMs = 30_000;
 
-/** The commands that the agent knows of, running or ended. */
+/**
+ * The commands that the agent knows of, running or ended.
+ * @throws ApiError `too_large` where it is an older one and their arguments are more than a list holds
+ */
 export async function listSessions(channel: GuestChannel): Promise<GuestSession[]> {
   const { sessions } = await callJson(
     await channel.session(),
     'GET',
     agentPaths.exec,
     guestSessionListSchema,
-    { deadlineMs: answerMs, answerBytes: guestSessionListBytes, json: guestSessionListJson },
+    {
+      deadlineMs: answerMs,
+      answerBytes: guestSessionListBytes,
+      json: guestSessionListJson,
+      tooMuch: new ApiError(
+        'too_large',
+        `the list of the commands of this sandbox has more than ${guestSessionListBytes} bytes`,
+        {
+          hint: 'Its agent is of an older version. Once the sandbox has been rebooted, long arguments are listed shortened.',
+        },
+      ),
+    },
   );
   return sessions;
 }

@@ -4,6 +4,7 @@ import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { commandResult, signalCommand, startCommand } from './exec.ts';
 import { listDirectory, makeDirectory, removePath, statPath } from './files.ts';
+import { listSessions } from './live.ts';
 import { begin, callJson } from './request.ts';
 import { guestStats, quiesceGuest } from './system.ts';
 import { answerJson, type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
@@ -250,6 +251,7 @@ describe('answers without end', () => {
   const calls: [string, number, (channel: GuestChannel) => Promise<unknown>, string?][] = [
     ['JSON', 200, guestStats],
     ['a listing', 200, list, 'too_large'],
+    ['a list of commands', 200, listSessions, 'too_large'],
     ['an output', 200, (channel) => startCommand(channel, request)],
     ['an error', 500, guestStats],
     ['an error of a call without an answer', 500, (channel) => removePath(channel, '/x')],

@@ -184,6 +184,8 @@ export interface AnswerBounds extends CallBounds {
   body?: unknown;
   /** What the answer may hold, where it is to be parsed as JSON. */
   json?: JsonBounds;
+  /** The error for an answer of more than `answerBytes`. */
+  tooMuch?: ApiError | undefined;
   /** Called for each piece of the answer; what it throws ends the call. */
   arrives?: (() => void) | undefined;
 }
@@ -195,7 +197,7 @@ export async function callBytes(
   path: string,
   bounds: AnswerBounds,
 ): Promise<Buffer> {
-  const { body, json, arrives, ...rest } = bounds;
+  const { body, json, arrives, tooMuch, ...rest } = bounds;
   const { stream, deadline } = await begin(session, method, path, {
     ...rest,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -205,6 +207,7 @@ export async function callBytes(
   return readBounded(
     json === undefined ? pieces : guarded(pieces, json),
     bounds.answerBytes ?? defaultAnswerBytes,
+    tooMuch,
   );
 }
 
