@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -15,6 +16,7 @@ const (
 	mountNoSetuid      = 0x2
 	atEmptyPath        = 0x1000
 	atRecursive        = 0x8000
+	pathOnly           = 0x200000 // O_PATH
 	tunSetInterface    = 0x400454ca
 	tunGetFeatures     = 0x800454cf
 	tunSetHeaderSize   = 0x400454d8
@@ -88,8 +90,19 @@ func openTap(name string, descriptor int) error {
 			return err
 		}
 	}
-	if err := syscall.Dup3(tun, descriptor, 0); err != nil {
+	if err := handOver(tun, descriptor); err != nil {
 		return fmt.Errorf("cannot hand over %s as descriptor %d: %w", name, descriptor, err)
+	}
+	return nil
+}
+
+// handOver lets the program find an open descriptor under the number that it expects, which it may have already.
+func handOver(open, wanted int) error {
+	if open != wanted {
+		return syscall.Dup3(open, wanted, 0)
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(open), syscall.F_SETFD, 0); errno != 0 {
+		return errno
 	}
 	return nil
 }
@@ -101,7 +114,12 @@ func isolate(given options) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Unshare(syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS); err != nil {
+	err = syscall.Unshare(syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
+	if errors.Is(err, syscall.EPERM) && given.network == "" && given.kvm == "" {
+		// Root of a container that lacks CAP_SYS_ADMIN: emulation with user networking is all that runs there.
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot leave the host's mounts: %w", err)
 	}
 	work, err := os.Getwd()
@@ -121,8 +139,12 @@ func isolate(given options) error {
 	if err := makeReadOnly(); err != nil {
 		return err
 	}
+	var keep string
+	if given.internet {
+		keep = resolverDirectory()
+	}
 	for _, path := range []string{"/tmp", "/var/tmp", "/run"} {
-		if err := cover(path); err != nil {
+		if err := cover(path, keep); err != nil {
 			return err
 		}
 	}
@@ -164,13 +186,42 @@ func makeReadOnly() error {
 	return change("", atEmptyPath, 0, mountReadOnly)
 }
 
-// cover puts an empty directory that nobody can write over one of the host's, where there is one.
-func cover(path string) error {
+// resolverDirectory returns where the configuration of the resolver is, which user networking follows as it changes:
+// /etc has but a link to it on many hosts. It is empty where there is none.
+func resolverDirectory() string {
+	path, err := filepath.EvalSymlinks("/etc/resolv.conf")
+	if err != nil {
+		return ""
+	}
+	return filepath.Dir(path)
+}
+
+// cover puts an empty directory that nobody can write over one of the host's, where there is one. If keep is below
+// that, it remains.
+func cover(path, keep string) error {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	const flags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_RDONLY
-	return mount("jail", path, "tmpfs", flags, "size=4k,mode=555")
+	const flags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC
+	if !strings.HasPrefix(keep, path+"/") {
+		return mount("jail", path, "tmpfs", flags|syscall.MS_RDONLY, "size=4k,mode=555")
+	}
+	kept, err := syscall.Open(keep, pathOnly|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", keep, err)
+	}
+	if err := mount("jail", path, "tmpfs", flags, "size=64k,mode=755"); err != nil {
+		return err
+	}
+	syscall.Umask(0)
+	if err := os.MkdirAll(keep, 0o755); err != nil {
+		return err
+	}
+	// It is as read-only as the mount that it comes from.
+	if err := mount(fmt.Sprintf("/proc/self/fd/%d", kept), keep, "", syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	return mount("", path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY|flags, "")
 }
 
 func deviceNumber(path string) (uint64, error) {
@@ -225,7 +276,7 @@ func hideProcesses() error {
 	const flags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_RDONLY
 	err := mount("jail", "/proc", "proc", flags, "hidepid=invisible,subset=pid")
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EPERM) {
-		return cover("/proc")
+		return cover("/proc", "")
 	}
 	return err
 }

@@ -107,7 +107,7 @@ func parse(arguments []string) (options, []string, error) {
 	flags.IntVar(&given.tapDescriptor, "tap-descriptor", -1, "descriptor that the program finds the tap device at")
 	flags.StringVar(&given.kvm, "kvm", "", "device of which the program gets a node of its own at /dev/kvm; needs -uid")
 	flags.Var(&given.descriptors, "descriptors", "descriptors above 2 that the program keeps, with commas in between")
-	flags.BoolVar(&given.internet, "internet", false, "allow sockets of the internet protocols")
+	flags.BoolVar(&given.internet, "internet", false, "allow sockets of the internet protocols, and what names the name servers")
 	flags.BoolVar(&given.dieWithParent, "die-with-parent", false, "kill the program when the parent ends")
 	flags.Uint64Var(&given.fileBytes, "file-bytes", 0, "size that no file may grow beyond; 0 is any")
 	flags.Uint64Var(&given.files, "files", 4096, "number of descriptors that may be open")

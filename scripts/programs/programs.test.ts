@@ -34,7 +34,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/host/jail.test.ts': ['sh', 'python3', 'sleep', 'true', 'ls'],
   'packages/worker/src/host/kernel-boot.ts': ['qemu-system-x86_64'],
   'packages/worker/src/host/qemu.ts': ['qemu-img', 'qemu-system-x86_64'],
-  'packages/worker/src/machine/process.ts': ['qemu-system-x86_64', 'nsenter', 'setpriv'],
+  'packages/worker/src/machine/process.ts': ['qemu-system-x86_64'],
   'packages/worker/src/machine/testing/layered-machine.ts': ['qemu-img'],
   // Lists, and a choice at run time.
   'images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { chmod, lstat, readdir, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { chmod, lstat, mkdir, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '@opencomputer/worker/processes';
@@ -13,7 +13,8 @@ import { TestWorker } from '../support/worker.ts';
 const execute = promisify(execFile);
 
 // What code can do to others that has escaped from a guest into its QEMU process. It is imitated by a process of the
-// same user in the same directory, without privileges.
+// same user in the same directory, without privileges. It has the host's mounts unless a test says otherwise: the files
+// are to be safe without the jail, too.
 describe('a guest that has escaped into its QEMU process', { timeout: 900_000 }, () => {
   let worker: TestWorker;
   let alice: TestMachine;
@@ -39,9 +40,11 @@ describe('a guest that has escaped into its QEMU process', { timeout: 900_000 },
     return found;
   }
 
+  const processUid = (machine: TestMachine): number => statSync(`/proc/${processOf(machine).pid}`).uid;
+
   /** Command line that does something as the QEMU process of a machine could. */
-  async function asQemu(machine: TestMachine, ...command: string[]): Promise<[string, string[]]> {
-    const { uid } = await stat(`/proc/${processOf(machine).pid}`);
+  function asQemu(machine: TestMachine, ...command: string[]): [string, string[]] {
+    const uid = processUid(machine);
     expect(uid).toBeGreaterThanOrEqual(300_000);
     const user = [
       `--reuid=${uid}`,
@@ -53,8 +56,26 @@ describe('a guest that has escaped into its QEMU process', { timeout: 900_000 },
     return ['setpriv', [...user, '--', ...command]];
   }
 
+  /** Which of these lines of Python succeed for the user of a machine, in the namespaces of its QEMU process. */
+  async function allowed(machine: TestMachine, lines: readonly string[]): Promise<string[]> {
+    const { pid } = processOf(machine);
+    const script = `
+import errno, json, os, socket
+done = []
+for line in json.loads(${JSON.stringify(JSON.stringify(lines))}):
+    try:
+        exec(line)
+        done.append(line)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS): print(line, error)
+print(json.dumps(done))`;
+    const [program, args] = asQemu(machine, '/usr/bin/python3', '-c', script);
+    const namespaces = [`--target=${pid}`, '--mount', '--net', '--ipc', '--uts', '--wd'];
+    return JSON.parse((await execute('nsenter', [...namespaces, '--', program, ...args])).stdout) as string[];
+  }
+
   async function does(machine: TestMachine, line: string): Promise<boolean> {
-    const [program, args] = await asQemu(machine, 'sh', '-c', line);
+    const [program, args] = asQemu(machine, 'sh', '-c', line);
     return execute(program, args, { cwd: run(machine) }).then(
       () => true,
       () => false,
@@ -87,12 +108,83 @@ describe('a guest that has escaped into its QEMU process', { timeout: 900_000 },
     expect(await alice.output('cat /root/secret')).toBe('of alice');
   });
 
+  it('sees no device, process and temporary file of the host, and can write nothing but files of its machine', async () => {
+    // On the host all of these are open to everybody.
+    const open = join(worker.dataDir, 'open');
+    await mkdir(open, { mode: 0o777 });
+    await chmod(open, 0o777);
+    await chmod(worker.dataDir, 0o711);
+    const { pid } = processOf(bob);
+    const ofHost = [
+      'open("/dev/net/tun", "r+b", buffering=0)',
+      'open("/dev/shm/x", "w")',
+      'open("/tmp/x", "w")',
+      'open("/var/tmp/x", "w")',
+      `open("${open}/x", "w")`,
+      'open("/proc/1/cmdline").read(1)',
+      `open("/proc/${pid}/cmdline").read(1)`,
+      'open("/proc/sys/kernel/random/boot_id").read(1)',
+      'os.listdir("/dev/pts")',
+      'os.listdir("/run/netns")',
+    ];
+    const further = [
+      'open("/dev/kvm", "r+b", buffering=0)',
+      'open("/dev/fuse", "r+b", buffering=0)',
+      'open("/run/lock/x", "w")',
+      'open("x", "w")',
+      'open("../machine.json")',
+      'os.listdir("..")',
+    ];
+    const own = [
+      'open("disk.qcow2", "r+b").read(1)',
+      'open("ram", "rb").read(1)',
+      'open("/dev/urandom", "rb").read(1)',
+      'open("/dev/null", "w").write("x")',
+      'open("/proc/self/cmdline").read(1)',
+    ];
+    expect(await allowed(alice, [...ofHost, ...further, ...own])).toEqual(own);
+    // They are there, and what forbids them is where the machine runs.
+    const user = `--setuid=${processUid(alice)}`;
+    for (const path of ['/dev/net/tun', '/tmp', open, `/proc/${pid}/cmdline`])
+      await execute('nsenter', [`--target=${process.pid}`, '--mount', user, '--', 'test', '-r', path]);
+  });
+
+  it('is left with what a machine needs of descriptors, privileges, system calls and limits', async () => {
+    const { pid } = processOf(alice);
+    const links = await Promise.all(
+      (await readdir(`/proc/${pid}/fd`)).map((descriptor) => readlink(`/proc/${pid}/fd/${descriptor}`)),
+    );
+    expect(links).toContain('/dev/net/tun');
+    const files = links.filter((link) => link.startsWith('/') && !link.startsWith(`${run(alice)}/`));
+    const log = join(worker.directory(alice.id), 'qemu.log');
+    // Such as one that a shell left open.
+    expect(links).not.toContain(worker.inheritedFile);
+    const known = new Set(['/dev/null', '/dev/net/tun', '/dev/urandom', log]);
+    expect(files.filter((file) => !known.has(file))).toEqual([]);
+
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const field = (name: string): string | undefined =>
+      new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]?.trim();
+    expect(field('Groups')).toBe('');
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
+      expect([set, Number(`0x${field(set)}`)]).toEqual([set, 0]);
+    // One filter is QEMU's own, the other that of the jail.
+    expect([field('NoNewPrivs'), field('Seccomp'), field('Seccomp_filters')]).toEqual(['1', '2', '2']);
+
+    const limits = readFileSync(`/proc/${pid}/limits`, 'utf8');
+    const limit = (name: string): string | undefined =>
+      new RegExp(`^${name}\\s+(\\S+)`, 'm').exec(limits)?.[1];
+    expect(limit('Max core file size')).toBe('0');
+    expect(Number(limit('Max open files'))).toBeLessThanOrEqual(4096);
+    expect(Number(limit('Max file size'))).toBeLessThan(64 * 1024 ** 3);
+  });
+
   it('is not taken for the machine of another by its name', async () => {
     const real = processOf(bob);
     const name = `opencomputer-${worker.instanceTag}-${bob.id}.1`;
     const forgeries = await Promise.all(
       [run(alice), '/'].map(async (cwd) => {
-        const [program, args] = await asQemu(alice, 'sh', '-c', 'sleep 600; true', 'sh', '-name', name);
+        const [program, args] = asQemu(alice, 'sh', '-c', 'sleep 600; true', 'sh', '-name', name);
         const child = spawn(program, args, { cwd, stdio: 'ignore', detached: true });
         await once(child, 'spawn');
         const identity = processIdentity(child.pid ?? 0);

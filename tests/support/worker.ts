@@ -74,12 +74,15 @@ export class TestWorker {
   /** Starts the worker after it was killed or stopped, and waits until it answers. */
   async startAgain(env: Record<string, string> = {}): Promise<void> {
     const log = openSync(join(this.dataDir, 'worker.log'), 'a');
+    const inherited = openSync(this.inheritedFile, 'a');
     const child = spawn(process.execPath, [workerModule], {
       detached: true,
-      stdio: ['ignore', log, log],
+      // Node keeps what has a low number to itself.
+      stdio: ['ignore', log, log, ...Array<'ignore'>(20).fill('ignore'), inherited],
       env: { ...this.#env, ...env, OPENCOMPUTER_DATA_DIR: this.dataDir },
     });
     closeSync(log);
+    closeSync(inherited);
     child.unref();
     this.#process = child.pid === undefined ? undefined : processIdentity(child.pid);
     if (this.#process === undefined) throw new Error('the worker did not start');
@@ -94,6 +97,11 @@ export class TestWorker {
   /** For cleaning up after a test that failed while the worker was down. */
   async startAgainIfEnded(): Promise<void> {
     if (this.#process === undefined || !isSameProcess(this.#process)) await this.startAgain();
+  }
+
+  /** A file that the worker has open for writing from its start on, as a shell may leave one that starts a platform. */
+  get inheritedFile(): string {
+    return join(this.dataDir, 'inherited');
   }
 
   get log(): string {

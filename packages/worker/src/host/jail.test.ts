@@ -214,6 +214,65 @@ describe.skipIf(!root)('as root', () => {
     );
   });
 
+  test('where user networking finds the name servers of the host remains, also where that is a link into /run', async () => {
+    const cwd = await jailableDirectory();
+    const read = 'cat /etc/resolv.conf; ls /run /run/resolve; touch /run/x /run/resolve/x || true';
+    const command = (internet: boolean): string =>
+      jailed(['/bin/sh', '-c', read], { jailer, uid, internet }, [])
+        .map((word) => `'${word}'`)
+        .join(' ');
+    const script = `
+      mount -t tmpfs none /run
+      mkdir -m 755 /run/resolve /run/secret /run/etc
+      echo 'nameserver 192.0.2.7' > /run/resolve/resolv.conf
+      ln -s ../run/resolve/resolv.conf /run/etc/resolv.conf
+      mount --bind /run/etc /etc`;
+    const there = async (internet: boolean): Promise<string> => {
+      const host = [
+        '--mount',
+        '--propagation=private',
+        'sh',
+        '-c',
+        `set -e; ${script}; ${command(internet)} 2>&1`,
+      ];
+      return (await execute('unshare', host, { cwd })).stdout;
+    };
+    expect((await there(true)).split('\n').slice(0, 6)).toEqual([
+      'nameserver 192.0.2.7',
+      ...['/run:', 'resolve', '', '/run/resolve:', 'resolv.conf'],
+    ]);
+    expect(await there(true)).toMatch(
+      /'\/run\/x': Read-only[^]*'\/run\/resolve\/x': (?:Read-only|Permission)/,
+    );
+    expect(await there(false)).not.toContain('nameserver');
+  });
+
+  test('without the right to make mounts it starts emulators with user networking, and nothing else', async () => {
+    const within = async (jail: Partial<Jail>): Promise<string> => {
+      const command = jailed(['/usr/bin/id', '-u'], { jailer, uid, internet: true, ...jail }, []);
+      const { stdout } = await execute('setpriv', ['--bounding-set=-sys_admin', '--', ...command]);
+      return stdout.trim();
+    };
+    expect(await within({})).toBe(String(uid));
+    const refused = "cannot leave the host's mounts: operation not permitted";
+    expect(await failureOf(within({ kvmDevice: '/dev/null' }))).toMatchObject({
+      stderr: expect.stringContaining(refused),
+    });
+  });
+
+  test('it finds its tap device at the descriptor that is named, whichever are free', async () => {
+    const namespace = `oc-test-jail-${process.pid}`;
+    await execute('ip', ['netns', 'add', namespace]);
+    onTestFinished(async () => void (await execute('ip', ['netns', 'del', namespace])));
+    await execute('ip', ['-n', namespace, 'tuntap', 'add', 'tap0', 'mode', 'tap', 'user', String(uid)]);
+    for (let descriptor = 3; descriptor < 12; descriptor++) {
+      const tap = { name: 'tap0', descriptor };
+      const line = `readlink /proc/self/fd/${descriptor}`;
+      const link = await inside(line, { networkPath: `/run/netns/${namespace}`, tap });
+      expect([descriptor, link.trim()]).toEqual([descriptor, '/dev/net/tun']);
+    }
+  });
+
   test('nobody can write what is open to all on the host', async () => {
     const open = await jailableDirectory();
     await chmod(open, 0o777);

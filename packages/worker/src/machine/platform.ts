@@ -8,7 +8,6 @@ import type { Qemu } from '../host/qemu.ts';
 import type { Network, NetworkSlot } from '../network/types.ts';
 import { networkArgs } from '../network/args.ts';
 import { guestNetwork } from '../network/addresses.ts';
-import type { ProcessSetup } from './process.ts';
 import { type DiskLayer, machineDescriptors, machineFiles, type MachineSetup } from './argv.ts';
 
 /** Boot files and base root file system, as `images/` builds them. */
@@ -83,10 +82,7 @@ export function machineSetup(
     memoryMB: machine.shape.memoryMB,
     layers: machine.layers,
     top: machine.top ?? machineFiles.disk,
-    network:
-      machine.slot === undefined
-        ? []
-        : networkArgs(machine.slot, 'net0', tapDescriptor(platform, machine.slot)),
+    network: machine.slot === undefined ? [] : networkArgs(machine.slot, 'net0', machineDescriptors.tap),
     guestMac: guestNetwork.guestMac,
     ...mode,
   };
@@ -97,30 +93,16 @@ export function machineUid(slot: NetworkSlot): number | undefined {
   return process.getuid?.() === 0 ? slot.uid : undefined;
 }
 
-/** Where QEMU finds its tap device opened; undefined where it opens that by itself. */
-function tapDescriptor({ acceleration }: Platform, slot: NetworkSlot): number | undefined {
-  const jailed = acceleration.accelerator === 'kvm' && machineUid(slot) !== undefined;
-  return jailed ? machineDescriptors.tap : undefined;
-}
-
-/** What a machine's process is left with. Emulation is no boundary, and has not got the jail yet. */
-export function rightsOf(
-  platform: Platform,
+/** What a machine's process is left with. */
+export function jailOf(
+  { jailer, acceleration }: Pick<Platform, 'jailer' | 'acceleration'>,
   slot: NetworkSlot,
-  shape: Shape,
-): Pick<ProcessSetup, 'jail' | 'confinement'> {
-  if (platform.acceleration.accelerator === 'kvm') return { jail: jailOf(platform, slot, shape) };
-  const uid = machineUid(slot);
-  if (uid === undefined) return {};
-  return { confinement: { uid, namespacePath: slot.mode === 'namespace' ? slot.namespacePath : undefined } };
-}
-
-/** The jail of a machine's process. */
-function jailOf({ jailer }: Platform, slot: NetworkSlot, { diskMB, memoryMB }: Shape): Jail {
+  { diskMB, memoryMB }: Shape,
+): Jail {
   const jail: Jail = {
     jailer,
     uid: machineUid(slot),
-    kvmDevice: '/dev/kvm',
+    kvmDevice: acceleration.accelerator === 'kvm' ? '/dev/kvm' : undefined,
     internet: slot.mode === 'user',
     // An overlay is larger than its disk by its tables, and by what it has let go of.
     fileBytes: (2 * diskMB + memoryMB + 1024) * 1024 * 1024,

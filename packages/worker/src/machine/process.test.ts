@@ -9,7 +9,6 @@ import { jailableDirectory, testJailer } from '../testing/jailer.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { launch } from './launch.ts';
 import {
-  confine,
   endProcess,
   findProcesses,
   listProcesses,
@@ -231,58 +230,6 @@ describe('finding', () => {
       expect(claimants({ uid: uid + 2 })).toEqual([]);
       expect(claimants({ directory: elsewhere })).toEqual([]);
       expect(claimants({ qemu: '/usr/bin/qemu-system-x86_64' })).toEqual([]);
-    },
-  );
-});
-
-describe('confining', () => {
-  const command = ['/usr/bin/qemu', '-name', 'x; rm -rf /'];
-
-  test('without root the command is left as it is', () => {
-    expect(confine(command, undefined)).toEqual(command);
-    expect(confine(command, undefined)).not.toBe(command);
-  });
-
-  test('namespace first, then the user without any privilege, then the command word by word', () => {
-    expect(confine(command, { namespacePath: '/run/netns/oc-1', uid: 300_001 })).toEqual([
-      'nsenter',
-      '--net=/run/netns/oc-1',
-      '--',
-      'setpriv',
-      '--reuid=300001',
-      '--regid=300001',
-      '--clear-groups',
-      '--no-new-privs',
-      '--bounding-set=-all',
-      '--inh-caps=-all',
-      '--ambient-caps=-all',
-      '--',
-      ...command,
-    ]);
-    expect(confine(command, { namespacePath: undefined, uid: 300_001 })[0]).toBe('setpriv');
-  });
-
-  test.skipIf(!root)(
-    'a confined process is another user with no groups, capabilities or way to gain any',
-    async () => {
-      const setup = await fakeQemu('cat /proc/self/status; echo ready; exec sleep 60');
-      await chmod(join(setup.directory, '..'), 0o755);
-      const { identity } = await start({
-        ...setup,
-        confinement: { namespacePath: `/proc/${process.pid}/ns/net`, uid: 345_678 },
-      });
-      await until(async () => (await log(setup)).includes('ready'));
-      const status = Object.fromEntries(
-        (await log(setup)).split('\n').map((line) => line.split(/:\s*/, 2) as [string, string]),
-      );
-      expect(status['Uid']).toBe('345678\t345678\t345678\t345678');
-      expect(status['Gid']).toBe('345678\t345678\t345678\t345678');
-      expect(status['Groups']?.trim()).toBe('');
-      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
-        expect([set, Number(`0x${status[set]}`)]).toEqual([set, 0]);
-      expect(status['NoNewPrivs']).toBe('1');
-      // The helpers have replaced themselves: what is watched is the program.
-      expect((await readFile(`/proc/${identity.pid}/cmdline`, 'utf8')).split('\0')[0]).toBe('sleep');
     },
   );
 });

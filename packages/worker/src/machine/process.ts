@@ -22,25 +22,8 @@ export interface ProcessSetup {
   logFile: string;
   /** File to hand over as descriptor 3: the device state to restore. */
   stateFile?: string;
-  /** What it is left with under KVM. */
+  /** What it is left with; undefined leaves it all that we have. */
   jail?: Jail | undefined;
-  /** Namespace and user to run in under emulation; undefined without root. */
-  confinement?: { namespacePath: string | undefined; uid: number } | undefined;
-}
-
-/**
- * Wraps a command so that it runs in a network namespace as an unprivileged user that can gain nothing.
- * Both helpers replace themselves by what they start, so the pid stays the same.
- */
-export function confine(command: readonly string[], confinement: ProcessSetup['confinement']): string[] {
-  if (confinement === undefined) return [...command];
-  const { namespacePath, uid } = confinement;
-  return [
-    ...(namespacePath === undefined ? [] : ['nsenter', `--net=${namespacePath}`, '--']),
-    ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs'],
-    ...['--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all', '--'],
-    ...command,
-  ];
 }
 
 /** A QEMU process: our child, or one that a predecessor of this worker started. */
@@ -63,8 +46,7 @@ export async function startProcess(setup: ProcessSetup): Promise<MachineProcess>
   const command = [setup.qemu, ...setup.argv];
   const { state: stateDescriptor, ...sockets } = machineDescriptors;
   const kept = [...(state === undefined ? [] : [stateDescriptor]), ...Object.values(sockets)];
-  const [program = '', ...args] =
-    setup.jail === undefined ? confine(command, setup.confinement) : jailed(command, setup.jail, kept);
+  const [program = '', ...args] = setup.jail === undefined ? command : jailed(command, setup.jail, kept);
   const child = spawn(program, args, {
     cwd: setup.directory,
     detached: true,

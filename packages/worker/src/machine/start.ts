@@ -9,7 +9,7 @@ import { kernelArgs } from './kernel-args.ts';
 import { launch, waitUntilLoaded } from './launch.ts';
 import { machineLogFile } from './log-file.ts';
 import { Machine } from './machine.ts';
-import { machineSetup, type Platform, rightsOf } from './platform.ts';
+import { jailOf, machineSetup, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { sumsFile } from './memory-sums.ts';
 import { makeEmptyRam } from './ram.ts';
@@ -85,7 +85,7 @@ async function startQemu(
     argv: machineArgv(setup),
     directory: run,
     logFile: join(directory, machineLogFile),
-    ...rightsOf(platform, slot, spec),
+    jail: jailOf(platform, slot, spec),
     ...(devices === undefined ? {} : { stateFile: devices }),
   });
   // Whoever writes the record next notes which process it is.

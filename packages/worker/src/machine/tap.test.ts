@@ -9,6 +9,7 @@ import { assembleCounter, CounterMachine, missingTools } from './testing/counter
 
 const execute = promisify(execFile);
 const uid = 345_678;
+const bare = ['--clear-groups', '--no-new-privs', '--bounding-set=-all', '--'];
 const obstacle = (await missingTools()) ?? (process.getuid?.() === 0 ? undefined : 'a namespace needs root');
 
 test.skipIf(obstacle !== undefined)(
@@ -39,7 +40,19 @@ test.skipIf(obstacle !== undefined)(
 
     const before = await CounterMachine.start(join(directory, 'before'), host, undefined, {
       network: network('ifname=tap0,script=no,downscript=no'),
-      confinement: { uid, namespacePath: networkPath },
+      // As releases did that had no jail under emulation.
+      wrapper: {
+        command: [
+          'nsenter',
+          `--net=${networkPath}`,
+          '--',
+          'setpriv',
+          `--reuid=${uid}`,
+          `--regid=${uid}`,
+          ...bare,
+        ],
+        uid,
+      },
     });
     await before.countsBeyond(0, 60_000);
     await before.stop();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { linkFile, discardDirectory } from '../disk/overlay.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
+import type { Jail } from '../host/jail.ts';
 import { hangUpAndWait } from '../machine/agent-port.ts';
 import { machineArgv, machineFiles } from '../machine/argv.ts';
 import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
@@ -11,7 +12,7 @@ import { launch, type Launched } from '../machine/launch.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
 import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
 import {
-  rightsOf,
+  jailOf,
   machineSetup,
   machineUid,
   type Platform,
@@ -72,13 +73,8 @@ export async function buildTemplate(
     { name: templateNamePrefix + name, shape, layers: layersOf(['raw']), slot },
     { ram: 'shared', start },
   );
-  const builder = await boot(
-    platform,
-    setup,
-    run,
-    join(directory, 'qemu.log'),
-    rightsOf(platform, slot, shape),
-  );
+  const jail = jailOf(platform, slot, shape);
+  const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), jail);
   stack.defer(() => endProcess(builder.launched.process.identity));
   stack.defer(() => builder.channel.close());
   const agent = await settleGuest(builder, report);
@@ -114,14 +110,14 @@ async function boot(
   setup: ReturnType<typeof machineSetup>,
   run: string,
   logFile: string,
-  rights: ReturnType<typeof rightsOf>,
+  jail: Jail,
 ): Promise<Builder> {
   const launched = await launch({
     qemu: platform.qemu.path,
     argv: machineArgv(setup),
     directory: run,
     logFile,
-    ...rights,
+    jail,
   });
   return {
     launched,

@@ -8,7 +8,7 @@ import { findQemu } from '../../host/qemu.ts';
 import { waitForExit } from '../../host/processes.ts';
 import { machineArgv, machineFiles, type MachineSetup } from '../argv.ts';
 import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
-import { endProcess, type ProcessSetup } from '../process.ts';
+import { endProcess } from '../process.ts';
 import { makeFileFor } from '../run-files.ts';
 import { copyRamImage, saveDirtyPages } from '../ram.ts';
 import { saveDevices } from '../snapshot.ts';
@@ -62,14 +62,15 @@ export class CounterMachine {
       paused?: boolean;
       jail?: Jail;
       network?: readonly string[];
-      confinement?: ProcessSetup['confinement'];
+      /** What starts it in place of a jail, and the user that it becomes by that. */
+      wrapper?: { command: readonly [string, ...string[]]; uid: number };
     } = {},
   ): Promise<CounterMachine> {
     const qemu = await findQemu();
     await mkdir(directory);
     await link(host.bootImage, join(directory, bootDisk));
-    const { paused = false, jail, network = [], confinement } = options;
-    const uid = jail?.uid ?? confinement?.uid;
+    const { paused = false, jail, network = [], wrapper } = options;
+    const uid = jail?.uid ?? wrapper?.uid;
     const ram = join(directory, machineFiles.ram);
     if (from === undefined) await makeFileFor(uid, ram, memoryMB * 1024 * 1024);
     else await link(from.ram, ram);
@@ -96,13 +97,13 @@ export class CounterMachine {
       '-device',
       'virtio-blk-pci,drive=boot,addr=0x6,bootindex=0',
     ];
+    const [program, ...before] = [...(wrapper?.command ?? []), qemu.path] as [string, ...string[]];
     const launched = await launch({
-      qemu: qemu.path,
-      argv: [...argv, ...disk, ...(from === undefined ? [] : incoming)],
+      qemu: program,
+      argv: [...before, ...argv, ...disk, ...(from === undefined ? [] : incoming)],
       directory,
       logFile: join(directory, 'qemu.log'),
       jail,
-      confinement,
       ...(from === undefined ? {} : { stateFile: from.devices }),
     });
     const end = async (): Promise<void> => {
