@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TestSandbox } from '../support/api.ts';
+import { eventually } from '../support/eventually.ts';
 import { TestPlatform } from '../support/platform.ts';
 import { proxyKey, proxyRoot } from '../support/proxy-root.ts';
 
@@ -109,6 +110,33 @@ describe('with certificates for guests', () => {
       'mkdir -p ~/n && cd ~/n && npm init -y >/dev/null && npm install --silent --no-audit --no-fund is-odd && ls node_modules';
     expect(await fresh.output(npm, { timeout: 170 })).toContain('is-odd');
   }, 1_500_000);
+
+  test('a file that goes bad while the platform runs neither stops the worker nor changes what sandboxes trust', async () => {
+    const running = await start({ OPENCOMPUTER_GUEST_CA_CERTIFICATES: file });
+    const sandbox = await running.api.create({});
+    const machine = running.machines().get(sandbox.id);
+    const good = await readFile(file);
+    await writeFile(file, 'no certificate');
+    try {
+      const ended = running.part('worker');
+      await running.crash('worker');
+      await eventually('another worker serves', async () => {
+        const part = running.part('worker');
+        return part !== undefined && part.pid !== ended?.pid && (await running.answers('/readyz'));
+      });
+      expect(running.log).not.toContain('holds no certificate');
+      expect(running.machines().get(sandbox.id)).toEqual(machine);
+      const later = await running.api.create({});
+      await serve(later);
+      expect(await distrusting(later)).toEqual([]);
+      // The next start refuses it.
+      await expect(start({ OPENCOMPUTER_GUEST_CA_CERTIFICATES: file })).rejects.toThrow(
+        `${file} holds no certificate`,
+      );
+    } finally {
+      await writeFile(file, good);
+    }
+  }, 900_000);
 });
 
 test('a file that is none stops the start at once, with the reason', async () => {

@@ -48,5 +48,6 @@ export function launcherFiles(dataDir: string) {
     pid: join(dataDir, 'opencomputer.pid'),
     log: join(dataDir, 'opencomputer.log'),
     apiKey: join(dataDir, 'api-key'),
+    guestCertificates: join(dataDir, 'guest-certificates.pem'),
   };
 }

@@ -5,6 +5,7 @@ import { readEgress } from '@opencomputer/worker/egress';
 import { launcherFiles, readConfig } from './config.ts';
 import { prepareDataDirectory } from './data-directory.ts';
 import { environmentOf } from './environment.ts';
+import { keepGuestCertificates } from './guest-certificates.ts';
 import { takePlatformLock } from './lock.ts';
 import { readPidFile, removePidFile, writePidFile } from './pid-file.ts';
 import { prepareServerFiles } from './server-files.ts';
@@ -37,7 +38,7 @@ const asLittleRoot = [
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
-  // A worker that cannot use them would be started in vain again and again.
+  // What cannot be used is told now, before anything is changed.
   await readEgress(config.guestCertificates, config.guestProxy);
   await prepareDataDirectory(config.dataDir, config.serverUser);
   if (!(await takePlatformLock(config.dataDir))) {
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
     );
   }
   await writePidFile(files.pid);
+  const certificates = await keepGuestCertificates(config.guestCertificates, files.guestCertificates);
   if (config.serverUser !== undefined) await prepareServerFiles(config.dataDir, config.serverUser);
   const images = await ensureImages({
     cacheDir: config.cacheDir,
@@ -65,6 +67,7 @@ async function main(): Promise<void> {
       module: modulePath('../../worker/src/main.ts'),
       env: environmentOf('worker', process.env, {
         ...directories,
+        ...certificates,
         OPENCOMPUTER_BOOT_IMAGE: images.dir,
         OPENCOMPUTER_ROOTFS_IMAGE: dirname(images.rootfs),
         OPENCOMPUTER_JAILER: images.jailer,

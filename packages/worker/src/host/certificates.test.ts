@@ -63,6 +63,9 @@ test('certificates that come with the host are left to the list of the guest', a
   await writeFile(join(directory, 'own.crt'), expiredRoot);
   const egress = await readEgress(await file(expiredRoot + proxyRoot), {}, directory);
   expect(egress.certificates).toEqual([proxyRoot]);
+  // Not the operator's, and no reason to refuse theirs.
+  await writeFile(join(directory, 'damaged.crt'), 'text');
+  expect(await readEgress(await file(expiredRoot + proxyRoot), {}, directory)).toEqual(egress);
 });
 
 test('the doctor proposes the setting where the host trusts more than guests do', async () => {
