@@ -55,7 +55,7 @@ export async function checkWork(
 ): Promise<string[]> {
   const question = [`${before.files} ${before.rows}`, ...paths].join('\n');
   const told = await machine.output(
-    `exec 3<>/dev/tcp/127.0.0.1/${port}; printf '%s\\n%s' ${question.length} '${question}' >&3; cat <&3`,
+    `exec 3<>/dev/tcp/127.0.0.1/${port}; printf '%s\\n%s' ${Buffer.byteLength(question)} '${question}' >&3; cat <&3`,
   );
   const [verdict, ...sums] = told.split('\n');
   if (verdict !== 'right') throw new Error(`the workload found its work wrong: ${told}`);
