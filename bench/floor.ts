@@ -8,7 +8,7 @@ import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
 import { readEgress } from '../packages/worker/src/host/egress.ts';
 import { Integrity } from '../packages/worker/src/host/integrity.ts';
 import { findQemu } from '../packages/worker/src/host/qemu.ts';
-import { machineArgv, machineFiles } from '../packages/worker/src/machine/argv.ts';
+import { machineArgv, machineFiles, socketsByName } from '../packages/worker/src/machine/argv.ts';
 import {
   layersOf,
   linkLayers,
@@ -201,7 +201,7 @@ export class BareHost {
       { name, shape: this.#shape, layers: layersOf(this.#template.manifest.layers), slot },
       { ram: 'private', start: { kind: 'restore' } },
     );
-    const argv = machineArgv({ ...setup, network: networkArgs(slot) });
+    const argv = machineArgv({ ...setup, network: networkArgs(slot), sockets: socketsByName });
     // No other user, no dropped capabilities: only into the namespace, where the card's other end is.
     const command =
       slot.mode === 'namespace'

@@ -28,6 +28,7 @@ type options struct {
 	tapDescriptor int
 	kvm           string
 	descriptors   descriptorList
+	listeners     listenerList
 	internet      bool
 	dieWithParent bool
 	fileBytes     uint64
@@ -70,6 +71,11 @@ func run(arguments []string) error {
 	if err := closeOthers(given.descriptors); err != nil {
 		return err
 	}
+	for _, wanted := range given.listeners {
+		if err := listen(wanted); err != nil {
+			return err
+		}
+	}
 	if given.uid > 0 {
 		if err := enter(given); err != nil {
 			return err
@@ -107,6 +113,8 @@ func parse(arguments []string) (options, []string, error) {
 	flags.IntVar(&given.tapDescriptor, "tap-descriptor", -1, "descriptor that the program finds the tap device at")
 	flags.StringVar(&given.kvm, "kvm", "", "device of which the program gets a node of its own at /dev/kvm; needs -uid")
 	flags.Var(&given.descriptors, "descriptors", "descriptors above 2 that the program keeps, with commas in between")
+	flags.Var(&given.listeners, "listen",
+		"unix sockets to make and the descriptors that the program finds them at, PATH:DESCRIPTOR with commas in between")
 	flags.BoolVar(&given.internet, "internet", false, "allow sockets of the internet protocols, and what names the name servers")
 	flags.BoolVar(&given.dieWithParent, "die-with-parent", false, "kill the program when the parent ends")
 	flags.Uint64Var(&given.fileBytes, "file-bytes", 0, "size that no file may grow beyond; 0 is any")

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { openSync, closeSync } from 'node:fs';
 import { chmod, chown, mkdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { jailableDirectory, testJailer } from '../testing/jailer.ts';
@@ -22,9 +24,10 @@ beforeAll(async () => {
 
 test('the options that it is started with', () => {
   const command = ['/usr/bin/qemu', '-name', 'x; rm -rf /'];
-  expect(
-    jailed(command, { jailer: '/j', uid: undefined, internet: true, kvmDevice: '/dev/kvm' }, []),
-  ).toEqual([...['/j', '-internet', '--'], ...command]);
+  expect(jailed(command, { jailer: '/j', uid: undefined, internet: true, kvmDevice: '/dev/kvm' })).toEqual([
+    ...['/j', '-internet', '--'],
+    ...command,
+  ]);
   const tap = { name: 'tap0', descriptor: 6 };
   const jail = {
     jailer: '/j',
@@ -34,9 +37,15 @@ test('the options that it is started with', () => {
     kvmDevice: '/dev/kvm',
     internet: false,
   };
-  expect(jailed(command, { ...jail, fileBytes: 4096, dieWithParent: true }, [3, 4])).toEqual([
+  expect(
+    jailed(
+      command,
+      { ...jail, fileBytes: 4096, dieWithParent: true },
+      { kept: [3], sockets: { a: 4, b: 5 } },
+    ),
+  ).toEqual([
     ...['/j', `-uid=${uid}`, '-network=/run/netns/oc-1', '-tap=tap0', '-tap-descriptor=6', '-kvm=/dev/kvm'],
-    ...['-descriptors=3,4', '-file-bytes=4096', '-die-with-parent', '--'],
+    ...['-descriptors=3', '-listen=a:4,b:5', '-file-bytes=4096', '-die-with-parent', '--'],
     ...command,
   ]);
 });
@@ -50,7 +59,7 @@ async function inside(line: string, options: Partial<Jail> & { program?: string 
   await writeFile(own, '');
   if (root) await chown(own, uid, uid);
   const jail = { jailer, uid: root ? uid : undefined, internet: false, ...more };
-  const [first = '', ...rest] = jailed([program, '-c', line], jail, []);
+  const [first = '', ...rest] = jailed([program, '-c', line], jail);
   const { stdout, stderr } = await execute(first, rest, { cwd });
   return stdout + stderr;
 }
@@ -126,7 +135,7 @@ describe('everywhere', () => {
     const [first = '', ...rest] = jailed(
       ['/bin/sh', '-c', 'ls /proc/self/fd'],
       { jailer, uid: undefined, internet: false },
-      [4],
+      { kept: [4] },
     );
     const child = spawn(first, rest, { cwd, stdio: ['ignore', 'pipe', 'inherit', secret, secret, secret] });
     let printed = '';
@@ -137,6 +146,32 @@ describe('everywhere', () => {
     expect(printed).not.toContain('5');
   });
 
+  test('it finds sockets that listen, in place of what had their names, and only our user may connect', async () => {
+    const cwd = await jailableDirectory();
+    await writeFile(join(cwd, 'a.sock'), 'of before', { mode: 0o666 });
+    const script = `
+import socket
+for number in (4, 5):
+    listener = socket.socket(fileno=number)
+    listener.setblocking(True)
+    connection, _ = listener.accept()
+    connection.sendall(listener.getsockname().encode())
+    connection.close()`;
+    const jail = { jailer, uid: root ? uid : undefined, internet: false };
+    const sockets = { 'a.sock': 4, 'b.sock': 5 };
+    const [first = '', ...rest] = jailed(['/usr/bin/python3', '-c', script], jail, { sockets });
+    const child = spawn(first, rest, { cwd, stdio: ['ignore', 'inherit', 'inherit'] });
+    const ended = once(child, 'close');
+    for (const name of Object.keys(sockets)) {
+      const path = join(cwd, name);
+      await until(async () => (await stat(path)).isSocket());
+      const { mode, uid: owner } = await stat(path);
+      expect([mode & 0o777, owner]).toEqual([0o600, process.getuid?.()]);
+      expect(await text(createConnection(path))).toBe(name);
+    }
+    expect(await ended).toEqual([0, null]);
+  });
+
   test('wrong options, a missing program and what is not allowed end with status 125 and say why', async () => {
     for (const [args, why] of [
       [['-uid=x', '--', '/bin/true'], 'invalid value "x"'],
@@ -144,6 +179,8 @@ describe('everywhere', () => {
       [['--', 'true'], 'from the root on'],
       [['-kvm=/dev/kvm', '--', '/bin/true'], 'need -uid'],
       [['-descriptors=3,x', '--', '/bin/true'], '"x" is no descriptor'],
+      [['-listen=a.sock', '--', '/bin/true'], '"a.sock" is no socket: PATH:DESCRIPTOR is needed'],
+      [['-listen=missing/a.sock:4', '--', '/bin/true'], 'cannot make the socket missing/a.sock'],
       [['--', '/missing'], 'cannot start /missing: no such file'],
     ] as const) {
       const error = (await failureOf(execute(jailer, args))) as Error & { code?: number; stderr?: string };
@@ -153,11 +190,12 @@ describe('everywhere', () => {
   });
 
   test('it ends with the process that started it, where that is asked for', async () => {
-    const [first = '', ...rest] = jailed(
-      ['/bin/sleep', '60'],
-      { jailer, uid: root ? uid : undefined, internet: false, dieWithParent: true },
-      [],
-    );
+    const [first = '', ...rest] = jailed(['/bin/sleep', '60'], {
+      jailer,
+      uid: root ? uid : undefined,
+      internet: false,
+      dieWithParent: true,
+    });
     const script = `const child = require('node:child_process').spawn(${JSON.stringify(first)}, ${JSON.stringify(rest)}, { detached: true, stdio: 'ignore' }); console.log(child.pid); setInterval(() => {}, 1000)`;
     const parent = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
     let printed = '';
@@ -218,7 +256,7 @@ describe.skipIf(!root)('as root', () => {
     const cwd = await jailableDirectory();
     const read = 'cat /etc/resolv.conf; ls /run /run/resolve; touch /run/x /run/resolve/x || true';
     const command = (internet: boolean): string =>
-      jailed(['/bin/sh', '-c', read], { jailer, uid, internet }, [])
+      jailed(['/bin/sh', '-c', read], { jailer, uid, internet })
         .map((word) => `'${word}'`)
         .join(' ');
     const script = `
@@ -249,7 +287,7 @@ describe.skipIf(!root)('as root', () => {
 
   test('without the right to make mounts it starts emulators with user networking, and nothing else', async () => {
     const within = async (jail: Partial<Jail>): Promise<string> => {
-      const command = jailed(['/usr/bin/id', '-u'], { jailer, uid, internet: true, ...jail }, []);
+      const command = jailed(['/usr/bin/id', '-u'], { jailer, uid, internet: true, ...jail });
       const { stdout } = await execute('setpriv', ['--bounding-set=-sys_admin', '--', ...command]);
       return stdout.trim();
     };

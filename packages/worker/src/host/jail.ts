@@ -21,12 +21,28 @@ export interface Jail {
 /** A user of no machine, for trying what a machine could do. */
 export const probeUid = 299_998;
 
+/** What a program finds open, beside the standard descriptors. */
+export interface Opened {
+  /** Descriptors above 2 that it is started with. */
+  readonly kept?: readonly number[];
+  /**
+   * Unix sockets that the jailer makes in place of what has their names, and that accept connections for the program,
+   * by path. Only our own user may connect. The paths are relative to the working directory, which nobody else may
+   * write.
+   */
+  readonly sockets?: Readonly<Record<string, number>>;
+}
+
 /**
  * Wraps a command so that it runs in a jail. The jailer replaces itself by the program, so the pid stays the same.
  * @param command its first word is a path from the root on
- * @param descriptors those above 2 that it keeps
  */
-export function jailed(command: readonly string[], jail: Jail, descriptors: readonly number[]): string[] {
+export function jailed(
+  command: readonly string[],
+  jail: Jail,
+  { kept = [], sockets = {} }: Opened = {},
+): string[] {
+  const listen = Object.entries(sockets).map(([path, descriptor]) => `${path}:${descriptor}`);
   const { jailer, uid, networkPath, tap, kvmDevice, internet, fileBytes, dieWithParent } = jail;
   const root = uid === undefined ? [] : [`-uid=${uid}`];
   if (uid !== undefined) {
@@ -37,7 +53,8 @@ export function jailed(command: readonly string[], jail: Jail, descriptors: read
   return [
     jailer,
     ...root,
-    ...(descriptors.length === 0 ? [] : [`-descriptors=${descriptors.join(',')}`]),
+    ...(kept.length === 0 ? [] : [`-descriptors=${kept.join(',')}`]),
+    ...(listen.length === 0 ? [] : [`-listen=${listen.join(',')}`]),
     ...(internet ? ['-internet'] : []),
     ...(fileBytes === undefined ? [] : [`-file-bytes=${fileBytes}`]),
     ...(dieWithParent === true ? ['-die-with-parent'] : []),

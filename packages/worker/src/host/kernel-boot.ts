@@ -90,7 +90,7 @@ function commandLine({ qemu, cpuModel, jail }: KernelBoot): [string, ...string[]
   const machine = ['-accel', 'kvm', '-cpu', cpuModel, '-machine', 'q35', '-m', '128', '-smp', '1'];
   const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'];
   const command = [qemu, ...machine, ...devices, '-kernel', kernelName, '-append', 'console=ttyS0 panic=-1'];
-  const [first = qemu, ...rest] = jail === undefined ? command : jailed(command, jail, []);
+  const [first = qemu, ...rest] = jail === undefined ? command : jailed(command, jail);
   return [first, ...rest];
 }
 

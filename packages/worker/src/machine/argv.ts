@@ -38,7 +38,7 @@ export interface MachineSetup {
   /** From `networkArgs`: the -netdev part, with id `net0`. */
   network: readonly string[];
   guestMac: string;
-  /** The parts that make monitor and agent port. Default: sockets that QEMU is handed as `machineDescriptors`. */
+  /** The parts that make monitor and agent port. Default: sockets that the jailer hands over as `machineDescriptors`. */
   sockets?: readonly string[];
   /** boot: start the kernel; restore: load the device state from file descriptor 3 and wait for `cont`. */
   start: { kind: 'boot'; kernelArgs: string } | { kind: 'restore' };
@@ -61,7 +61,7 @@ const listeningSockets = [
   ...['-chardev', `socket,id=${machineFiles.agentDevice},fd=${machineDescriptors.agent},server=on,wait=off`],
 ];
 
-/** How QEMU was told of its sockets when it still made them by itself. It is in the keys of what was saved. */
+/** For a QEMU that makes its sockets by itself, as all once did: it is in the keys of what was saved. */
 export const socketsByName = [
   ...['-qmp', `unix:${machineFiles.qmp},server=on,wait=off`],
   ...['-chardev', `socket,id=${machineFiles.agentDevice},path=${machineFiles.agent},server=on,wait=off`],

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { access, open } from 'node:fs/promises';
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -7,9 +7,8 @@ import { systemErrorCode } from '../host/errors.ts';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { openUntrusted } from '../host/untrusted-file.ts';
-import { type Jail, jailed } from '../host/jail.ts';
+import { type Jail, jailed, type Opened } from '../host/jail.ts';
 import { machineDescriptors, machineFiles } from './argv.ts';
-import { listen } from './listening-socket.ts';
 import { isMachineUser } from './users.ts';
 
 export interface ProcessSetup {
@@ -22,7 +21,7 @@ export interface ProcessSetup {
   logFile: string;
   /** File to hand over as descriptor 3: the device state to restore. */
   stateFile?: string;
-  /** What it is left with; undefined leaves it all that we have. */
+  /** What it is left with. Undefined leaves it all that we have; then it makes its sockets by itself. */
   jail?: Jail | undefined;
 }
 
@@ -38,20 +37,18 @@ export interface MachineProcess {
  * @throws Error when it cannot be started
  */
 export async function startProcess(setup: ProcessSetup): Promise<MachineProcess> {
+  // Node would name the program as what is missing.
+  await access(setup.directory);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(await open(setup.logFile, 'a', 0o600));
   const state = setup.stateFile === undefined ? undefined : stack.use(await openUntrusted(setup.stateFile));
-  const qmp = stack.use(await listen(join(setup.directory, machineFiles.qmp)));
-  const agent = stack.use(await listen(join(setup.directory, machineFiles.agent)));
   const command = [setup.qemu, ...setup.argv];
-  const { state: stateDescriptor, ...sockets } = machineDescriptors;
-  const kept = [...(state === undefined ? [] : [stateDescriptor]), ...Object.values(sockets)];
-  const [program = '', ...args] = setup.jail === undefined ? command : jailed(command, setup.jail, kept);
+  const { jail } = setup;
+  const [program = '', ...args] = jail === undefined ? command : jailed(command, jail, openedFor(state));
   const child = spawn(program, args, {
     cwd: setup.directory,
     detached: true,
-    // In the order of `machineDescriptors`.
-    stdio: ['ignore', log.fd, log.fd, state?.fd ?? 'ignore', qmp.fd, agent.fd],
+    stdio: ['ignore', log.fd, log.fd, state?.fd ?? 'ignore'],
     env: { PATH: programPath, LC_ALL: 'C' },
   });
   await new Promise<void>((resolve, reject) => {
@@ -62,6 +59,14 @@ export async function startProcess(setup: ProcessSetup): Promise<MachineProcess>
   const identity = child.pid === undefined ? undefined : processIdentity(child.pid);
   if (identity === undefined) throw new Error(`${program} ended at once`);
   return { identity, child };
+}
+
+function openedFor(state: unknown): Opened {
+  const { qmp, agent } = machineDescriptors;
+  return {
+    kept: state === undefined ? [] : [machineDescriptors.state],
+    sockets: { [machineFiles.qmp]: qmp, [machineFiles.agent]: agent },
+  };
 }
 
 /** Ends a QEMU process and waits until it is gone. @throws Error when it cannot be ended */

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { link, mkdir, open, rm, truncate } from 'node:fs/promises';
+import { chmod, link, mkdir, open, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
 import type { Jail } from '../../host/jail.ts';
 import { findQemu } from '../../host/qemu.ts';
 import { waitForExit } from '../../host/processes.ts';
-import { machineArgv, machineFiles, type MachineSetup } from '../argv.ts';
+import { machineArgv, machineFiles, type MachineSetup, socketsByName } from '../argv.ts';
 import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
 import { endProcess } from '../process.ts';
 import { makeFileFor } from '../run-files.ts';
@@ -68,6 +68,8 @@ export class CounterMachine {
   ): Promise<CounterMachine> {
     const qemu = await findQemu();
     await mkdir(directory);
+    // It makes its sockets there by itself.
+    if (options.wrapper !== undefined) await chmod(directory, 0o1777);
     await link(host.bootImage, join(directory, bootDisk));
     const { paused = false, jail, network = [], wrapper } = options;
     const uid = jail?.uid ?? wrapper?.uid;
@@ -86,6 +88,7 @@ export class CounterMachine {
       top: machineFiles.disk,
       network,
       guestMac: '52:54:00:00:00:01',
+      ...(jail === undefined ? { sockets: socketsByName } : {}),
       start: { kind: 'restore' },
     };
     const argv = machineArgv(setup);

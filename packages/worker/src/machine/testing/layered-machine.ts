@@ -8,7 +8,7 @@ import { OverlayStock } from '../../disk/overlay.ts';
 import { noEgress } from '../../host/egress.ts';
 import { findQemu } from '../../host/qemu.ts';
 import { scratchDirectory } from '../../testing/scratch.ts';
-import { type DiskLayer, machineArgv, machineFiles } from '../argv.ts';
+import { type DiskLayer, machineArgv, machineFiles, socketsByName } from '../argv.ts';
 import { makeOverlay, makeRunDirectory, runDirectory } from '../directory.ts';
 import { Gate } from '../gate.ts';
 import { launch } from '../launch.ts';
@@ -92,6 +92,7 @@ export class LayeredMachine {
       top: machineFiles.disk,
       network: [],
       guestMac: '',
+      sockets: socketsByName,
       start: { kind: 'restore' },
     });
     // It boots from the lowest layer.
