@@ -58,6 +58,19 @@ describe('the clients that the server hands out', () => {
     expect(await shell('node hello.mjs')).toBe('from JavaScript\n');
   });
 
+  test.each([
+    () => printed('npm install -g'),
+    () => 'npm install -g $OPENCOMPUTER_API_URL/sdk/opencomputer-cli.tgz',
+  ])('npm installs oc without any registry, and it makes a sandbox (%#)', async (command) => {
+    // As a user without rights to the folders of the system.
+    await shell(`rm -rf global; ${await command()} --prefix global --registry http://127.0.0.1:9 --no-audit --no-fund`);
+    expect(await shell('global/bin/oc --version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const made = await shell('global/bin/oc create --json');
+    const { sandboxID } = JSON.parse(made) as { sandboxID: string };
+    expect(await shell(`global/bin/oc exec ${sandboxID} -- echo from oc`)).toBe('from oc\n');
+    await shell(`global/bin/oc kill ${sandboxID}`);
+  });
+
   test.each([() => printed('pip install'), () => 'pip install -r $OPENCOMPUTER_API_URL/sdk/python.txt'])(
     'pip installs the other into an empty environment, and it makes a sandbox (%#)',
     async (command) => {

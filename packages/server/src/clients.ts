@@ -20,6 +20,7 @@ export interface ClientPackage {
 /** The packages of this version; undefined what has not been built. */
 export interface ClientPackages {
   readonly npm: ClientPackage | undefined;
+  readonly oc: ClientPackage | undefined;
   readonly wheel: ClientPackage | undefined;
 }
 
@@ -27,6 +28,7 @@ export interface ClientPackages {
 export function readClients(directory: string, version: string): ClientPackages {
   return {
     npm: readPackage(directory, `opencomputer-sdk-${version}.tgz`, 'application/gzip'),
+    oc: readPackage(directory, `opencomputer-cli-${version}.tgz`, 'application/gzip'),
     wheel: readPackage(directory, `opencomputer_sdk-${version}-py3-none-any.whl`, 'application/zip'),
   };
 }

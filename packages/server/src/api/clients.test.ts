@@ -8,12 +8,14 @@ import { temporaryDirectory, TestServer } from '../testing/harness.ts';
 
 const { version } = packageFile;
 const npm = `opencomputer-sdk-${version}.tgz`;
+const oc = `opencomputer-cli-${version}.tgz`;
 const wheel = `opencomputer_sdk-${version}-py3-none-any.whl`;
 const directory = temporaryDirectory();
 let server: TestServer;
 
 beforeAll(async () => {
   writeFileSync(join(directory.path, npm), 'the tarball');
+  writeFileSync(join(directory.path, oc), 'the command line');
   writeFileSync(join(directory.path, wheel), 'the wheel');
   writeFileSync(join(directory.path, 'opencomputer-sdk-0.0.1.tgz'), 'an older one');
   server = await TestServer.start();
@@ -32,6 +34,8 @@ const get = (path: string, headers: Record<string, string> = {}, method = 'GET')
 test.each([
   [`/${npm}`, 'the tarball', 'application/gzip'],
   ['/opencomputer-sdk.tgz', 'the tarball', 'application/gzip'],
+  [`/${oc}`, 'the command line', 'application/gzip'],
+  ['/opencomputer-cli.tgz', 'the command line', 'application/gzip'],
   [`/${wheel}`, 'the wheel', 'application/zip'],
 ])('%s is handed out without a key', async (path, content, type) => {
   const answer = await get(path);
@@ -54,6 +58,7 @@ test.each([
 test('the page names this server and this version, and warns of the names', async () => {
   const page = await (await get('')).text();
   expect(page).toContain(`npm install ${server.url}/sdk/${npm}\n`);
+  expect(page).toContain(`npm install -g ${server.url}/sdk/${oc}\n`);
   expect(page).toContain(`pip install ${server.url}/sdk/${wheel}\n`);
   expect(page).toMatch(/packages of another\s+project/);
 });
