@@ -1,9 +1,17 @@
 import { z } from 'zod';
 import type { Qmp } from './qmp.ts';
 
+/**
+ * How long QEMU may take for a command about a disk, in milliseconds. It answers nothing while it waits for the host's
+ * disk, and that may be busy with what a guest has written.
+ */
+export const diskCommandMs = 60_000;
+
 /** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
 export async function liveNode(qmp: Qmp): Promise<string> {
-  const blocks = (await qmp.run('query-block')) as { inserted?: { 'node-name'?: unknown } }[];
+  const blocks = (await qmp.run('query-block', {}, diskCommandMs)) as {
+    inserted?: { 'node-name'?: unknown };
+  }[];
   const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
   if (typeof node !== 'string') throw new Error('the machine has no disk');
   return node;
@@ -16,7 +24,7 @@ export type BlockJob = z.output<typeof jobsSchema>[number];
 
 /** The jobs that work on a machine's disk, and those that have ended and were not dismissed. */
 export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
-  return jobsSchema.parse(await qmp.run('query-jobs'));
+  return jobsSchema.parse(await qmp.run('query-jobs', {}, diskCommandMs));
 }
 
 /**
@@ -26,14 +34,16 @@ export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
  */
 export async function nodeNames(qmp: Qmp): Promise<string[]> {
   await requireNoJob(qmp);
-  const nodes = (await qmp.run('query-named-block-nodes', { flat: true })) as { 'node-name'?: unknown }[];
+  const nodes = (await qmp.run('query-named-block-nodes', { flat: true }, diskCommandMs)) as {
+    'node-name'?: unknown;
+  }[];
   return nodes.map((node) => node['node-name']).filter((name) => typeof name === 'string');
 }
 
 /** Deletes block nodes that the disk does not stand on. @throws Error while a job is listed: it holds nodes */
 export async function deleteNodes(qmp: Qmp, names: readonly string[]): Promise<void> {
   await requireNoJob(qmp);
-  for (const name of names) await qmp.run('blockdev-del', { 'node-name': name });
+  for (const name of names) await qmp.run('blockdev-del', { 'node-name': name }, diskCommandMs);
 }
 
 async function requireNoJob(qmp: Qmp): Promise<void> {
