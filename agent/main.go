@@ -58,8 +58,11 @@ func run(opts options) error {
 		Sessions: session.NewTable(cgroup.Open(), book),
 		Logs:     book,
 	}
-	log.SetOutput(io.MultiWriter(os.Stderr, book))
+	log.SetOutput(io.MultiWriter(identity.WakingJournal{Out: os.Stderr, Socket: identity.JournalSocket}, book))
 	if opts.listen == "" {
+		if err := (identity.OwnMachine{}).PrepareBootID(); err != nil {
+			log.Printf("identity: forks will have the same boot id: %v", err)
+		}
 		config.Identity = identity.New(identity.OwnMachine{}, "/")
 		config.Egress = egress.New("/")
 		session.ProtectFromOOM()

@@ -7,7 +7,7 @@ const secrets = [
   'head -c 64 /dev/urandom | od -An -v -tx1 | tr -d " \\n"; echo',
   'python3 -c "import os; print(os.urandom(64).hex())"',
   `node -e 'console.log(require("node:crypto").randomBytes(64).toString("hex"))'`,
-  'cat /proc/sys/kernel/random/uuid',
+  'cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id',
 ].join('; ');
 
 const hourMs = 3_600_000;
@@ -29,7 +29,7 @@ describe('a machine', () => {
       family.map((machine) => machine.output(`cat /etc/machine-id; hostname; ${secrets}`)),
     );
     const values = told.flatMap((text) => text.split('\n'));
-    expect(values).toHaveLength(6 * family.length);
+    expect(values).toHaveLength(7 * family.length);
     expect(new Set(values).size).toBe(values.length);
     for (const [index, machine] of family.entries()) {
       const [machineId, hostname, ...random] = told[index]?.split('\n') ?? [];

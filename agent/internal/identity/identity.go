@@ -33,13 +33,20 @@ type Identity struct {
 	mu      sync.Mutex
 	machine Machine
 	root    string
+	known   string // the machine id that was applied last
 	env     atomic.Pointer[map[string]string]
 }
 
 // New makes the identity of a machine with nothing applied yet. Without a machine
 // the kernel is left alone; without a root, the directory above etc/, files are.
 func New(machine Machine, root string) *Identity {
-	return &Identity{machine: machine, root: root}
+	i := &Identity{machine: machine, root: root}
+	if root != "" {
+		// Of an agent before this one. Without a file nothing was applied.
+		id, _ := linux.ReadSmallFile(filepath.Join(root, "etc/machine-id"), 64)
+		i.known = strings.TrimSpace(string(id))
+	}
+	return i
 }
 
 // Env is the environment of the sandbox, for every later command.
@@ -53,7 +60,9 @@ func (i *Identity) Env() map[string]string {
 // Apply checks the whole request first and then applies it in the protocol's
 // order. What the kernel refuses fails the call. A file that can't be written
 // (a full or read-only disk) is only a warning, since a sandbox must wake.
-func (i *Identity) Apply(request *Request) (warnings []string, err error) {
+// Restored tells that the machine began with the memory of a running one: when
+// that was another machine, its boot was another, too.
+func (i *Identity) Apply(request *Request, restored bool) (warnings []string, err error) {
 	clock, entropy, err := request.check()
 	if err != nil {
 		return nil, err
@@ -86,6 +95,12 @@ func (i *Identity) Apply(request *Request) (warnings []string, err error) {
 	if i.root != "" && request.Hostname != "" {
 		warn(linux.WriteSmallFile(filepath.Join(i.root, "etc/hostname"), []byte(request.Hostname+"\n")))
 		warn(nameInHosts(filepath.Join(i.root, "etc/hosts"), request.Hostname))
+	}
+	if request.MachineID != "" {
+		if i.machine != nil && restored && request.MachineID != i.known {
+			warn(i.machine.RenewBootID())
+		}
+		i.known = request.MachineID
 	}
 	if i.root != "" && request.MachineID != "" {
 		warn(linux.WriteSmallFile(filepath.Join(i.root, "etc/machine-id"), []byte(request.MachineID+"\n")))

@@ -20,6 +20,7 @@ type Machine interface {
 	SetClock(unixNs int64) error
 	AddEntropy(bytes []byte) error
 	SetHostname(name string) error
+	RenewBootID() error
 }
 
 // OwnMachine is the machine this process runs in.

@@ -37,7 +37,8 @@ func readJournal(ctx context.Context, last int, follow bool, visit func(logEntry
 	if _, err := os.Stat(journalReader); err != nil {
 		return
 	}
-	arguments := []string{"--output=json", "--no-pager", "--quiet", "--lines=" + strconv.Itoa(last)}
+	// Of all boots: a fork goes on with the entries of its origin, and has a boot id of its own.
+	arguments := []string{"--output=json", "--no-pager", "--quiet", "--boot=all", "--lines=" + strconv.Itoa(last)}
 	if follow {
 		arguments = append(arguments, "--follow")
 	}

@@ -42,7 +42,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, state *connec
 	var warnings []string
 	if request.Identity != nil {
 		var err error
-		if warnings, err = s.identity.Apply(request.Identity); err != nil {
+		if warnings, err = s.identity.Apply(request.Identity, s.gate.Epoch() != ""); err != nil {
 			return err
 		}
 	}

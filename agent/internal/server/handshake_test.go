@@ -75,6 +75,11 @@ func (m *recordedMachine) AddEntropy(bytes []byte) error {
 	return nil
 }
 
+func (m *recordedMachine) RenewBootID() error {
+	m.order = append(m.order, "boot id")
+	return nil
+}
+
 func (m *recordedMachine) SetHostname(name string) error {
 	m.hostname, m.order = name, append(m.order, "hostname")
 	return nil

@@ -27,6 +27,15 @@ export const firstCommands: readonly (readonly string[])[] = [
   ['sudo', '-n', 'true'],
 ];
 
+/**
+ * What is run at the end, by root. The journal reads the boot id once, when it starts, and each machine gets one of its
+ * own: it is started by the first message of a machine. systemd keeps the streams of the services that print to it.
+ */
+export const lastCommands: readonly (readonly string[])[] = [
+  ['systemctl', 'stop', '--quiet', '--no-warn', 'systemd-journald.service'],
+  ['sync'],
+];
+
 /** Runs a command in a guest to its end, under a deadline. @throws ApiError when it fails or takes too long */
 async function runToEnd(
   channel: GuestChannel,
@@ -86,7 +95,8 @@ export async function settle(
   }
   report('running what users run first');
   for (const command of firstCommands) await runToEnd(channel, command, 'sandbox', 120_000);
-  await runToEnd(channel, ['sync'], 'root', 120_000);
+  for (const command of init === 'systemd' ? lastCommands : lastCommands.slice(-1))
+    await runToEnd(channel, command, 'root', 120_000);
   report('waiting for it to settle');
   await waitUntilQuiet(machine, 60_000);
 }

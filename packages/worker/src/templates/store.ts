@@ -16,7 +16,7 @@ import { systemErrorCode } from '../host/errors.ts';
 import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
 import { buildTemplate } from './build.ts';
-import { firstCommands } from './settle.ts';
+import { firstCommands, lastCommands } from './settle.ts';
 
 /** A snapshot that machines are restored from. */
 export interface Template {
@@ -170,6 +170,6 @@ function isAlive(pid: number): boolean {
 
 /** Content key of all that a template is booted and prepared with. */
 function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg', egress: string): string {
-  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands, egress]);
+  const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands, lastCommands, egress]);
   return createHash('sha256').update(parts).digest('hex').slice(0, 16);
 }
