@@ -63,7 +63,9 @@ describe('the clients that the server hands out', () => {
     () => 'npm install -g $OPENCOMPUTER_API_URL/sdk/opencomputer-cli.tgz',
   ])('npm installs oc without any registry, and it makes a sandbox (%#)', async (command) => {
     // As a user without rights to the folders of the system.
-    await shell(`rm -rf global; ${await command()} --prefix global --registry http://127.0.0.1:9 --no-audit --no-fund`);
+    await shell(
+      `rm -rf global; ${await command()} --prefix global --registry http://127.0.0.1:9 --no-audit --no-fund`,
+    );
     expect(await shell('global/bin/oc --version')).toMatch(/^\d+\.\d+\.\d+\n$/);
     const made = await shell('global/bin/oc create --json');
     const { sandboxID } = JSON.parse(made) as { sandboxID: string };
