@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import type { TestMachine } from '../support/test-machine.ts';
+import { startSession } from '../support/live-client.ts';
+import { sharedApi } from '../support/shared.ts';
 import { TestWorker } from '../support/worker.ts';
 
 const long = process.env['OPENCOMPUTER_TEST_LONG'] === '1';
 const pairs = Number(process.env['OPENCOMPUTER_TEST_PAIRS'] ?? (long ? 300 : 6));
 const minutes = 60_000;
 const kinds = ['disk_only', 'full'] as const;
-const unloaded = 'true';
 /** Work that keeps processor and disk of the guest busy. */
-const load = 'while :; do dd if=/dev/zero of=/root/load bs=1M count=20 conv=fsync 2>/dev/null; done';
+const load = 'while :; do dd if=/dev/zero of=/home/sandbox/load bs=1M count=20 conv=fsync 2>/dev/null; done';
 
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
@@ -29,29 +29,27 @@ function describeTimes(times: readonly number[]): string {
 }
 
 describe('after a live checkpoint', () => {
-  let worker: TestWorker;
-  let machine: TestMachine;
-
-  beforeAll(async () => {
-    worker = await TestWorker.start();
-    machine = await worker.create();
-  });
-  afterAll(() => worker?.destroy());
-
   it.each([
-    ['at rest', unloaded],
+    ['at rest', undefined],
     ['under load', load],
   ])(
-    `the first command is as quick as after a hibernation, ${pairs} times of each kind, %s`,
+    `the first command is as quick as after a wake, ${pairs} times of each kind, %s`,
     { timeout: 3 * minutes + pairs * 20_000 },
     async (when, work) => {
-      await machine.begin(work);
-      const first = (): Promise<number> => milliseconds(() => machine.run('true'));
+      const sandbox = await sharedApi().create();
+      if (work !== undefined) await startSession(sandbox, 'bash', ['-c', work]);
+      const expectDone = async (method: string, path: string, json?: unknown) => {
+        const answer = await sandbox.call(method, path, { json });
+        expect(answer.status, `${path}: ${answer.text}`).toBeLessThan(300);
+        expect(answer.body['error'], path).toBeUndefined();
+        return answer.body;
+      };
+      const first = (): Promise<number> => milliseconds(() => sandbox.output('true'));
       // What a new connection to the guest costs, on this host and now: the host hangs up for each of these, too.
       const base: number[] = [];
       for (let index = 0; index < Math.min(pairs, 30); index++) {
-        await machine.hibernate();
-        await machine.wake();
+        await expectDone('POST', '/hibernate', {});
+        await expectDone('POST', '/wake', {});
         const [connected, again] = [await first(), await first()];
         base.push(Math.max(connected, again));
       }
@@ -59,14 +57,16 @@ describe('after a live checkpoint', () => {
       for (const kind of kinds) {
         const times: number[] = [];
         for (let index = 0; index < pairs; index++) {
-          const { id, quiesced } = await machine.snapshot(kind);
+          const name = `${kind}-${index}`;
+          const { id, quiesced } = await expectDone('POST', '/checkpoints', { name, kind });
           expect(quiesced).toBe(true);
           times.push(await first());
-          await worker.deleteSnapshot(id);
+          await expectDone('DELETE', `/checkpoints/${String(id)}`);
         }
         process.stdout.write(`${kind}, ${when}: ${describeTimes(times)}; others: ${describeTimes(base)}\n`);
         expect(Math.max(...times), `${kind}, ${when}`).toBeLessThan(longest);
       }
+      await sandbox.delete();
     },
   );
 
@@ -74,6 +74,8 @@ describe('after a live checkpoint', () => {
     'a guest that does not answer is saved as it is, says so, and is refused on demand',
     { timeout: 10 * minutes },
     async () => {
+      const worker = await TestWorker.start();
+      onTestFinished(() => worker.destroy());
       const other = await worker.create();
       // The agent stands still until the guest itself lets it go on.
       await other.begin(

@@ -57,9 +57,15 @@ const errorCodes = new Map<string, ErrorCode>(
 
 /** Waits for the head of an answer. */
 function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & IncomingHttpStatusHeader> {
+  const { session } = stream;
   return new Promise((resolve, reject) => {
-    const close = (): void =>
-      reject(new ApiError('guest_failed', 'the guest closed the call without an answer'));
+    const close = (): void => {
+      const how =
+        session === undefined || session.closed || session.destroyed
+          ? 'the connection to the guest ended before its answer'
+          : `the guest closed the call without an answer (HTTP/2 code ${stream.rstCode})`;
+      reject(new ApiError('guest_failed', how));
+    };
     stream.once('response', (headers) => {
       stream.off('close', close);
       resolve(headers);
