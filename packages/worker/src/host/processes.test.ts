@@ -64,8 +64,9 @@ test('a running process has an identity that holds until it exits', async () => 
 });
 
 test('a zombie is dead', async () => {
-  // The shell turns into sleep, which never collects the exit of the child that it inherits.
-  const { line } = await startShell('sleep 0 & echo $!; exec sleep 60');
+  // The shell turns into sleep, which never collects the exit of the child that it inherits; the child waits for that.
+  const child = `sh -c 'while grep -q sh /proc/$PPID/comm; do :; done'`;
+  const { line } = await startShell(`${child} & echo $!; exec sleep 60`);
   const zombie = Number(line);
   await expect.poll(() => readFileSync(`/proc/${zombie}/stat`, 'utf8')).toMatch(/\) Z /);
   expect(processIdentity(zombie)).toBeUndefined();

@@ -43,17 +43,12 @@ test('a guest that makes QEMU print without end does not fill the disk, and what
   const keeper = keepLogsShort(directory, log, 20);
   onTestFinished(() => keeper[Symbol.dispose]());
   // As QEMU prints: by a descriptor that appends, and that it had before.
-  const noise = spawn(
-    'sh',
-    ['-c', 'yes "Guest moved used index" | head -c 300000000 >&2; echo the end >&2'],
-    {
-      stdio: ['ignore', 'ignore', descriptor],
-    },
-  );
-  await once(noise, 'close');
-  await until(
-    async () => (await stat(path)).size < 1024 * 1024 && /Guest.*the end$/.test(await lastLines(path)),
-  );
+  const print = (line: string) =>
+    once(spawn('sh', ['-c', line], { stdio: ['ignore', 'ignore', descriptor] }), 'close');
+  await print('yes "Guest moved used index" | head -c 300000000 >&2');
+  await until(async () => (await stat(path)).size < 1024 * 1024);
+  await print('echo the end >&2');
+  expect(await lastLines(path)).toMatch(/Guest.*the end$/);
   expect(warnings.join('')).toContain('sb-01234567');
   // A link, or a machine without a log, ends nothing.
   await mkdir(join(directory, 'sb-11111111'));

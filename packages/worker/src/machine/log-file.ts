@@ -1,3 +1,4 @@
+import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { constants, type FileHandle, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -14,18 +15,17 @@ const keptBytes = 64 * 1024;
 const lastBytes = 4096;
 const betweenLooksMs = 2000;
 
-async function tailOf(file: FileHandle, bytes: number): Promise<Buffer> {
-  const { size } = await file.stat();
+function tailOf({ fd }: FileHandle, bytes: number): Buffer {
+  const { size } = fstatSync(fd);
   const position = Math.max(0, size - bytes);
   const buffer = Buffer.alloc(size - position);
-  const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-  return buffer.subarray(0, bytesRead);
+  return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, position));
 }
 
 /** The end of QEMU's own log, on one line; nothing when there is no log. */
 export async function lastLines(logFile: string): Promise<string> {
   try {
-    const tail = await withUntrusted(logFile, {}, (file) => tailOf(file, lastBytes));
+    const tail = await withUntrusted(logFile, {}, (file) => Promise.resolve(tailOf(file, lastBytes)));
     return tail.toString('utf8').trim().split('\n').slice(-3).join(' | ').slice(-600);
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return '';
@@ -33,16 +33,19 @@ export async function lastLines(logFile: string): Promise<string> {
   }
 }
 
-/** Cuts a log that has grown too long down to its end. @returns whether it had */
+/**
+ * Cuts a log that has grown too long down to its end. What is printed in the very moment of the cut is lost, hence all
+ * of it in one turn.
+ * @returns whether it had
+ */
 export function shortenLog(logFile: string): Promise<boolean> {
   const flags = constants.O_RDWR | constants.O_APPEND;
   return withUntrusted(logFile, { flags }, async (file) => {
     if ((await file.stat()).size <= mostBytes) return false;
-    const tail = await tailOf(file, keptBytes);
-    await file.truncate(0);
-    await file.write(
-      Buffer.concat([Buffer.from('[earlier lines were dropped]\n'), tail.subarray(tail.indexOf('\n') + 1)]),
-    );
+    const tail = tailOf(file, keptBytes);
+    ftruncateSync(file.fd, 0);
+    const end = tail.subarray(tail.indexOf('\n') + 1);
+    writeSync(file.fd, Buffer.concat([Buffer.from('[earlier lines were dropped]\n'), end]));
     return true;
   });
 }
