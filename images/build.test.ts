@@ -179,22 +179,16 @@ describe('build lock', () => {
     const file = path.join(dir, '.lock');
     const events: string[] = [];
     const first = await takeLock(file, () => events.push('first waits'));
-    const waiting = new Promise<void>((resolve) => {
-      void takeLock(file, () => {
-        events.push('second waits');
-        resolve();
-      }).then(async (second) => {
-        events.push('second in');
-        await second[Symbol.asyncDispose]();
-        events.push('second out');
-      });
-    });
-    await waiting;
+    const { promise: waits, resolve } = Promise.withResolvers<void>();
+    const second = takeLock(file, () => {
+      events.push('second waits');
+      resolve();
+    }).finally(() => events.push('second in'));
+    await waits;
     events.push('first out');
     await first[Symbol.asyncDispose]();
-    const third = await takeLock(file, () => undefined);
-    await third[Symbol.asyncDispose]();
-    expect(events.slice(0, 3)).toEqual(['second waits', 'first out', 'second in']);
+    await (await second)[Symbol.asyncDispose]();
+    expect(events).toEqual(['second waits', 'first out', 'second in']);
   });
 
   it('gives up waiting when told to', async () => {

@@ -64,6 +64,11 @@ export const wireScenarios: Scenario[] = [
     name: 'frame 4 ends the input; with from, offsets and accepted input are told',
     async run({ sandbox }) {
       const path = await start(sandbox, 'printf abc; cat');
+      // An offset is one of output that was there: of more, attaching is refused.
+      const first = await RawSocket.open(path);
+      await expect.poll(() => text(first.messages, 1), patience).toBe('abc');
+      first.socket.close();
+      await first.end();
       const socket = await RawSocket.open(`${path}?from=1&client=writer_1`);
       socket.socket.send(Buffer.from('\0input'));
       await expect
