@@ -12,6 +12,8 @@ const seed = Number(process.env['OPENCOMPUTER_TEST_SEED'] ?? Date.now() % 1_000_
 /** Checkpoints after which a disk has so many layers that it is flattened: with those of the template, one too many. */
 const untilFlattened = 7;
 const rounds = Number(process.env['OPENCOMPUTER_TEST_SERIES'] ?? (long ? 250 : 3));
+/** Layers of a disk with which another checkpoint waits for a flattening. */
+const layersLimit = 32;
 /** The longest pause before a checkpoint that is to meet the end of a flattening. */
 const pauseMs = 400;
 const minutes = 60_000;
@@ -60,4 +62,19 @@ describe(`checkpoints in quick succession (seed ${seed})`, () => {
       await machine.output(`test "$(tail -n 1 /var/lib/witness.log)" -ge ${told.synced}`);
     },
   );
+
+  it('without a pause: the disk does not grow layers without end', { timeout: 10 * minutes }, async () => {
+    const other = await worker.create();
+    const most = async (): Promise<number> => {
+      let longest = 0;
+      for (let taken = 0; taken < 60; taken++) {
+        const { id } = await other.snapshot('disk_only');
+        longest = Math.max(longest, recordOf(worker, other.id).layers.length);
+        await worker.deleteSnapshot(id);
+      }
+      return longest;
+    };
+    expect(await most()).toBeLessThanOrEqual(layersLimit + 1);
+    await other.delete();
+  });
 });

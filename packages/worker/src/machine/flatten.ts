@@ -8,6 +8,8 @@ import { atStep } from './steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
 const layersMax = 8;
+/** With so many, a checkpoint waits for a flattening: checkpoints in quick succession would give it up for ever. */
+const layersLimit = 32;
 /** The layers that all machines of a template share, and that stay shared. */
 const sharedLayers = 2;
 const job = 'flatten';
@@ -16,6 +18,11 @@ const pollMs = 50;
 /** Whether a machine's disk has grown so many layers that they should be made one. */
 export function shouldFlatten(machine: Machine): boolean {
   return machine.record.layers.length > layersMax;
+}
+
+/** Whether a machine's disk has so many layers that another may come only once they were made one. */
+export function mustFlatten(machine: Machine): boolean {
+  return machine.record.layers.length >= layersLimit;
 }
 
 /** Closes the files of layers that the machine's disk no longer stands on. */

@@ -19,7 +19,7 @@ import { createMachine } from './create.ts';
 import { deleteMachine } from './delete.ts';
 import { Exclusive } from './exclusive.ts';
 import { failAs } from './failure.ts';
-import { flattenMachine, shouldFlatten } from './flatten.ts';
+import { flattenMachine, mustFlatten, shouldFlatten } from './flatten.ts';
 import { withGateClosed } from './freeze.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { guestReset, type Machine, machineEnded } from './machine.ts';
@@ -234,7 +234,7 @@ export class Lifecycle {
     snapshotId: string,
     { machine: id, kind, requireQuiesced = false }: SnapshotRequest,
   ): Promise<SnapshotInfo> {
-    return this.#change(id, async () => {
+    const take = async (): Promise<SnapshotInfo> => {
       const { registry, platform, snapshots } = this.#options;
       const there = await snapshots.find(snapshotId);
       if (there !== undefined) return snapshotInfo(there.manifest);
@@ -248,7 +248,8 @@ export class Lifecycle {
       platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
       this.#tidy(id);
       return snapshotInfo(manifest);
-    });
+    };
+    return this.#change(id, take, true);
   }
 
   /** Ends a machine and deletes its disk. A machine that is not there is fine. */
@@ -263,10 +264,15 @@ export class Lifecycle {
     });
   }
 
-  /** Runs a change of a machine's life after those before it; tidying up that is under way is given up for it. */
-  #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
+  /**
+   * Runs a change of a machine's life after those before it. A flattening of its disk that is under way is given up for
+   * it, unless the change adds a layer to a disk that has too many.
+   */
+  #change<Result>(id: string, change: () => Promise<Result>, addsLayer = false): Promise<Result> {
     const tidying = this.#tidying.get(id);
-    if (tidying?.signal.aborted === false) {
+    const machine = this.#options.registry.findRunning(id);
+    const waits = addsLayer && machine !== undefined && mustFlatten(machine);
+    if (tidying?.signal.aborted === false && !waits) {
       tidying.abort();
       this.#options.platform.log.info({ machine: id }, 'another change is due: its disk is not flattened');
     }
