@@ -5,11 +5,20 @@ import type { Qmp } from './qmp.ts';
  * How long QEMU may take for a command about a disk, in milliseconds. It answers nothing while it waits for the host's
  * disk, and that may be busy with what a guest has written.
  */
-export const diskCommandMs = 60_000;
+const diskCommandMs = 60_000;
+
+/** Runs a command about a machine's disk. @throws QmpError like `Qmp.run`, after a longer time */
+export function runDiskCommand(
+  qmp: Qmp,
+  execute: string,
+  args: Record<string, unknown> = {},
+): Promise<unknown> {
+  return qmp.run(execute, args, diskCommandMs);
+}
 
 /** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
 export async function liveNode(qmp: Qmp): Promise<string> {
-  const blocks = (await qmp.run('query-block', {}, diskCommandMs)) as {
+  const blocks = (await runDiskCommand(qmp, 'query-block')) as {
     inserted?: { 'node-name'?: unknown };
   }[];
   const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
@@ -24,7 +33,7 @@ export type BlockJob = z.output<typeof jobsSchema>[number];
 
 /** The jobs that work on a machine's disk, and those that have ended and were not dismissed. */
 export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
-  return jobsSchema.parse(await qmp.run('query-jobs', {}, diskCommandMs));
+  return jobsSchema.parse(await runDiskCommand(qmp, 'query-jobs'));
 }
 
 /**
@@ -34,7 +43,7 @@ export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
  */
 export async function nodeNames(qmp: Qmp): Promise<string[]> {
   await requireNoJob(qmp);
-  const nodes = (await qmp.run('query-named-block-nodes', { flat: true }, diskCommandMs)) as {
+  const nodes = (await runDiskCommand(qmp, 'query-named-block-nodes', { flat: true })) as {
     'node-name'?: unknown;
   }[];
   return nodes.map((node) => node['node-name']).filter((name) => typeof name === 'string');
@@ -43,7 +52,7 @@ export async function nodeNames(qmp: Qmp): Promise<string[]> {
 /** Deletes block nodes that the disk does not stand on. @throws Error while a job is listed: it holds nodes */
 export async function deleteNodes(qmp: Qmp, names: readonly string[]): Promise<void> {
   await requireNoJob(qmp);
-  for (const name of names) await qmp.run('blockdev-del', { 'node-name': name }, diskCommandMs);
+  for (const name of names) await runDiskCommand(qmp, 'blockdev-del', { 'node-name': name });
 }
 
 async function requireNoJob(qmp: Qmp): Promise<void> {

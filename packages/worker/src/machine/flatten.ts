@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type BlockJob, deleteNodes, diskCommandMs, listJobs, liveNode, nodeNames } from './block-nodes.ts';
+import { type BlockJob, deleteNodes, listJobs, liveNode, nodeNames, runDiskCommand } from './block-nodes.ts';
 import type { Machine } from './machine.ts';
 import { type Qmp, QmpError, QmpTimeout } from './qmp.ts';
 import { atStep } from './steps.ts';
@@ -46,7 +46,7 @@ async function findJob(qmp: Qmp): Promise<BlockJob | undefined> {
  */
 async function cancelJob(qmp: Qmp): Promise<boolean> {
   try {
-    await qmp.run('job-cancel', { id: job }, diskCommandMs);
+    await runDiskCommand(qmp, 'job-cancel', { id: job });
     return true;
   } catch (error) {
     if (!(error instanceof QmpError) || error instanceof QmpTimeout || !qmp.open) throw error;
@@ -73,7 +73,7 @@ async function endOfJob(qmp: Qmp, machine: string, signal: AbortSignal): Promise
     const state = await findJob(qmp);
     if (state === undefined) throw new Error('the job that flattens the disk has disappeared');
     if (state.status === 'concluded') {
-      await qmp.run('job-dismiss', { id: job }, diskCommandMs);
+      await runDiskCommand(qmp, 'job-dismiss', { id: job });
       // One that ended well before the cancellation reached it has changed the chain of layers.
       if (state.error === undefined) return { flat: true, error: undefined };
       return { flat: false, error: cancelled ? undefined : state.error };
@@ -106,13 +106,12 @@ export async function endFlattening(machine: { qmp: Qmp; id: string }): Promise<
 export async function flattenMachine(machine: Machine, signal: AbortSignal): Promise<boolean> {
   const { layers } = machine.record;
   await atStep('flatten:begun', machine.id);
-  const stream = {
+  await runDiskCommand(machine.qmp, 'block-stream', {
     'job-id': job,
     device: await liveNode(machine.qmp),
     'base-node': `layer${sharedLayers - 1}`,
     'auto-dismiss': false,
-  };
-  await machine.qmp.run('block-stream', stream, diskCommandMs);
+  });
   let end: JobEnd | undefined;
   try {
     end = await endOfJob(machine.qmp, machine.id, signal);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { DiskLayer } from './argv.ts';
-import { deleteNodes, diskCommandMs, liveNode, nodeNames } from './block-nodes.ts';
+import { deleteNodes, liveNode, nodeNames, runDiskCommand } from './block-nodes.ts';
 import { makeOverlay } from './directory.ts';
 import type { Machine } from './machine.ts';
 import { machineUid, type Platform } from './platform.ts';
@@ -51,15 +51,14 @@ export class NextOverlay {
       await makeOverlay(next.#path, platform.overlays, spec.diskMB, machineUid(machine.slot));
       await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
       await atStep('checkpoint:recorded', machine.id);
-      const node = {
+      await runDiskCommand(machine.qmp, 'blockdev-add', {
         driver: 'qcow2',
         'node-name': next.#node,
         discard: 'unmap',
         'detect-zeroes': 'unmap',
         file: { driver: 'file', filename: file, discard: 'unmap' },
         backing: null,
-      };
-      await machine.qmp.run('blockdev-add', node, diskCommandMs);
+      });
       return next;
     } catch (error) {
       await next.withdrawUnused();
@@ -74,7 +73,7 @@ export class NextOverlay {
   /** Puts it on top of a stopped machine's disk; the old top is a layer from then on. */
   async switchTo(): Promise<void> {
     const nodes = { node: this.#live, overlay: this.#node };
-    await this.#machine.qmp.run('blockdev-snapshot', nodes, diskCommandMs);
+    await runDiskCommand(this.#machine.qmp, 'blockdev-snapshot', nodes);
     this.#switched = true;
   }
 
