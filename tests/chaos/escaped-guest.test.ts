@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { attemptsInPython } from '../../packages/worker/src/testing/attempts.ts';
 import { eventually } from '../support/eventually.ts';
 import type { TestMachine } from '../support/test-machine.ts';
 import { TestWorker } from '../support/worker.ts';
@@ -59,16 +60,7 @@ describe('a guest that has escaped into its QEMU process', { timeout: 900_000 },
   /** Which of these lines of Python succeed for the user of a machine, in the namespaces of its QEMU process. */
   async function allowed(machine: TestMachine, lines: readonly string[]): Promise<string[]> {
     const { pid } = processOf(machine);
-    const script = `
-import errno, json, os, socket
-done = []
-for line in json.loads(${JSON.stringify(JSON.stringify(lines))}):
-    try:
-        exec(line)
-        done.append(line)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS): print(line, error)
-print(json.dumps(done))`;
+    const script = attemptsInPython(lines, ['EPERM', 'EACCES', 'ENOENT', 'EROFS']);
     const [program, args] = asQemu(machine, '/usr/bin/python3', '-c', script);
     const namespaces = [`--target=${pid}`, '--mount', '--net', '--ipc', '--uts', '--wd'];
     return JSON.parse((await execute('nsenter', [...namespaces, '--', program, ...args])).stdout) as string[];

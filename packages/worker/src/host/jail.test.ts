@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { attemptsInPython } from '../testing/attempts.ts';
 import { jailableDirectory, testJailer } from '../testing/jailer.ts';
 import { failureOf, until } from '../testing/scratch.ts';
 import { type Jail, jailed } from './jail.ts';
@@ -66,19 +67,16 @@ async function inside(line: string, options: Partial<Jail> & { program?: string 
 
 /** Which of these lines of Python succeed. */
 async function allowed(lines: readonly string[], options: Partial<Jail> = {}): Promise<string[]> {
-  const script = `
-import ctypes, errno, json, os, socket, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def call(*arguments):
-    if libc.syscall(*arguments) < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-done = []
-for line in json.loads(${JSON.stringify(JSON.stringify(lines))}):
-    try:
-        exec(line)
-        done.append(line)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT, errno.EROFS, errno.ENOSYS): print(line, error)
-print(json.dumps(done))`;
+  const script = attemptsInPython(
+    lines,
+    ['EPERM', 'EACCES', 'ENOENT', 'EROFS', 'ENOSYS'],
+    [
+      'import ctypes, sys',
+      'libc = ctypes.CDLL(None, use_errno=True)',
+      'def call(*arguments):',
+      '    if libc.syscall(*arguments) < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))',
+    ],
+  );
   return JSON.parse(await inside(script, { program: '/usr/bin/python3', ...options })) as string[];
 }
 
