@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { type AgentSdk, type Attempt, claude, queryOptions, SetupError } from './claude.ts';
@@ -39,6 +42,10 @@ function all(messages: AsyncIterable<AgentMessage>): Promise<AgentMessage[]> {
 }
 
 const nothing = (): void => undefined;
+
+/** A process that has ended, and which nobody has asked about yet, has no command line any more. */
+const commandOf = (pid: number): Promise<string> =>
+  readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
 
 describe('options of a query', () => {
   it('have the documented defaults', () => {
@@ -84,6 +91,37 @@ describe('a query', () => {
       interrupt.abort();
     }
     expect(types).toEqual(['assistant', 'result']);
+  });
+
+  it('leaves no command behind when it is interrupted, however deaf agent and command are', async () => {
+    const interrupt = new AbortController();
+    let command = 0;
+    let background = 0;
+    const { loaded } = sdk(async function* ({ options }) {
+      // An agent whose command ignores what asks politely, and which leaves a service to whoever adopts it.
+      const deaf = `trap '' TERM INT HUP; exec sleep 300`;
+      const script = `(setsid sleep 300 & echo $!); setsid sh -c "$1" & echo $!; wait`;
+      const agent = spawn('sh', ['-c', script, 'agent', deaf], { stdio: ['ignore', 'pipe', 'inherit'] });
+      for await (const line of createInterface(agent.stdout)) {
+        const pid = Number(line);
+        if (background === 0) background = pid;
+        else command = pid;
+        if (command !== 0) break;
+      }
+      const { signal } = options['abortController'] as AbortController;
+      yield { type: 'assistant' };
+      if (!signal.aborted) await once(signal, 'abort');
+      agent.kill();
+      throw new Error('aborted');
+    });
+    const ended = async () => {
+      for await (const _ of claude(loaded, nothing, 50)(attempt({ interrupt: interrupt.signal })))
+        interrupt.abort();
+    };
+    await expect(ended()).rejects.toThrow('aborted');
+    expect(await commandOf(command)).toBe('');
+    expect(await commandOf(background)).toContain('sleep');
+    process.kill(background);
   });
 
   it('is not begun where it was interrupted before', async () => {

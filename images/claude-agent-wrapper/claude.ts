@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import type { Configuration } from './configuration.ts';
 import type { Diagnose } from './diagnostics.ts';
 import type { AgentMessage } from './events.ts';
+import { grandchildrenOf, killLeft, type Process } from './processes.ts';
 
 /** What we use of the package `@anthropic-ai/claude-agent-sdk`. */
 export interface AgentSdk {
@@ -33,8 +34,8 @@ export type RunAgent = (attempt: Attempt) => AsyncIterable<AgentMessage>;
 
 const defaults = { model: 'claude-sonnet-4-20250514', permissionMode: 'bypassPermissions', maxTurns: 50 };
 
-/** How long an agent may take to stop of itself, which ends its commands too, before its process is ended. */
-const graceMs = 20_000;
+/** How long an agent may take to stop of itself before its process is ended. */
+const stopGraceMs = 20_000;
 
 /** Options of a query. */
 export function queryOptions(
@@ -67,8 +68,12 @@ async function checkDirectory(directory: string): Promise<void> {
     throw new SetupError(`cwd is not a directory: ${directory}. Make it first, or configure another`);
 }
 
-/** Runs turns with the Claude Agent SDK. */
-export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose): RunAgent {
+/**
+ * Runs turns with the Claude Agent SDK. When one that was interrupted has ended, so have the commands that it ran:
+ * an agent that is slow to stop, or whose command ignores what it is sent, would leave them behind.
+ * @param graceMs milliseconds that the agent may take to stop of itself
+ */
+export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose, graceMs = stopGraceMs): RunAgent {
   return async function* run({ text, configuration, resume, interrupt }) {
     const options = queryOptions(configuration, resume);
     await checkDirectory(String(options['cwd']));
@@ -82,7 +87,12 @@ export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose): RunAgent {
       prompt: inputOf(text, end.signal),
       options: { ...options, abortController: kill, stderr: diagnose },
     });
+    let commands: Promise<Process[]> | undefined;
     const stop = (): void => {
+      commands = grandchildrenOf(process.pid).catch((error: unknown) => {
+        diagnose(`the commands of the agent cannot be listed: ${String(error)}`);
+        return [];
+      });
       query.interrupt().catch((error: unknown) => {
         diagnose(`the agent could not be interrupted, ending it: ${String(error)}`);
         kill.abort();
@@ -99,6 +109,9 @@ export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose): RunAgent {
     } finally {
       interrupt.removeEventListener('abort', stop);
       end.abort();
+      const kept = await killLeft((await commands) ?? []);
+      if (kept.length > 0)
+        diagnose(`still running after the interruption: processes ${kept.map(({ pid }) => pid).join(', ')}`);
     }
   };
 }
