@@ -44,8 +44,7 @@ function all(messages: AsyncIterable<AgentMessage>): Promise<AgentMessage[]> {
 const nothing = (): void => undefined;
 
 /** A process that has ended, and which nobody has asked about yet, has no command line any more. */
-const commandOf = (pid: number): Promise<string> =>
-  readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+const commandOf = (pid: number): Promise<string> => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
 
 describe('options of a query', () => {
   it('have the documented defaults', () => {
