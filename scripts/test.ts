@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runGoTests } from './test-runners/go.ts';
-import { describeOutcome, type Outcome } from './test-runners/outcome.ts';
+import { describeOutcome, describeSlowest, type Outcome } from './test-runners/outcome.ts';
 import { root, runCheck } from './test-runners/process.ts';
 import { runPython } from './test-runners/python.ts';
 import { runVitest } from './test-runners/vitest.ts';
@@ -18,8 +18,6 @@ const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
 );
 const machines = (...args: readonly string[]): Promise<Outcome> =>
   runVitest(['--config', 'tests/vitest.config.ts', ...args]);
-/** A loaded host may cost a test its patience once. What damages state must not: no second try for chaos. */
-const secondTry = '--retry=1';
 
 const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   format: () => runCheck('oxfmt', ['--check', ...paths]),
@@ -41,9 +39,9 @@ const suites: Readonly<Record<string, () => Promise<Outcome>>> = {
   agent: () => runGoTests(agent),
   unit: () => runVitest([]),
   python: () => runPython(),
-  conformance: () => machines(secondTry, 'tests/conformance'),
-  e2e: () => machines(secondTry, 'tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
-  load: () => machines(secondTry, '--no-file-parallelism', ...heavy),
+  conformance: () => machines('tests/conformance'),
+  e2e: () => machines('tests/e2e', ...heavy.flatMap((file) => ['--exclude', file])),
+  load: () => machines('--no-file-parallelism', ...heavy),
   chaos: () => machines('tests/chaos'),
 };
 
@@ -59,11 +57,13 @@ if (values.list === true || unknown.length > 0) {
 const total = { passed: 0, failed: 0, skipped: 0 };
 const summary: string[] = [];
 const troubles: string[] = [];
+const outcomes: Outcome[] = [];
 for (const [name, runSuite] of Object.entries(suites)) {
   if (!chosen.includes(name)) continue;
   const started = Date.now();
   process.stdout.write(`\n==> ${name}\n`);
   const outcome = await runSuite();
+  outcomes.push(outcome);
   const failed = outcome.failures.length;
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
   total.passed += outcome.passed;
@@ -75,6 +75,8 @@ for (const [name, runSuite] of Object.entries(suites)) {
   const trouble = describeOutcome(name, outcome);
   if (trouble !== '') troubles.push(trouble);
 }
+const slowest = describeSlowest(outcomes, 10);
+if (slowest !== '') process.stdout.write(`\nThe slowest files:\n${slowest}\n`);
 // What failed stands at the end: of a long log, the end is what one sees first.
 process.stdout.write(`\n${[...troubles, summary.join('\n')].join('\n')}\n\n`);
 process.stdout.write(

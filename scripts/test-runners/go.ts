@@ -35,7 +35,7 @@ export class GoEvents {
   end(code: number | null): Outcome {
     if (code !== 0 && this.#failures.length === 0)
       this.#failures.push({ name: 'go test', message: `exited with ${String(code)} though no test failed` });
-    return { passed: this.#passed, skipped: this.#skipped, failures: this.#failures, flaky: [] };
+    return { passed: this.#passed, skipped: this.#skipped, failures: this.#failures };
   }
 }
 

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GoEvents } from './go.ts';
-import { describeOutcome } from './outcome.ts';
+import { describeOutcome, describeSlowest, type Outcome } from './outcome.ts';
 import { root, runCheck } from './process.ts';
 import { readVitestReport, type VitestReport } from './vitest.ts';
 
 const file = join(root, 'tests/a.test.ts');
+const times = { startTime: 1000, endTime: 3500 };
 const vitestReport = (testResults: VitestReport['testResults']): VitestReport => ({
   numPassedTests: 2,
   numPendingTests: 1,
@@ -22,21 +23,23 @@ describe('a report of vitest', () => {
     });
     const tests = [
       test('a a', 'passed'),
-      test('a b', 'passed', ['Error: once']),
+      test('a b', 'passed'),
       test('a c', 'failed', ['Error: why\n    at a (/x/node_modules/y.js:1:1)\n    at b (/x/a.test.ts:1:1)']),
     ];
-    const report = vitestReport([{ name: file, status: 'failed', message: '', assertionResults: tests }]);
+    const report = vitestReport([
+      { name: file, status: 'failed', message: '', ...times, assertionResults: tests },
+    ]);
     expect(readVitestReport(report, 1)).toEqual({
       passed: 2,
       skipped: 1,
       failures: [{ name: 'tests/a.test.ts > a c', message: 'Error: why\n    at b (/x/a.test.ts:1:1)' }],
-      flaky: [{ name: 'tests/a.test.ts > a b', message: 'Error: once' }],
+      durations: [{ file: 'tests/a.test.ts', ms: 2500 }],
     });
   });
 
   it('names a file that could not be loaded', () => {
     const report = vitestReport([
-      { name: file, status: 'failed', message: 'SyntaxError', assertionResults: [] },
+      { name: file, status: 'failed', message: 'SyntaxError', ...times, assertionResults: [] },
     ]);
     expect(readVitestReport(report, 1).failures).toEqual([
       { name: 'tests/a.test.ts', message: 'SyntaxError' },
@@ -62,7 +65,6 @@ describe('events of go test', () => {
       passed: 1,
       skipped: 1,
       failures: [{ name: 'm/b TestX', message: 'in m/b\n' }],
-      flaky: [],
     });
   });
 
@@ -80,10 +82,27 @@ describe('events of go test', () => {
 
 describe('a check without tests', () => {
   it('counts as one, and says what it ran', async () => {
-    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [], flaky: [] });
+    expect(await runCheck('true', [])).toEqual({ passed: 1, skipped: 0, failures: [] });
     expect((await runCheck('false', ['-x'])).failures).toEqual([
       { name: 'false -x', message: 'exited with 1' },
     ]);
+  });
+});
+
+describe('the slowest files', () => {
+  it('are those of all suites, the slowest first', () => {
+    const outcome = (durations: Outcome['durations']): Outcome => ({
+      passed: 1,
+      skipped: 0,
+      failures: [],
+      ...(durations === undefined ? {} : { durations }),
+    });
+    const a = outcome([
+      { file: 'a', ms: 1000 },
+      { file: 'b', ms: 30_000 },
+    ]);
+    const c = outcome([{ file: 'c', ms: 2500 }]);
+    expect(describeSlowest([a, outcome(undefined), c], 2)).toBe('   30.0 s  b\n    2.5 s  c');
   });
 });
 
@@ -94,9 +113,8 @@ describe('failures at the end of a log', () => {
       passed: 0,
       skipped: 0,
       failures: [{ name: 'a b', message }],
-      flaky: [{ name: 'c', message: 'once' }],
     });
-    expect(text).toMatch(/^passed at the second try: e2e: c\n {4}once\n\nfailed: e2e: a b\n {4}line 0\n/);
+    expect(text).toMatch(/^failed: e2e: a b\n {4}line 0\n/);
     expect(text).toContain('(70 more lines above)');
   });
 });

@@ -20,12 +20,11 @@ export function run(program: string, args: readonly string[], cwd = root): Promi
 export async function runCheck(program: string, args: readonly string[], cwd?: string): Promise<Outcome> {
   const code = await run(program, args, cwd);
   return code === 0
-    ? { passed: 1, skipped: 0, failures: [], flaky: [] }
+    ? { passed: 1, skipped: 0, failures: [] }
     : {
         passed: 0,
         skipped: 0,
         failures: [{ name: [program, ...args].join(' '), message: `exited with ${code}` }],
-        flaky: [],
       };
 }
 

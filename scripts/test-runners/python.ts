@@ -15,7 +15,7 @@ async function runPytest(python: string, folder: string): Promise<Outcome> {
     const code = await run(python, ['-m', 'pytest', '-q', `--junitxml=${report}`], folder);
     const reader = join(import.meta.dirname, 'read_junit.py');
     const { stdout } = await execute(python, [reader, report], { maxBuffer: 64 * 1024 * 1024 });
-    const outcome: Outcome = { ...(JSON.parse(stdout) as Omit<Outcome, 'flaky'>), flaky: [] };
+    const outcome = JSON.parse(stdout) as Outcome;
     if (code === 0 || outcome.failures.length > 0) return outcome;
     const brokenOff: Failure = { name: 'pytest', message: `exited with ${code} though no test failed` };
     return { ...outcome, failures: [brokenOff] };
@@ -41,6 +41,5 @@ export async function runPython(): Promise<Outcome> {
     passed: sum((part) => part.passed),
     skipped: sum((part) => part.skipped),
     failures: parts.flatMap((part) => part.failures),
-    flaky: [],
   };
 }

@@ -12,6 +12,9 @@ export interface VitestReport {
     name: string;
     status: string;
     message: string;
+    /** Milliseconds since 1970. */
+    startTime: number;
+    endTime: number;
     assertionResults: readonly { fullName: string; status: string; failureMessages: readonly string[] }[];
   }[];
 }
@@ -26,15 +29,12 @@ const reason = (messages: readonly string[]): string =>
 /** Reads a report: its failed tests, and the files that failed without a failed test, as when they cannot be loaded. */
 export function readVitestReport(report: VitestReport, code: number): Outcome {
   const failures: Failure[] = [];
-  const flaky: Failure[] = [];
   for (const file of report.testResults) {
     const name = relative(root, file.name);
     const before = failures.length;
     for (const { fullName, status, failureMessages } of file.assertionResults) {
-      const told = { name: `${name} > ${fullName}`, message: reason(failureMessages) };
-      if (status === 'failed') failures.push(told);
-      // A test that passed at a later try keeps the errors of the earlier ones.
-      else if (failureMessages.length > 0) flaky.push(told);
+      if (status === 'failed')
+        failures.push({ name: `${name} > ${fullName}`, message: reason(failureMessages) });
     }
     if (failures.length === before && file.status === 'failed')
       failures.push({ name, message: file.message });
@@ -45,7 +45,10 @@ export function readVitestReport(report: VitestReport, code: number): Outcome {
     passed: report.numPassedTests,
     skipped: report.numPendingTests + report.numTodoTests,
     failures,
-    flaky,
+    durations: report.testResults.map(({ name, startTime, endTime }) => ({
+      file: relative(root, name),
+      ms: endTime - startTime,
+    })),
   };
 }
 
