@@ -18,7 +18,7 @@ need_runtime
 
 cache=${OPENCOMPUTER_CACHE_DIR:-/var/lib/opencomputer/cache}
 mkdir -p "$cache"
-# Beside the cache: machines are hard-linked to what is in it.
+# Beside the cache, whose files get second names in it: another mount of the same directory would allow none.
 host=$(mktemp -d "$(dirname "$cache")/fresh-host.XXXXXX")
 trap 'rm -rf --one-file-system "$host"' EXIT
 
@@ -33,6 +33,8 @@ ln -s ../lib/node_modules/npm/bin/npm-cli.js "$host/usr/local/bin/npm"
 ln -s ../lib/node_modules/npm/bin/npx-cli.js "$host/usr/local/bin/npx"
 cp -a "$(go env GOROOT)" "$host/usr/local/go"
 cp -L /etc/ssl/certs/ca-certificates.crt "$host/etc/ssl/certs/ca-certificates.crt"
+mkdir -p "$host$(dirname "$cache")"
+cp -al "$cache" "$host$cache"
 git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- | tar -x -C "$host/root/opencomputer"
 
 say "running test.sh in it"
@@ -45,8 +47,6 @@ unshare --mount --pid --fork --kill-child --propagation private -- bash -euc '
   mount -t proc proc "$host/proc"
   mount -t tmpfs tmpfs "$host/run"
   mount -t tmpfs tmpfs "$host/tmp"
-  mkdir -p "$host$cache"
-  mount --bind "$cache" "$host$cache"
   cd "$host"
   pivot_root . mnt
   umount --lazy mnt

@@ -89,12 +89,17 @@ export async function linkFile(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
-    throw new Error(
-      `${from} and ${to} are on different file systems; OPENCOMPUTER_CACHE_DIR must be on that of OPENCOMPUTER_DATA_DIR`,
-      { cause: error },
-    );
+    throw explained(error, from, to);
   }
+}
+
+/** Says what to do about a name on another file system, which another mount of the same one counts as, too. */
+function explained(error: unknown, from: string, to: string): unknown {
+  if ((error as NodeJS.ErrnoException).code !== 'EXDEV') return error;
+  return new Error(
+    `${from} and ${to} are on different file systems or mounts; OPENCOMPUTER_CACHE_DIR must be on that of OPENCOMPUTER_DATA_DIR`,
+    { cause: error },
+  );
 }
 
 /** Deletes a directory so that a crash in the middle leaves it in the trash, not half there under its name. */
@@ -105,7 +110,7 @@ export async function discardDirectory(directory: string, trash: string): Promis
     await rename(directory, grave);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+    throw explained(error, directory, grave);
   }
   await rm(grave, { recursive: true, force: true });
 }
