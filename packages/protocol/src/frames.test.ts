@@ -7,7 +7,7 @@ import {
   agentPayloadBytes,
   encodeAgentFrame,
 } from './agent-frames.ts';
-import { clientMessageBytes, clientMessages, partsOf, readClientMessage } from './client-frames.ts';
+import { clientMessageBytes, clientMessages, partsOf, readClientMessage } from './api/client-frames.ts';
 import { BrokenFrame, encodeCounter, frameTypes, readSessionFrame, type SessionFrame } from './frames.ts';
 
 const bytes = (maxLength = 300) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { execIdPattern } from './ids.ts';
 import type { JsonBounds } from './json-guard.ts';
 import { limits } from './limits.ts';
-import { logSources } from './logs.ts';
+import { logSources } from './api/logs.ts';
 import { strictObject } from './strict.ts';
 
 /**

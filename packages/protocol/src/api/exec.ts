@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { limits } from './limits.ts';
-import { strictObject } from './strict.ts';
-import { envSchema } from './text.ts';
+import { limits } from '../limits.ts';
+import { strictObject } from '../strict.ts';
+import { envSchema } from '../text.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
 

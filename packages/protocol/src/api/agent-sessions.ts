@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { limits } from './limits.ts';
-import { strictObject } from './strict.ts';
+import { limits } from '../limits.ts';
+import { strictObject } from '../strict.ts';
 
 const text = (max: number) => z.string().max(max);
 const names = z.array(text(512)).max(512);

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { commandFields, commandFits, commandTooLarge, visibilityFields } from './exec.ts';
-import { attachClientPattern } from './guest.ts';
-import { limits } from './limits.ts';
-import { strictObject } from './strict.ts';
-import { envSchema } from './text.ts';
+import { attachClientPattern } from '../guest.ts';
+import { limits } from '../limits.ts';
+import { strictObject } from '../strict.ts';
+import { envSchema } from '../text.ts';
 
 /** Body of `POST /api/sandboxes/:id/exec`. */
 export const createSessionSchema = strictObject({

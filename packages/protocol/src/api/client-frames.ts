@@ -1,4 +1,4 @@
-import { BrokenFrame, encodeCounter, encodeExitCode, frameTypes } from './frames.ts';
+import { BrokenFrame, encodeCounter, encodeExitCode, frameTypes } from '../frames.ts';
 
 /** Most bytes of one message from a client. */
 export const clientMessageBytes = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createSandboxSchema } from './sandboxes.ts';
-import { describeIssues } from './text.ts';
+import { describeIssues } from '../text.ts';
 import { resolveGuestPath } from './files.ts';
 import { execRequestSchema } from './exec.ts';
 import { openApiDocument } from './openapi.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { execPollSchema, execRequestSchema, execResultSchema, execStartedSchema } from '../exec.ts';
 import { fileEntrySchema, pathQuerySchema, signedUrlSchema, signUrlSchema } from '../files.ts';
-import { limits } from '../limits.ts';
+import { limits } from '../../limits.ts';
 import { liveOperations } from './live.ts';
 import type { Operation } from './operation.ts';
 import { checkpointOperations, lifecycleOperations } from './state.ts';

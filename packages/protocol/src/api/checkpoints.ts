@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { limits } from './limits.ts';
+import { limits } from '../limits.ts';
 import { timeoutSchema } from './sandboxes.ts';
-import { publicStates } from './states.ts';
-import { strictObject } from './strict.ts';
-import { envSchema, metadataSchema } from './text.ts';
-import { snapshotKinds } from './worker.ts';
+import { publicStates } from '../states.ts';
+import { strictObject } from '../strict.ts';
+import { envSchema, metadataSchema } from '../text.ts';
+import { snapshotKinds } from '../worker.ts';
 
 export const checkpointStatuses = ['processing', 'ready', 'failed'] as const;
 export type CheckpointStatus = (typeof checkpointStatuses)[number];

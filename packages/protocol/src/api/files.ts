@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { ApiError } from './errors.ts';
-import { limits } from './limits.ts';
-import { strictObject } from './strict.ts';
+import { ApiError } from '../errors.ts';
+import { limits } from '../limits.ts';
+import { strictObject } from '../strict.ts';
 
 /** Where relative paths start. */
 export const homeDirectory = '/home/sandbox';

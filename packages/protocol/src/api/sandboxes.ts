@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { limits } from './limits.ts';
-import { publicStates } from './states.ts';
-import { strictObject } from './strict.ts';
-import { envSchema, metadataSchema } from './text.ts';
+import { limits } from '../limits.ts';
+import { publicStates } from '../states.ts';
+import { strictObject } from '../strict.ts';
+import { envSchema, metadataSchema } from '../text.ts';
 
 /** Ceilings that an installation may raise or lower. */
 export interface ShapeLimits {

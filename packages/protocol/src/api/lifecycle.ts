@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { timeoutSchema } from './sandboxes.ts';
-import { strictObject } from './strict.ts';
+import { strictObject } from '../strict.ts';
 
 /** Answer of `POST /api/sandboxes/:id/hibernate`. */
 export const hibernatedSchema = z

@@ -1,6 +1,6 @@
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { z } from 'zod';
-import { errorKinds, type ErrorCode } from './errors.ts';
+import { errorKinds, type ErrorCode } from '../errors.ts';
 import { operations } from './operations/index.ts';
 import type { Operation, Payload } from './operations/operation.ts';
 import { errorBodySchema } from './system.ts';
