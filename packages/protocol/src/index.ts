@@ -24,4 +24,4 @@ export * from './strict.ts';
 export * from './api/system.ts';
 export * from './text.ts';
 export * from './api/unsupported.ts';
-export * from './worker.ts';
+export * from './worker/machines.ts';

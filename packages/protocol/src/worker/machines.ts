@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { limits } from './limits.ts';
-import { sandboxIdPattern } from './ids.ts';
+import { limits } from '../limits.ts';
+import { sandboxIdPattern } from '../ids.ts';
 
 /**
  * The API between server and worker: HTTP/1.1 on a unix socket (standalone).
