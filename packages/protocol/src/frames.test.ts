@@ -6,7 +6,7 @@ import {
   AgentFrameParser,
   agentPayloadBytes,
   encodeAgentFrame,
-} from './agent-frames.ts';
+} from './guest/frames.ts';
 import { clientMessageBytes, clientMessages, partsOf, readClientMessage } from './api/client-frames.ts';
 import { BrokenFrame, encodeCounter, frameTypes, readSessionFrame, type SessionFrame } from './frames.ts';
 

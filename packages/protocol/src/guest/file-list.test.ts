@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { ApiError } from './errors.ts';
+import { ApiError } from '../errors.ts';
 import { encodeFileList, readFileList } from './file-list.ts';
 import type { ListedFile } from './guest.ts';
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { execIdPattern } from './ids.ts';
-import type { JsonBounds } from './json-guard.ts';
-import { limits } from './limits.ts';
-import { logSources } from './api/logs.ts';
-import { strictObject } from './strict.ts';
+import { execIdPattern } from '../ids.ts';
+import type { JsonBounds } from '../json-guard.ts';
+import { limits } from '../limits.ts';
+import { logSources } from '../api/logs.ts';
+import { strictObject } from '../strict.ts';
 
 /**
  * The API between worker and guest agent: HTTP/2 on the virtio-serial port. The guest is hostile: every answer is

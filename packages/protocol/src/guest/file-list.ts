@@ -1,8 +1,8 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import { z } from 'zod';
-import { ApiError } from './errors.ts';
+import { ApiError } from '../errors.ts';
 import { type ListedFile, listedFileSchema, listOf } from './guest.ts';
-import { limits } from './limits.ts';
+import { limits } from '../limits.ts';
 
 /**
  * Lists of directories, as agent and worker send them: lines of JSON. The first says whether the directory has more

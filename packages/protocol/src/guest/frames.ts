@@ -1,4 +1,4 @@
-import { BrokenFrame } from './frames.ts';
+import { BrokenFrame } from '../frames.ts';
 
 /** Type and length before every payload. */
 const headerBytes = 5;
