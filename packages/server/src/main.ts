@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
+import { answerHeartbeats } from '@opencomputer/process/heartbeat';
 import { loadConfig } from './config.ts';
 import { announceKey } from './announce.ts';
 import { startServer } from './server.ts';

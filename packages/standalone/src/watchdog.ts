@@ -1,4 +1,4 @@
-import { type HeartbeatQuestion, isHeartbeatAnswer } from '@opencomputer/protocol/heartbeat';
+import { type HeartbeatQuestion, isHeartbeatAnswer } from '@opencomputer/process/heartbeat';
 
 /** How a part is asked for signs of life. */
 export interface WatchdogOptions {

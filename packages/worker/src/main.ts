@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
-import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
+import { answerHeartbeats } from '@opencomputer/process/heartbeat';
 import { readConfig } from './config.ts';
 import { startWorker } from './worker.ts';
 

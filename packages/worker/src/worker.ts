@@ -22,7 +22,7 @@ import { OverlayStock } from './disk/overlay.ts';
 import { readEgress } from './host/egress.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
-import { LogOutput } from '@opencomputer/protocol/log-output';
+import { LogOutput } from '@opencomputer/process/log-output';
 import { Integrity } from './host/integrity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { ApiError } from '@opencomputer/protocol';
-import { LogOutput } from '@opencomputer/protocol/log-output';
+import { LogOutput } from '@opencomputer/process/log-output';
 
 /** A structured log: one JSON object per line. */
 export type Log = pino.Logger;

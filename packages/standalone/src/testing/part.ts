@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerHeartbeats } from '@opencomputer/protocol/heartbeat';
+import { answerHeartbeats } from '@opencomputer/process/heartbeat';
 
 // A part for tests: ready at once, ends with its launcher, takes a while to end in good order (SIGTERM), and blocks
 // every thread when it is told to (SIGUSR2).
