@@ -4,7 +4,7 @@ import { timeoutSchema } from './sandboxes.ts';
 import { publicStates } from '../states.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
-import { snapshotKinds } from '../worker/machines.ts';
+import { snapshotKinds } from '../snapshot-kinds.ts';
 
 export const checkpointStatuses = ['processing', 'ready', 'failed'] as const;
 export type CheckpointStatus = (typeof checkpointStatuses)[number];

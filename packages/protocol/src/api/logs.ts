@@ -1,9 +1,6 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
-
-/** Where lines of the logs come from: files and journal of the system, commands, the guest agent. */
-export const logSources = ['var_log', 'exec_stdout', 'exec_stderr', 'agent'] as const;
-export type LogSource = (typeof logSources)[number];
+import { type LogSource, logSources } from '../log-sources.ts';
 
 const time = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2026-01-31T12:00:00Z' })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createSandboxSchema } from './sandboxes.ts';
 import { describeIssues } from '../text.ts';
-import { resolveGuestPath } from './files.ts';
+import { resolveGuestPath } from '../guest-path.ts';
 import { execRequestSchema } from './exec.ts';
 import { openApiDocument } from './openapi.ts';
 import { operations } from './operations/index.ts';

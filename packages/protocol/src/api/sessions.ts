@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { commandFields, commandFits, commandTooLarge, visibilityFields } from './exec.ts';
-import { attachClientPattern } from '../guest/guest.ts';
+import { attachClientPattern } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema } from '../text.ts';

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { ApiError } from '../errors.ts';
 import { encodeFileList, readFileList } from './file-list.ts';
-import type { ListedFile } from './guest.ts';
+import type { ListedFile } from './files.ts';
 
 const file: ListedFile = {
   name: 'a',

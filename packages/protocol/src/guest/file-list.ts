@@ -1,7 +1,8 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
-import { type ListedFile, listedFileSchema, listOf } from './guest.ts';
+import { type ListedFile, listedFileSchema } from './files.ts';
+import { listOf } from './list.ts';
 import { limits } from '../limits.ts';
 
 /**

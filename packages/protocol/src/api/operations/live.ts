@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { agentSessionSchema, promptSchema, startAgentSchema } from '../agent-sessions.ts';
-import { terminalSizeSchema } from '../../guest/guest.ts';
+import { terminalSizeSchema } from '../../terminal-size.ts';
 import { logsQuerySchema } from '../logs.ts';
 import type { Operation } from './operation.ts';
 import {
