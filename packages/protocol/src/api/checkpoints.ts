@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
-import { timeoutSchema } from './sandboxes.ts';
+import { pageQuerySchema, sandboxSchema, timeoutSchema } from './sandboxes.ts';
 import { publicStates } from '../states.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
 import { snapshotKinds } from '../snapshot-kinds.ts';
+import type { Operation } from './operation.ts';
+import { changingSandbox, onCheckpoint, startingMachine } from './refusals.ts';
 
 export const checkpointStatuses = ['processing', 'ready', 'failed'] as const;
 export type CheckpointStatus = (typeof checkpointStatuses)[number];
@@ -130,31 +132,111 @@ export const forkSandboxSchema = strictObject({
   }),
 }).meta({ id: 'ForkSandbox' });
 
-/** Body of `POST /api/sandboxes/checkpoints/:cid/patches`. */
-export const createPatchSchema = strictObject({
-  script: z
-    .string()
-    .refine((text) => text.trim() !== '', 'a script must not be empty')
-    .refine(
-      (text) => Buffer.byteLength(text) <= limits.patchScriptBytes,
-      `a script may have ${limits.patchScriptBytes} bytes`,
-    )
-    .refine((text) => !text.includes('\0'), 'a script must not hold NUL'),
-  description: z.string().max(limits.patchDescriptionLength).default(''),
-}).meta({ id: 'CreatePatch' });
+const manySandboxes = z.object({ sandboxes: z.array(sandboxSchema) });
 
-export type CreatePatch = z.output<typeof createPatchSchema>;
-
-export const patchSchema = z
-  .object({
-    id: z.string(),
-    checkpointId: z.string(),
-    sequence: z.number().int(),
-    script: z.string(),
-    description: z.string(),
-    strategy: z.literal('on_wake'),
-    createdAt: z.string(),
-  })
-  .meta({ id: 'CheckpointPatch' });
-
-export type Patch = z.infer<typeof patchSchema>;
+/** Routes of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
+export const checkpointOperations = {
+  forkCheckpoint: {
+    method: 'POST',
+    path: '/api/sandboxes/from-checkpoint/:cid',
+    tag: 'checkpoints',
+    summary: 'Create sandboxes from a checkpoint',
+    description:
+      'A fork has the memory and the running processes of a full checkpoint, under an identity of its own; connections to the outside are lost. CPU, memory and disk are those of the checkpoint. Waits up to 120 s for a checkpoint that is being written.',
+    body: forkCheckpointSchema,
+    success: { 201: z.union([sandboxSchema, manySandboxes]) },
+    errors: [...onCheckpoint, ...startingMachine],
+    auth: 'key',
+  },
+  publishCheckpoint: {
+    method: 'POST',
+    path: '/api/sandboxes/checkpoints/:cid/publish',
+    tag: 'checkpoints',
+    summary: 'Let every key of the installation fork a checkpoint',
+    description: 'Its memory, disk and environment variables can then be read by everybody with a key.',
+    success: { 200: checkpointSchema },
+    errors: ['checkpoint_not_found'],
+    auth: 'key',
+  },
+  unpublishCheckpoint: {
+    method: 'POST',
+    path: '/api/sandboxes/checkpoints/:cid/unpublish',
+    tag: 'checkpoints',
+    summary: 'Keep a checkpoint to its owner again',
+    description: 'Forks that others have made stay theirs.',
+    success: { 200: checkpointSchema },
+    errors: ['checkpoint_not_found'],
+    auth: 'key',
+  },
+  listAllCheckpoints: {
+    method: 'GET',
+    path: '/api/checkpoints',
+    tag: 'checkpoints',
+    summary: 'List all your checkpoints, newest first, as a tree',
+    description:
+      '`parentCheckpointId` names the checkpoint that one came from. When one is deleted, its children become those of its parent. The header X-Next-Cursor names the next page.',
+    query: pageQuerySchema,
+    success: { 200: z.array(checkpointNodeSchema) },
+    errors: [],
+    auth: 'key',
+  },
+  forkSandbox: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/fork',
+    tag: 'checkpoints',
+    summary: 'Take a checkpoint of a sandbox and fork it, in one call',
+    description: 'Without a name the checkpoint is deleted once the forks stand; they do not need it.',
+    body: forkSandboxSchema,
+    success: { 201: z.union([sandboxSchema, manySandboxes]) },
+    errors: [
+      ...startingMachine,
+      'snapshot_failed',
+      'name_taken',
+      'too_many_checkpoints',
+      'checkpoint_not_ready',
+    ],
+    auth: 'key',
+  },
+  createCheckpoint: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/checkpoints',
+    tag: 'checkpoints',
+    summary: 'Take a checkpoint; the sandbox goes on',
+    description:
+      'Answers once it is ready, or after 20 s with the status `processing`. Checkpoints outlive their sandbox until they are deleted.',
+    body: createCheckpointSchema,
+    success: { 201: checkpointSchema },
+    errors: [...startingMachine, 'snapshot_failed', 'name_taken', 'too_many_checkpoints'],
+    auth: 'key',
+  },
+  listCheckpoints: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/checkpoints',
+    tag: 'checkpoints',
+    summary: 'List the checkpoints of a sandbox, newest first',
+    success: { 200: z.array(checkpointSchema) },
+    errors: ['sandbox_not_found'],
+    auth: 'key',
+  },
+  deleteCheckpoint: {
+    method: 'DELETE',
+    path: '/api/sandboxes/:id/checkpoints/:cid',
+    tag: 'checkpoints',
+    summary: 'Delete a checkpoint',
+    description: 'Forks of it, and checkpoints of those, are not affected.',
+    success: { 204: 'none' },
+    errors: ['sandbox_not_found', 'checkpoint_not_found', 'conflict', 'shutting_down'],
+    auth: 'key',
+  },
+  restoreCheckpoint: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/checkpoints/:cid/restore',
+    tag: 'checkpoints',
+    summary: 'Put a sandbox back to one of its checkpoints',
+    description:
+      'Memory, processes and disk are then those of the checkpoint; what came after is lost. Answers when it runs again.',
+    success: { 200: restoredSchema },
+    errors: [...startingMachine, ...onCheckpoint],
+    auth: 'key',
+  },
+} as const satisfies Record<string, Operation>;

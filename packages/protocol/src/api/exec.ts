@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema } from '../text.ts';
+import type { Operation } from './operation.ts';
+import { inGuest } from './refusals.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
 
@@ -112,3 +114,40 @@ export const execPollSchema = z
 export type ExecResult = z.infer<typeof execResultSchema>;
 export type ExecStarted = z.infer<typeof execStartedSchema>;
 export type ExecPoll = z.infer<typeof execPollSchema>;
+
+/** Routes of commands whose result is asked for. */
+export const commandOperations = {
+  runCommand: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/exec/run',
+    tag: 'exec',
+    summary: 'Run a command and wait for its end',
+    description:
+      'While the command runs, white space is sent every 10 s so that no proxy or client gives up; the JSON follows. A failure after that is a 200 whose body is an error.',
+    body: execRequestSchema,
+    success: { 200: execResultSchema },
+    errors: [...inGuest, 'command_not_started', 'too_many_commands'],
+    auth: 'data',
+  },
+  runCommandAsync: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/exec/run-async',
+    tag: 'exec',
+    summary: 'Start a command',
+    description: 'Answers the result (200) when it ends within 400 ms, else an id to poll with (202).',
+    body: execRequestSchema,
+    success: { 200: execResultSchema, 202: execStartedSchema },
+    errors: [...inGuest, 'command_not_started', 'too_many_commands'],
+    auth: 'data',
+  },
+  getCommandResult: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/exec/:execId/result',
+    tag: 'exec',
+    summary: 'Poll a started command',
+    description: 'Holds the answer for up to 500 ms while the command runs.',
+    success: { 200: execPollSchema },
+    errors: [...inGuest, 'exec_not_found', 'result_not_kept'],
+    auth: 'data',
+  },
+} as const satisfies Record<string, Operation>;

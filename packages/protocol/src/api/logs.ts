@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { type LogSource, logSources } from '../log-sources.ts';
+import type { Operation } from './operation.ts';
+import { amongSessions } from './refusals.ts';
 
 const time = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2026-01-31T12:00:00Z' })
@@ -57,3 +59,19 @@ export const logEventSchema = z
   })
   .meta({ id: 'LogEvent' });
 export type LogEvent = z.infer<typeof logEventSchema>;
+
+/** Routes of logs. */
+export const logOperations = {
+  readLogs: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/logs',
+    tag: 'sandboxes',
+    summary: 'Read the logs of the guest and of commands',
+    description:
+      'Server-sent events: every `data` is a LogEvent as JSON. Comments keep the connection alive. Without `tail` the stream ends after the lines that are there.',
+    query: logsQuerySchema,
+    success: { 200: 'events' },
+    errors: amongSessions,
+    auth: 'data',
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,8 +1,8 @@
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { z } from 'zod';
 import { errorKinds, type ErrorCode } from '../errors.ts';
-import { operations } from './operations/index.ts';
-import type { Operation, Payload } from './operations/operation.ts';
+import { operations } from './operations.ts';
+import type { Operation, Payload } from './operation.ts';
 import { errorBodySchema } from './system.ts';
 import { unsupportedFields } from './unsupported.ts';
 

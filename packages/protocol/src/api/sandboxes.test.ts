@@ -4,7 +4,7 @@ import { describeIssues } from '../text.ts';
 import { resolveGuestPath } from '../guest-path.ts';
 import { execRequestSchema } from './exec.ts';
 import { openApiDocument } from './openapi.ts';
-import { operations } from './operations/index.ts';
+import { operations } from './operations.ts';
 
 const schema = createSandboxSchema({ cpuCountMax: 4, memoryMBMax: 2048 });
 

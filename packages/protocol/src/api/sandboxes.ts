@@ -3,6 +3,8 @@ import { limits } from '../limits.ts';
 import { publicStates } from '../states.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
+import type { Operation } from './operation.ts';
+import { usingSandbox } from './refusals.ts';
 
 /** Ceilings that an installation may raise or lower. */
 export interface ShapeLimits {
@@ -143,3 +145,110 @@ export const pageQuerySchema = listSandboxesQuerySchema.pick({ limit: true, curs
 export type PageQuery = z.output<typeof pageQuerySchema>;
 
 export type ListSandboxesQuery = z.output<typeof listSandboxesQuerySchema>;
+
+/** One line of the history of a sandbox. */
+export const sandboxEventSchema = z
+  .object({
+    id: z.number().int(),
+    time: z.string(),
+    actor: z.enum(['client', 'system']),
+    kind: z.string().meta({ description: 'What happened.', example: 'hibernate' }),
+    reason: z.string().optional(),
+  })
+  .meta({ id: 'SandboxEvent' });
+
+export type SandboxEvent = z.infer<typeof sandboxEventSchema>;
+
+/** Answer of `POST /api/sandboxes/:id/token/refresh`. */
+export const sandboxTokenSchema = z.object({ token: z.string() }).meta({ id: 'SandboxToken' });
+
+const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
+
+/** Routes of sandboxes, but for changes of power and forks. */
+export const sandboxOperations = {
+  createSandbox: {
+    method: 'POST',
+    path: '/api/sandboxes',
+    tag: 'sandboxes',
+    summary: 'Create a sandbox',
+    description: 'Answers once the machine runs and takes commands. All fields are optional.',
+    body: createSandboxSchema(documentedShape),
+    success: { 201: sandboxSchema },
+    errors: [
+      'template_not_found',
+      'too_many_sandboxes',
+      'no_capacity',
+      'no_space',
+      'creation_failed',
+      'worker_unavailable',
+      'shutting_down',
+    ],
+    auth: 'key',
+  },
+  listSandboxes: {
+    method: 'GET',
+    path: '/api/sandboxes',
+    tag: 'sandboxes',
+    summary: 'List sandboxes, newest first',
+    description:
+      'Filter with `status` and `metadata[key]=value` (repeatable, all must match). The header X-Next-Cursor names the next page.',
+    query: listSandboxesQuerySchema,
+    queryNames: /^metadata\[(.+)\]$/s,
+    success: { 200: z.array(sandboxSchema) },
+    errors: [],
+    auth: 'key',
+  },
+  getSandbox: {
+    method: 'GET',
+    path: '/api/sandboxes/:id',
+    tag: 'sandboxes',
+    summary: 'Read a sandbox',
+    success: { 200: sandboxSchema },
+    errors: ['sandbox_not_found'],
+    auth: 'key',
+  },
+  deleteSandbox: {
+    method: 'DELETE',
+    path: '/api/sandboxes/:id',
+    tag: 'sandboxes',
+    summary: 'Kill a sandbox and delete its disk',
+    description:
+      'Works in every state; deleting a stopped sandbox again is a success. Its checkpoints stay until they are deleted.',
+    success: { 204: 'none' },
+    errors: ['sandbox_not_found', 'shutting_down'],
+    auth: 'key',
+  },
+  listEvents: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/events',
+    tag: 'sandboxes',
+    summary: 'Read what happened to a sandbox, oldest first',
+    description: 'The header X-Next-Cursor names the next page.',
+    query: pageQuerySchema,
+    success: { 200: z.array(sandboxEventSchema) },
+    errors: ['sandbox_not_found'],
+    auth: 'key',
+  },
+  setTimeout: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/timeout',
+    tag: 'sandboxes',
+    summary: 'Set the idle timeout and restart its clock',
+    description: 'Wakes the sandbox if it is hibernated.',
+    body: setTimeoutSchema,
+    success: { 204: 'none' },
+    errors: usingSandbox,
+    auth: 'data',
+  },
+  refreshToken: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/token/refresh',
+    tag: 'sandboxes',
+    summary: 'Make a new token of a sandbox',
+    description:
+      'With a key, or with a token of the same sandbox that is still valid: then it ends 7 days after the one that a key got, at the latest.',
+    success: { 200: sandboxTokenSchema },
+    errors: ['sandbox_not_found', 'sandbox_stopped', 'forbidden'],
+    auth: 'data',
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { commandFields, commandFits, commandTooLarge, visibilityFields } from './exec.ts';
 import { attachClientPattern } from '../ids.ts';
+import { terminalSizeSchema } from '../terminal-size.ts';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
-import { envSchema } from '../text.ts';
+import type { Operation } from './operation.ts';
+import { onSession, amongSessions, startingSession } from './refusals.ts';
 
 /** Body of `POST /api/sandboxes/:id/exec`. */
 export const createSessionSchema = strictObject({
@@ -43,30 +45,6 @@ export const sessionSchema = z
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof sessionSchema>;
 
-const size = (fallback: number) => z.number().int().min(1).max(limits.terminalMax).default(fallback);
-
-/** Body of `POST /api/sandboxes/:id/pty`. */
-export const createTerminalSchema = strictObject({
-  cols: size(limits.terminalColsDefault),
-  rows: size(limits.terminalRowsDefault),
-  shell: z
-    .string()
-    .min(1)
-    .max(limits.pathBytes)
-    .refine((text) => !text.includes('\0'), 'must not hold NUL')
-    .optional()
-    .meta({ description: 'The program that runs in it; default /bin/bash, else /bin/sh.' }),
-  cwd: commandFields.cwd,
-  envs: envSchema.nullish(),
-}).meta({ id: 'CreateTerminal' });
-export type CreateTerminal = z.output<typeof createTerminalSchema>;
-
-/** Answer of `POST /api/sandboxes/:id/pty`. */
-export const terminalSchema = z
-  .object({ sessionID: z.string(), sandboxID: z.string() })
-  .meta({ id: 'Terminal' });
-export type Terminal = z.infer<typeof terminalSchema>;
-
 /** Body of a kill. */
 export const killSchema = strictObject({
   signal: z.number().int().min(1).max(64).nullish().meta({
@@ -93,5 +71,53 @@ export const attachQuerySchema = z.object({
 });
 export type AttachQuery = z.output<typeof attachQuerySchema>;
 
-/** Answer of `POST /api/sandboxes/:id/token/refresh`. */
-export const sandboxTokenSchema = z.object({ token: z.string() }).meta({ id: 'SandboxToken' });
+/** How sessions of any kind are attached to, for descriptions of routes. */
+export const attachDescription =
+  ' `GET` with `Upgrade: websocket` on the path of one session attaches to it; the guide on live work has the frames.';
+
+/** Routes of commands that clients attach to. */
+export const sessionOperations = {
+  createSession: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/exec',
+    tag: 'exec',
+    summary: 'Start a command to attach to',
+    description: `A session runs on without clients and through hibernation; what it prints is kept, the newest 1 MiB.${attachDescription}`,
+    body: createSessionSchema,
+    success: { 201: sessionSchema },
+    errors: startingSession,
+    auth: 'data',
+  },
+  listSessions: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/exec',
+    tag: 'exec',
+    summary: 'List sessions, oldest first',
+    description:
+      'Those that have ended, too, as long as their exit code is kept: the newest 512. Commands of `run` while they run.',
+    success: { 200: z.array(sessionSchema) },
+    errors: [...amongSessions, 'too_large'],
+    auth: 'data',
+  },
+  killSession: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/exec/:execId/kill',
+    tag: 'exec',
+    summary: 'Send a signal to a session',
+    description: 'A session that has ended is a success.',
+    body: killSchema,
+    success: { 200: z.object({}) },
+    errors: onSession,
+    auth: 'data',
+  },
+  resizeSession: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/exec/:execId/resize',
+    tag: 'exec',
+    summary: 'Change the size of the terminal of a session',
+    body: terminalSizeSchema,
+    success: { 200: z.object({}) },
+    errors: [...onSession, 'not_terminal', 'session_ended'],
+    auth: 'data',
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Operation } from './operation.ts';
 
 export const healthSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 
@@ -19,3 +20,43 @@ export const errorBodySchema = z
     requestId: z.string().optional(),
   })
   .meta({ id: 'Error' });
+
+/** Routes of the server itself. */
+export const systemOperations = {
+  health: {
+    method: 'GET',
+    path: '/health',
+    tag: 'system',
+    summary: 'Is the server there',
+    success: { 200: healthSchema },
+    errors: [],
+    auth: 'none',
+  },
+  alive: {
+    method: 'GET',
+    path: '/healthz',
+    tag: 'system',
+    summary: 'Is the process alive',
+    success: { 200: z.object({ status: z.literal('alive') }) },
+    errors: [],
+    auth: 'none',
+  },
+  readiness: {
+    method: 'GET',
+    path: '/readyz',
+    tag: 'system',
+    summary: 'Can sandboxes be created',
+    success: { 200: readinessSchema, 503: readinessSchema },
+    errors: [],
+    auth: 'none',
+  },
+  metrics: {
+    method: 'GET',
+    path: '/metrics',
+    tag: 'system',
+    summary: 'Metrics in the Prometheus text format',
+    success: { 200: 'text' },
+    errors: [],
+    auth: 'key',
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,5 +1,5 @@
 import { ApiError } from '../errors.ts';
-import type { OperationId } from './operations/index.ts';
+import type { OperationId } from './operations.ts';
 
 const secretStore =
   'There are no secret stores, and so no list of allowed hosts. Give values with envs where the sandbox may read them.';

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
+import type { Operation } from './operation.ts';
+import { amongSessions, onSession, startingSession } from './refusals.ts';
+import { killSchema } from './sessions.ts';
 
 const text = (max: number) => z.string().max(max);
 const names = z.array(text(512)).max(512);
@@ -48,3 +51,57 @@ export const agentSessionSchema = z
   })
   .meta({ id: 'AgentSession' });
 export type AgentSession = z.infer<typeof agentSessionSchema>;
+
+/** Routes of agent sessions. */
+export const agentOperations = {
+  startAgent: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/agent',
+    tag: 'agent',
+    summary: 'Start an agent session',
+    description:
+      'A session of the program OPENCOMPUTER_AGENT_COMMAND, which speaks lines of JSON; attach to it as to any session. The answer does not wait for output.',
+    body: startAgentSchema,
+    success: { 201: agentSessionSchema },
+    errors: startingSession,
+    auth: 'data',
+  },
+  listAgents: {
+    method: 'GET',
+    path: '/api/sandboxes/:id/agent',
+    tag: 'agent',
+    summary: 'List agent sessions, oldest first',
+    success: { 200: z.array(agentSessionSchema) },
+    errors: amongSessions,
+    auth: 'data',
+  },
+  promptAgent: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/agent/:execId/prompt',
+    tag: 'agent',
+    summary: 'Give an agent session its next prompt',
+    body: promptSchema,
+    success: { 204: 'none' },
+    errors: [...onSession, 'session_ended'],
+    auth: 'data',
+  },
+  interruptAgent: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/agent/:execId/interrupt',
+    tag: 'agent',
+    summary: 'Interrupt the turn of an agent session',
+    success: { 204: 'none' },
+    errors: [...onSession, 'session_ended'],
+    auth: 'data',
+  },
+  killAgent: {
+    method: 'POST',
+    path: '/api/sandboxes/:id/agent/:execId/kill',
+    tag: 'agent',
+    summary: 'Send a signal to an agent session',
+    body: killSchema,
+    success: { 204: 'none' },
+    errors: onSession,
+    auth: 'data',
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { ErrorCode } from '../../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 
 /** What a success carries: a JSON schema, raw bytes, text, server-sent events, or nothing. */
 export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
