@@ -30,5 +30,5 @@ export function strictObject<Shape extends z.core.$ZodLooseShape>(shape: Shape) 
   });
 }
 
-/** The body of an operation that takes none: nothing, or an object without members. */
+/** The body of an endpoint that takes none: nothing, or an object without members. */
 export const noBodySchema = strictObject({});

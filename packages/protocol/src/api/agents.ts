@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { amongSessions, onSession, startingSession } from './refusals.ts';
 import { killSchema } from './sessions.ts';
 
@@ -53,7 +53,7 @@ export const agentSessionSchema = z
 export type AgentSession = z.infer<typeof agentSessionSchema>;
 
 /** Routes of agent sessions. */
-export const agentOperations = {
+export const agentEndpoints = {
   startAgent: {
     method: 'POST',
     path: '/api/sandboxes/:id/agent',
@@ -104,4 +104,4 @@ export const agentOperations = {
     errors: onSession,
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -5,7 +5,7 @@ import { publicStates } from '../states.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
 import { snapshotKinds } from '../snapshot-kinds.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { changingSandbox, onCheckpoint, startingMachine } from './refusals.ts';
 
 export const checkpointStatuses = ['processing', 'ready', 'failed'] as const;
@@ -135,7 +135,7 @@ export const forkSandboxSchema = strictObject({
 const manySandboxes = z.object({ sandboxes: z.array(sandboxSchema) });
 
 /** Routes of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
-export const checkpointOperations = {
+export const checkpointEndpoints = {
   forkCheckpoint: {
     method: 'POST',
     path: '/api/sandboxes/from-checkpoint/:cid',
@@ -239,4 +239,4 @@ export const checkpointOperations = {
     errors: [...startingMachine, ...onCheckpoint],
     auth: 'key',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

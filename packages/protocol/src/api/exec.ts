@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema } from '../text.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { inGuest } from './refusals.ts';
 
 const noNul = (text: string): boolean => !text.includes('\0');
@@ -116,7 +116,7 @@ export type ExecStarted = z.infer<typeof execStartedSchema>;
 export type ExecPoll = z.infer<typeof execPollSchema>;
 
 /** Routes of commands whose result is asked for. */
-export const commandOperations = {
+export const commandEndpoints = {
   runCommand: {
     method: 'POST',
     path: '/api/sandboxes/:id/exec/run',
@@ -150,4 +150,4 @@ export const commandOperations = {
     errors: [...inGuest, 'exec_not_found', 'result_not_kept'],
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { strictObject } from '../strict.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { inGuest } from './refusals.ts';
 
 /** An entry of a directory, as `GET files/list` returns it. */
@@ -42,7 +42,7 @@ const signedQuery = pathQuerySchema.extend({
 });
 
 /** Routes of files. */
-export const fileOperations = {
+export const fileEndpoints = {
   readFile: {
     method: 'GET',
     path: '/api/sandboxes/:id/files',
@@ -141,4 +141,4 @@ export const fileOperations = {
     errors: [...onFile, 'signature_invalid', 'is_directory', 'not_directory', 'too_large'],
     auth: 'signature',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

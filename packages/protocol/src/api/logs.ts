@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { type LogSource, logSources } from '../log-sources.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { amongSessions } from './refusals.ts';
 
 const time = z.iso
@@ -61,7 +61,7 @@ export const logEventSchema = z
 export type LogEvent = z.infer<typeof logEventSchema>;
 
 /** Routes of logs. */
-export const logOperations = {
+export const logEndpoints = {
   readLogs: {
     method: 'GET',
     path: '/api/sandboxes/:id/logs',
@@ -74,4 +74,4 @@ export const logOperations = {
     errors: amongSessions,
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -1,8 +1,8 @@
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { z } from 'zod';
 import { errorKinds, type ErrorCode } from '../errors.ts';
-import { operations } from './operations.ts';
-import type { Operation, Payload } from './operation.ts';
+import { endpoints } from './endpoints.ts';
+import type { Endpoint, Payload } from './endpoint.ts';
 import { errorBodySchema } from './system.ts';
 import { unsupportedFields } from './unsupported.ts';
 
@@ -33,45 +33,45 @@ function errorResponses(codes: readonly ErrorCode[]) {
 
 const security = { key: [{ apiKey: [] }], data: [{ apiKey: [] }, { sandboxToken: [] }] };
 
-function describe(id: string, operation: Operation): ZodOpenApiOperationObject {
-  const names = [...operation.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? '');
-  const common: ErrorCode[] = operation.auth === 'none' ? [] : ['invalid_request', 'internal'];
-  const authorized = operation.auth === 'key' || operation.auth === 'data';
+function describe(id: string, endpoint: Endpoint): ZodOpenApiOperationObject {
+  const names = [...endpoint.path.matchAll(/:(\w+)/g)].map((match) => match[1] ?? '');
+  const common: ErrorCode[] = endpoint.auth === 'none' ? [] : ['invalid_request', 'internal'];
+  const authorized = endpoint.auth === 'key' || endpoint.auth === 'data';
   if (authorized) common.push('unauthorized');
   if (Object.hasOwn(unsupportedFields, id)) common.push('unsupported');
-  const successes = Object.entries(operation.success).map(([status, payload]) => [
+  const successes = Object.entries(endpoint.success).map(([status, payload]) => [
     status,
     { description: 'Success', ...content(payload) },
   ]);
   return {
     operationId: id,
-    tags: [operation.tag],
-    summary: operation.summary,
-    ...(operation.description === undefined ? {} : { description: operation.description }),
-    ...(authorized ? { security: security[operation.auth] } : {}),
+    tags: [endpoint.tag],
+    summary: endpoint.summary,
+    ...(endpoint.description === undefined ? {} : { description: endpoint.description }),
+    ...(authorized ? { security: security[endpoint.auth] } : {}),
     requestParams: {
       ...(names.length === 0
         ? {}
         : { path: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))) }),
-      ...(operation.query === undefined ? {} : { query: operation.query }),
+      ...(endpoint.query === undefined ? {} : { query: endpoint.query }),
     },
-    ...(operation.body === undefined
+    ...(endpoint.body === undefined
       ? {}
       : {
           requestBody: {
-            content: operation.body === 'bytes' ? binary : { [json]: { schema: operation.body } },
+            content: endpoint.body === 'bytes' ? binary : { [json]: { schema: endpoint.body } },
           },
         }),
-    responses: { ...errorResponses([...common, ...operation.errors]), ...Object.fromEntries(successes) },
+    responses: { ...errorResponses([...common, ...endpoint.errors]), ...Object.fromEntries(successes) },
   };
 }
 
-/** The OpenAPI 3.1 document of the public API, written from the operations table. */
+/** The OpenAPI 3.1 document of the public API, written from the table of endpoints. */
 export function openApiDocument(version: string): object {
   const paths: ZodOpenApiPathsObject = {};
-  for (const [id, operation] of Object.entries<Operation>(operations)) {
-    const path = operation.path.replaceAll(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [operation.method.toLowerCase()]: describe(id, operation) };
+  for (const [id, endpoint] of Object.entries<Endpoint>(endpoints)) {
+    const path = endpoint.path.replaceAll(/:(\w+)/g, '{$1}');
+    paths[path] = { ...paths[path], [endpoint.method.toLowerCase()]: describe(id, endpoint) };
   }
   return createDocument({
     openapi: '3.1.0',

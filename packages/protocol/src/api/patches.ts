@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 
 /** Body of `POST /api/sandboxes/checkpoints/:cid/patches`. */
 export const createPatchSchema = strictObject({
@@ -33,7 +33,7 @@ export const patchSchema = z
 export type Patch = z.infer<typeof patchSchema>;
 
 /** Routes of the scripts that forks of a checkpoint run. They come before `/api/sandboxes/:id`. */
-export const patchOperations = {
+export const patchEndpoints = {
   createPatch: {
     method: 'POST',
     path: '/api/sandboxes/checkpoints/:cid/patches',
@@ -65,4 +65,4 @@ export const patchOperations = {
     errors: ['checkpoint_not_found', 'patch_not_found'],
     auth: 'key',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { sandboxSchema, timeoutSchema } from './sandboxes.ts';
 import { strictObject } from '../strict.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { changingSandbox, startingMachine } from './refusals.ts';
 
 /** Answer of `POST /api/sandboxes/:id/hibernate`. */
@@ -23,7 +23,7 @@ export type Hibernated = z.infer<typeof hibernatedSchema>;
 export const wakeSchema = strictObject({ timeout: timeoutSchema.optional() }).meta({ id: 'Wake' });
 
 /** Routes that turn the machine of a sandbox off and on. */
-export const powerOperations = {
+export const powerEndpoints = {
   hibernateSandbox: {
     method: 'POST',
     path: '/api/sandboxes/:id/hibernate',
@@ -67,4 +67,4 @@ export const powerOperations = {
     errors: startingMachine,
     auth: 'key',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

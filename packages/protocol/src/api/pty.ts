@@ -4,7 +4,7 @@ import { strictObject } from '../strict.ts';
 import { terminalSizeSchema } from '../terminal-size.ts';
 import { envSchema } from '../text.ts';
 import { commandFields } from './exec.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { amongSessions, onSession, startingSession } from './refusals.ts';
 import { attachDescription, sessionSchema } from './sessions.ts';
 
@@ -33,7 +33,7 @@ export const terminalSchema = z
 export type Terminal = z.infer<typeof terminalSchema>;
 
 /** Routes of terminals. */
-export const terminalOperations = {
+export const terminalEndpoints = {
   createTerminal: {
     method: 'POST',
     path: '/api/sandboxes/:id/pty',
@@ -74,4 +74,4 @@ export const terminalOperations = {
     errors: onSession,
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -4,7 +4,7 @@ import { describeIssues } from '../text.ts';
 import { resolveGuestPath } from '../guest-path.ts';
 import { execRequestSchema } from './exec.ts';
 import { openApiDocument } from './openapi.ts';
-import { operations } from './operations.ts';
+import { endpoints } from './endpoints.ts';
 
 const schema = createSandboxSchema({ cpuCountMax: 4, memoryMBMax: 2048 });
 
@@ -81,12 +81,12 @@ describe('guest paths', () => {
   );
 });
 
-test('every operation stands in the OpenAPI document', () => {
+test('every endpoint stands in the OpenAPI document', () => {
   const document = openApiDocument('0.0.0') as {
     paths: Record<string, Record<string, { operationId: string }>>;
   };
   const ids = Object.values(document.paths).flatMap((path) =>
     Object.values(path).map((entry) => entry.operationId),
   );
-  expect(ids.toSorted()).toEqual(Object.keys(operations).toSorted());
+  expect(ids.toSorted()).toEqual(Object.keys(endpoints).toSorted());
 });

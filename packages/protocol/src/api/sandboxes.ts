@@ -3,7 +3,7 @@ import { limits } from '../limits.ts';
 import { publicStates } from '../states.ts';
 import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { usingSandbox } from './refusals.ts';
 
 /** Ceilings that an installation may raise or lower. */
@@ -165,7 +165,7 @@ export const sandboxTokenSchema = z.object({ token: z.string() }).meta({ id: 'Sa
 const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
 
 /** Routes of sandboxes, but for changes of power and forks. */
-export const sandboxOperations = {
+export const sandboxEndpoints = {
   createSandbox: {
     method: 'POST',
     path: '/api/sandboxes',
@@ -251,4 +251,4 @@ export const sandboxOperations = {
     errors: ['sandbox_not_found', 'sandbox_stopped', 'forbidden'],
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

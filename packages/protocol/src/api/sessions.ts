@@ -4,7 +4,7 @@ import { attachClientPattern } from '../ids.ts';
 import { terminalSizeSchema } from '../terminal-size.ts';
 import { limits } from '../limits.ts';
 import { strictObject } from '../strict.ts';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 import { onSession, amongSessions, startingSession } from './refusals.ts';
 
 /** Body of `POST /api/sandboxes/:id/exec`. */
@@ -76,7 +76,7 @@ export const attachDescription =
   ' `GET` with `Upgrade: websocket` on the path of one session attaches to it; the guide on live work has the frames.';
 
 /** Routes of commands that clients attach to. */
-export const sessionOperations = {
+export const sessionEndpoints = {
   createSession: {
     method: 'POST',
     path: '/api/sandboxes/:id/exec',
@@ -120,4 +120,4 @@ export const sessionOperations = {
     errors: [...onSession, 'not_terminal', 'session_ended'],
     auth: 'data',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

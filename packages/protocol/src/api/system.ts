@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Operation } from './operation.ts';
+import type { Endpoint } from './endpoint.ts';
 
 export const healthSchema = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 
@@ -22,7 +22,7 @@ export const errorBodySchema = z
   .meta({ id: 'Error' });
 
 /** Routes of the server itself. */
-export const systemOperations = {
+export const systemEndpoints = {
   health: {
     method: 'GET',
     path: '/health',
@@ -59,4 +59,4 @@ export const systemOperations = {
     errors: [],
     auth: 'key',
   },
-} as const satisfies Record<string, Operation>;
+} as const satisfies Record<string, Endpoint>;

@@ -1,5 +1,5 @@
 import { ApiError } from '../errors.ts';
-import type { OperationId } from './operations.ts';
+import type { EndpointId } from './endpoints.ts';
 
 const secretStore =
   'There are no secret stores, and so no list of allowed hosts. Give values with envs where the sandbox may read them.';
@@ -41,11 +41,11 @@ const ofForks = {
 } as const;
 
 /**
- * Fields that clients of this API may know and that are not there yet, by operation, each with what to do instead.
+ * Fields that clients of this API may know and that are not there yet, by endpoint, each with what to do instead.
  * They are refused by name: a sandbox without the secret store, image or network policy that was asked for is not what
  * was asked for. What is built leaves this table; a test walks it.
  */
-export const unsupportedFields: Readonly<Partial<Record<OperationId, Readonly<Record<string, string>>>>> = {
+export const unsupportedFields: Readonly<Partial<Record<EndpointId, Readonly<Record<string, string>>>>> = {
   createSandbox: ofNewSandboxes,
   forkCheckpoint: ofForks,
   forkSandbox: ofForks,
@@ -53,14 +53,14 @@ export const unsupportedFields: Readonly<Partial<Record<OperationId, Readonly<Re
 };
 
 /**
- * Parameters of the query that every operation takes: published clients put their credential there for WebSockets, and
+ * Parameters of the query that every endpoint takes: published clients put their credential there for WebSockets, and
  * some for requests.
  */
 export const credentialParameters: readonly string[] = ['api_key', 'token'];
 
 /** @throws ApiError `unsupported` when one of the names is that of a field which is not there yet. */
-export function refuseUnsupported(operation: OperationId, names: readonly string[]): void {
-  const fields = unsupportedFields[operation] ?? {};
+export function refuseUnsupported(endpoint: EndpointId, names: readonly string[]): void {
+  const fields = unsupportedFields[endpoint] ?? {};
   const name = names.find((each) => Object.hasOwn(fields, each));
   if (name === undefined) return;
   throw new ApiError('unsupported', `${name} is not supported by this version`, {

@@ -1,5 +1,5 @@
 import { Hono } from 'hono';
-import { ApiError, noBodySchema, type Operation, type OperationId, operations } from '@opencomputer/protocol';
+import { ApiError, noBodySchema, type Endpoint, type EndpointId, endpoints } from '@opencomputer/protocol';
 import { presentedKey } from '../auth/presented-key.ts';
 import * as agents from './agents.ts';
 import * as checkpoints from './checkpoints.ts';
@@ -21,8 +21,8 @@ import * as system from './system.ts';
 import * as terminals from './terminals.ts';
 import { refreshToken } from './tokens.ts';
 
-/** Every operation of the contract has a handler here: the type sees to it. */
-const handlers: Record<OperationId, Handler> = {
+/** Every endpoint of the contract has a handler here: the type sees to it. */
+const handlers: Record<EndpointId, Handler> = {
   createSandbox: sandboxes.createSandbox,
   listSandboxes: sandboxes.listSandboxes,
   getSandbox: sandboxes.getSandbox,
@@ -83,23 +83,23 @@ function presented({ req }: ApiContext): string | undefined {
   return presentedKey({ header: (name) => req.header(name), query: (name) => req.query(name) });
 }
 
-/** The HTTP API, routed by the operations table. */
+/** The HTTP API, routed by the table of endpoints. */
 export function createApp(services: Services): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
   const { log } = services;
   app.use(observe(services));
   const methods = new Map<string, string[]>();
-  for (const [id, operation] of Object.entries<Operation>(operations)) {
-    const handle = handlers[id as OperationId];
-    methods.set(operation.path, [...(methods.get(operation.path) ?? []), operation.method]);
-    app.on(operation.method, operation.path, async (c) => {
-      c.set('route', operation.path);
-      const reach = operation.auth === 'data' ? { sandboxId: c.req.param('id') ?? '' } : ('account' as const);
-      if (operation.auth === 'key' || operation.auth === 'data')
+  for (const [id, endpoint] of Object.entries<Endpoint>(endpoints)) {
+    const handle = handlers[id as EndpointId];
+    methods.set(endpoint.path, [...(methods.get(endpoint.path) ?? []), endpoint.method]);
+    app.on(endpoint.method, endpoint.path, async (c) => {
+      c.set('route', endpoint.path);
+      const reach = endpoint.auth === 'data' ? { sandboxId: c.req.param('id') ?? '' } : ('account' as const);
+      if (endpoint.auth === 'key' || endpoint.auth === 'data')
         c.set('caller', await services.authenticator.verify(presented(c), reach));
-      c.set('operation', id as OperationId);
-      if (operation.auth !== 'none') checkParameters(c, operation);
-      if (operation.body === undefined && operation.method !== 'GET') await readJson(c, noBodySchema);
+      c.set('endpoint', id as EndpointId);
+      if (endpoint.auth !== 'none') checkParameters(c, endpoint);
+      if (endpoint.body === undefined && endpoint.method !== 'GET') await readJson(c, noBodySchema);
       return handle(c, services);
     });
   }

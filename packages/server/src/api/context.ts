@@ -16,7 +16,7 @@ import type { Installation } from '../sandboxes/present.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
-import type { OperationId, ShapeLimits } from '@opencomputer/protocol';
+import type { EndpointId, ShapeLimits } from '@opencomputer/protocol';
 import { type Every, everyInterval } from './every.ts';
 
 /** What handlers work with. */
@@ -70,8 +70,8 @@ interface Variables {
   requestId: string;
   /** The pattern of the route, for logs and metrics. */
   route: string;
-  /** Which operation it is; undefined where the path is none of the API's. */
-  operation: OperationId | undefined;
+  /** Which endpoint it is; undefined where the path is none of the API's. */
+  endpoint: EndpointId | undefined;
   caller: Caller | undefined;
 }
 

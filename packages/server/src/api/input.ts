@@ -8,7 +8,7 @@ import {
   isSandboxId,
   isUuid,
   limits,
-  type Operation,
+  type Endpoint,
   refuseUnsupported,
 } from '@opencomputer/protocol';
 import { requestBody } from '../http.ts';
@@ -35,12 +35,12 @@ export async function readJson<T>(
 
 /** @throws ApiError `unsupported` when a field, or a parameter, is one that is not there yet. */
 function refuseNames(c: ApiContext, names: readonly string[]): void {
-  const operation = c.get('operation');
-  if (operation !== undefined) refuseUnsupported(operation, names);
+  const endpoint = c.get('endpoint');
+  if (endpoint !== undefined) refuseUnsupported(endpoint, names);
 }
 
-/** Refuses parameters that the operation does not have. @throws ApiError `invalid_request`, `unsupported`. */
-export function checkParameters(c: ApiContext, { query, queryNames }: Operation): void {
+/** Refuses parameters that the endpoint does not have. @throws ApiError `invalid_request`, `unsupported`. */
+export function checkParameters(c: ApiContext, { query, queryNames }: Endpoint): void {
   const known = Object.keys(query?.shape ?? {});
   const unknown = Object.keys(c.req.queries()).filter(
     (name) =>

@@ -1,7 +1,7 @@
 import {
   createSandboxSchema,
   listSandboxesQuerySchema,
-  operations,
+  endpoints,
   setTimeoutSchema,
 } from '@opencomputer/protocol';
 import { clientGone } from '../http.ts';
@@ -13,7 +13,7 @@ import { present, presentWithToken } from './present.ts';
 /** The filters `metadata[key]=value` of a query. */
 function metadataFilters(c: ApiContext): [key: string, value: string][] {
   return Object.entries(c.req.queries()).flatMap(([name, values]) => {
-    const key = operations.listSandboxes.queryNames.exec(name)?.[1];
+    const key = endpoints.listSandboxes.queryNames.exec(name)?.[1];
     return key === undefined ? [] : values.map((value): [string, string] => [key, value]);
   });
 }

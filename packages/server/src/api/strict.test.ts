@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Operation, type OperationId, operations, unsupportedFields } from '@opencomputer/protocol';
+import { type Endpoint, type EndpointId, endpoints, unsupportedFields } from '@opencomputer/protocol';
 import { TestClient } from '../testing/client.ts';
 import { TestServer } from '../testing/harness.ts';
 
 const unknownCheckpoint = '00000000-0000-4000-8000-000000000000';
-const all = Object.entries<Operation>(operations);
+const all = Object.entries<Endpoint>(endpoints);
 let server: TestServer;
 let id: string;
 beforeAll(async () => {
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const pathOf = ({ path }: Operation): string =>
+const pathOf = ({ path }: Endpoint): string =>
   path
     .replace(':id', id)
     .replace(':cid', unknownCheckpoint)
@@ -42,15 +42,15 @@ describe('unknown fields', () => {
     expect(await sandboxes()).toBe(before);
   });
 
-  test.each<[OperationId, string, string]>([
+  test.each<[EndpointId, string, string]>([
     ['runCommand', 'timout', 'did you mean timeout?'],
     ['runCommandAsync', 'command', 'did you mean cmd?'],
     ['createSession', 'maxRunAfterDisconnects', 'did you mean maxRunAfterDisconnect?'],
     ['forkCheckpoint', 'metadatas', 'did you mean metadata?'],
     ['forkSandbox', 'counts', 'did you mean count?'],
     ['createTerminal', 'columns', 'did you mean cols?'],
-  ])('of %s are refused, with what was probably meant', async (operation, field, words) => {
-    const { status, json } = await server.call('POST', pathOf(operations[operation]), { [field]: 1 });
+  ])('of %s are refused, with what was probably meant', async (endpoint, field, words) => {
+    const { status, json } = await server.call('POST', pathOf(endpoints[endpoint]), { [field]: 1 });
     expect([status, json.code]).toEqual([400, 'invalid_request']);
     expect(json.error).toContain(`unknown field "${field}"; ${words}`);
   });
@@ -67,15 +67,15 @@ describe('unknown fields', () => {
   });
 
   const withJson = all.filter(([, { method, body }]) => method !== 'GET' && body !== 'bytes');
-  test.each(withJson)('of every body are refused: %s', async (_, operation) => {
-    const { status, json } = await server.call(operation.method, pathOf(operation), { zzzzzz: 1 });
+  test.each(withJson)('of every body are refused: %s', async (_, endpoint) => {
+    const { status, json } = await server.call(endpoint.method, pathOf(endpoint), { zzzzzz: 1 });
     expect([status, json.code]).toEqual([400, 'invalid_request']);
     expect(json.error).toContain('unknown field "zzzzzz"');
   });
 
   const withKey = all.filter(([, { auth }]) => auth === 'key' || auth === 'data');
-  test.each(withKey)('of every query are refused: %s', async (_, operation) => {
-    const { status, json } = await server.call(operation.method, `${pathOf(operation)}?zzzzzz=1`);
+  test.each(withKey)('of every query are refused: %s', async (_, endpoint) => {
+    const { status, json } = await server.call(endpoint.method, `${pathOf(endpoint)}?zzzzzz=1`);
     expect([status, json.code]).toEqual([400, 'invalid_request']);
     expect(json.error).toContain('unknown parameter "zzzzzz"');
   });
@@ -99,21 +99,21 @@ describe('unknown fields', () => {
 });
 
 describe('fields that are not there yet', () => {
-  const table = Object.entries(unsupportedFields).flatMap(([operation, fields]) =>
-    Object.entries(fields).map(([field, hint]): [OperationId, string, string] => [
-      operation as OperationId,
+  const table = Object.entries(unsupportedFields).flatMap(([endpoint, fields]) =>
+    Object.entries(fields).map(([field, hint]): [EndpointId, string, string] => [
+      endpoint as EndpointId,
       field,
       hint,
     ]),
   );
 
   test.each(table)('%s refuses %s by name', async (name, field, hint) => {
-    const operation: Operation = operations[name];
+    const endpoint: Endpoint = endpoints[name];
     const before = await sandboxes();
     const { status, json } =
-      operation.method === 'DELETE'
-        ? await server.call('DELETE', `${pathOf(operation)}?${field}=true`)
-        : await server.call(operation.method, pathOf(operation), { [field]: 'x' });
+      endpoint.method === 'DELETE'
+        ? await server.call('DELETE', `${pathOf(endpoint)}?${field}=true`)
+        : await server.call(endpoint.method, pathOf(endpoint), { [field]: 'x' });
     expect([status, json]).toEqual([
       400,
       expect.objectContaining({
@@ -128,7 +128,7 @@ describe('fields that are not there yet', () => {
 
   // What is built has to leave the table: it would be refused for ever.
   test.each(table)('%s does not know %s', (name, field) => {
-    const { body, query }: Operation = operations[name];
+    const { body, query }: Endpoint = endpoints[name];
     const members = body !== undefined && body !== 'bytes' && 'shape' in body ? body.shape : {};
     expect(members).not.toHaveProperty(field);
     expect(query?.shape ?? {}).not.toHaveProperty(field);

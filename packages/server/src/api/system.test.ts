@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Operation, operations } from '@opencomputer/protocol';
+import { type Endpoint, endpoints } from '@opencomputer/protocol';
 import { loadConfig } from '../config.ts';
 import { startServer } from '../server.ts';
 import { TestServer } from '../testing/harness.ts';
@@ -13,15 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const all: [string, Operation][] = Object.entries(operations);
+const all: [string, Endpoint][] = Object.entries(endpoints);
 const concrete = (path: string): string => path.replace(':id', 'sb-00000000').replace(':execId', '00000000');
 
 describe('routes', () => {
-  test.each(all)('%s is routed and asks for what authorizes it', async (_id, operation) => {
-    const response = await fetch(server.url + concrete(operation.path), { method: operation.method });
+  test.each(all)('%s is routed and asks for what authorizes it', async (_id, endpoint) => {
+    const response = await fetch(server.url + concrete(endpoint.path), { method: endpoint.method });
     const text = await response.text();
-    if (operation.auth === 'key' || operation.auth === 'data') expect(response.status).toBe(401);
-    else if (operation.auth === 'signature') expect(response.status).toBe(400);
+    if (endpoint.auth === 'key' || endpoint.auth === 'data') expect(response.status).toBe(401);
+    else if (endpoint.auth === 'signature') expect(response.status).toBe(400);
     else expect(response.status).toBe(200);
     expect(text).not.toContain('there is no such route');
   });

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../errors.ts';
 export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
 
 /** One route of the public API. The server routes by this table and the OpenAPI document is written from it. */
-export interface Operation {
+export interface Endpoint {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path with `:name` parameters. */
   readonly path: string;

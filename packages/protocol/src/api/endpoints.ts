@@ -1,0 +1,32 @@
+import { agentEndpoints } from './agents.ts';
+import { checkpointEndpoints } from './checkpoints.ts';
+import { commandEndpoints } from './exec.ts';
+import { fileEndpoints } from './files.ts';
+import { logEndpoints } from './logs.ts';
+import { patchEndpoints } from './patches.ts';
+import { powerEndpoints } from './power.ts';
+import { terminalEndpoints } from './pty.ts';
+import { sandboxEndpoints } from './sandboxes.ts';
+import { sessionEndpoints } from './sessions.ts';
+import { systemEndpoints } from './system.ts';
+import type { Endpoint } from './endpoint.ts';
+
+/**
+ * All routes of the public API. The server looks for the route of a request in this order: checkpoints have paths
+ * whose second segment would else be taken for the id of a sandbox.
+ */
+export const endpoints = {
+  ...checkpointEndpoints,
+  ...patchEndpoints,
+  ...sandboxEndpoints,
+  ...powerEndpoints,
+  ...commandEndpoints,
+  ...sessionEndpoints,
+  ...terminalEndpoints,
+  ...agentEndpoints,
+  ...logEndpoints,
+  ...fileEndpoints,
+  ...systemEndpoints,
+} as const satisfies Record<string, Endpoint>;
+
+export type EndpointId = keyof typeof endpoints;
