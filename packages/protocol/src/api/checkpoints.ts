@@ -6,7 +6,7 @@ import { strictObject } from '../strict.ts';
 import { envSchema, metadataSchema } from '../text.ts';
 import { snapshotKinds } from '../snapshot-kinds.ts';
 import type { Endpoint } from './endpoint.ts';
-import { changingSandbox, onCheckpoint, startingMachine } from './refusals.ts';
+import { onCheckpoint, startingMachine } from './refusals.ts';
 
 export const checkpointStatuses = ['processing', 'ready', 'failed'] as const;
 export type CheckpointStatus = (typeof checkpointStatuses)[number];
