@@ -10,7 +10,7 @@ need_languages
 need_runtime
 need_python
 install_and_build
-node images/build.ts >/dev/null
+npm run --silent images >/dev/null
 say "looking at this host"
 node packages/standalone/src/doctor.ts >&2
 ./oc up >/dev/null

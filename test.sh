@@ -11,5 +11,5 @@ need_python
 need_packages as binutils cpio cpio iptables iptables jq jq mount mount
 install_and_build
 for lock in sdk-python/requirements-dev.lock tests/conformance/clients/python/*.lock; do scripts/python-environment.sh "$lock" >/dev/null; done
-node images/build.ts >/dev/null
+npm run --silent images >/dev/null
 exec node scripts/test.ts "$@"

@@ -18,12 +18,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: [
-            'packages/**/*.test.ts',
-            'images/**/*.test.ts',
-            'bench/*.test.ts',
-            'scripts/**/*.test.ts',
-          ],
+          include: ['packages/**/*.test.ts', 'bench/*.test.ts', 'scripts/**/*.test.ts'],
           exclude: [...configDefaults.exclude, networkTests],
         },
       },

@@ -24,7 +24,7 @@ import { openNetwork } from '../packages/worker/src/network/index.ts';
 import { networkArgs } from '../packages/worker/src/network/args.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
 import { type Template, TemplateStore } from '../packages/worker/src/templates/store.ts';
-import type { Images } from '../images/build.ts';
+import type { Images } from '@opencomputer/images';
 import { type BareMachine, type SavedMachine, savedRam, type Stopwatch, stopwatch } from './bare-machine.ts';
 import { instanceTagOf, type Workspace } from './workspace.ts';
 

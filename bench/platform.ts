@@ -9,7 +9,7 @@ import { readConfig } from '../packages/standalone/src/config.ts';
 import type { ProcessIdentity } from '../packages/worker/src/host/processes.ts';
 import { processPrefix } from '../packages/worker/src/machine/platform.ts';
 import { findProcesses } from '../packages/worker/src/machine/process.ts';
-import type { Images } from '../images/build.ts';
+import type { Images } from '@opencomputer/images';
 import { Child } from './children.ts';
 import { processorMs } from './host.ts';
 import { instanceTagOf, type Workspace } from './workspace.ts';

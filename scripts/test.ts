@@ -6,7 +6,7 @@ import { root, runCheck } from './test-runners/process.ts';
 import { runPython } from './test-runners/python.ts';
 import { runVitest } from './test-runners/vitest.ts';
 
-const paths = ['packages', 'images', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
+const paths = ['packages', 'tests', 'bench', 'scripts', 'vitest.config.ts'];
 const agent = join(root, 'agent');
 const jailer = join(root, 'jailer');
 /** A part of the agent that tests put in place of another, seen from the agent. */

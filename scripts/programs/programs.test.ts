@@ -16,7 +16,7 @@ const languages = ['node', 'npm', 'go', 'gofmt'];
 /** What stands in the place of a program in files that get it from elsewhere. */
 const named: Readonly<Record<string, readonly string[]>> = {
   // Functions that are given a program; their callers are looked at.
-  'images/command.ts': [],
+  'packages/images/command.ts': [],
   'packages/worker/src/host/programs.ts': [],
   'packages/worker/src/network/run.ts': [],
   'scripts/test-runners/process.ts': [],
@@ -37,7 +37,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/machine/process.ts': ['qemu-system-x86_64'],
   'packages/worker/src/machine/testing/layered-machine.ts': ['qemu-img'],
   // Lists, and a choice at run time.
-  'images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
+  'packages/images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
   'packages/worker/src/machine/testing/counter.ts': ['as', 'ld', 'objcopy', 'qemu-system-x86_64'],
   'packages/worker/src/network/detect.ts': ['ip', 'nft', 'nsenter'],
   'packages/worker/src/network/firewall.ts': ['iptables-nft', 'iptables-legacy'],
@@ -77,7 +77,7 @@ function firstWords(text: string): string[] {
 }
 
 const sources = globSync(
-  ['packages/*/src/**/*.ts', 'images/**/*.ts', 'tests/**/*.ts', 'bench/**/*.ts', 'scripts/**/*.ts'],
+  ['packages/*/src/**/*.ts', 'packages/images/**/*.ts', 'tests/**/*.ts', 'bench/**/*.ts', 'scripts/**/*.ts'],
   { cwd: root, exclude: ['**/node_modules/**', '**/.venv/**'] },
 ).toSorted();
 
@@ -96,9 +96,12 @@ describe('programs that scripts and tests start', () => {
           (program): [string, string] => [file, program],
         ),
       ),
-      ...globSync(['sdk-python/{tests,scripts}/**/*.py', 'agent/**/*_test.go', 'images/**/*_test.go'], {
-        cwd: root,
-      })
+      ...globSync(
+        ['sdk-python/{tests,scripts}/**/*.py', 'agent/**/*_test.go', 'packages/images/**/*_test.go'],
+        {
+          cwd: root,
+        },
+      )
         .filter((file) => !file.includes('.venv'))
         .flatMap((file) => firstWords(read(file)).map((program): [string, string] => [file, program])),
     ];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ensureImages } from '../../images/build.ts';
+import { ensureImages } from '@opencomputer/images';
 import { eventually } from '../support/eventually.ts';
 import { checkFileSystem, withFilesOf } from '../support/guest-disk.ts';
 import { sharedCacheDir } from '../support/platform.ts';

@@ -3,7 +3,7 @@ import { link, mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { inject } from 'vitest';
-import { ensureImages } from '../../images/build.ts';
+import { ensureImages } from '@opencomputer/images';
 import { sharedCacheDir } from './platform.ts';
 import { sharedApi } from './shared.ts';
 import { TestWorker } from './worker.ts';

@@ -13,7 +13,7 @@ import {
   type ProcessIdentity,
   waitForExit,
 } from '@opencomputer/worker/processes';
-import { ensureImages } from '../../images/build.ts';
+import { ensureImages } from '@opencomputer/images';
 import { readConfig } from '../../packages/worker/src/config.ts';
 import { findProcesses } from '../../packages/worker/src/machine/process.ts';
 import { removeNetwork } from './host.ts';

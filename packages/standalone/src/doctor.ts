@@ -11,7 +11,7 @@ import {
   networkCheck,
   runDoctor,
 } from '@opencomputer/worker/doctor';
-import { findImages } from '../../../images/build.ts';
+import { findImages } from '@opencomputer/images';
 import { readConfig } from './config.ts';
 
 const help = `Says what this host can do, and how to mend what is missing.

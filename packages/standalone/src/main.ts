@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
-import { ensureImages } from '../../../images/build.ts';
-import { progressPrinter } from '../../../images/progress.ts';
+import { ensureImages } from '@opencomputer/images';
+import { progressPrinter } from '@opencomputer/images/progress';
 import { readEgress } from '@opencomputer/worker/egress';
 import { launcherFiles, readConfig } from './config.ts';
 import { prepareDataDirectory } from './data-directory.ts';

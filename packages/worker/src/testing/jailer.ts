@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { onTestFinished } from 'vitest';
-import { ensureJailer } from '../../../../images/jailer.ts';
+import { ensureJailer } from '@opencomputer/images/jailer';
 
 /** The program that starts QEMU, built where that was not done before. @returns its path */
 export async function testJailer(): Promise<string> {

@@ -2,12 +2,12 @@ import { chmod, copyFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { runCommand } from './command.ts';
 import { folderParts } from './key.ts';
-import { recipeDir } from './paths.ts';
+import { recipeDir, repositoryDir } from './paths.ts';
 import type { CommandContext } from './command.ts';
 import type { KeyPart } from './key.ts';
 
 const sources = path.join(recipeDir, 'claude-agent-wrapper');
-const compiler = path.join(recipeDir, '..', 'node_modules/typescript/bin/tsc');
+const compiler = path.join(repositoryDir, 'node_modules/typescript/bin/tsc');
 const launcher = 'claude-agent-wrapper';
 
 /** What the wrapper of agent sessions is made from. */

@@ -61,7 +61,7 @@ export function loadOrder(
     const path = paths.get(moduleName(name));
     if (path !== undefined) visit(path);
     else if (!builtin.has(moduleName(name))) {
-      throw new Error(`the kernel has no module ${name}: correct the list in images/boot.ts`);
+      throw new Error(`the kernel has no module ${name}: correct the list in packages/images/boot.ts`);
     }
   }
   return order;

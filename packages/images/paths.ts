@@ -1,11 +1,13 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 
-/** The repository's folder of recipes: this one. */
+/** The folder of recipes: this one. */
 export const recipeDir = import.meta.dirname;
 
+export const repositoryDir = path.join(recipeDir, '../..');
+
 /** The agent's Go sources. */
-export const agentDir = path.join(recipeDir, '..', 'agent');
+export const agentDir = path.join(repositoryDir, 'agent');
 
 /** Where rebuildable files live: `OPENCOMPUTER_CACHE_DIR`, else `cache` in the data directory. */
 export function defaultCacheDir(environment: NodeJS.ProcessEnv = process.env): string {

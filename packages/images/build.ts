@@ -167,7 +167,7 @@ async function main(): Promise<void> {
   const cacheDir = values['cache-dir'] ?? defaultCacheDir();
   if (values.check) {
     const images = await findImages(cacheDir);
-    console.log(images ? `up to date: ${images.dir}` : 'not built: run node images/build.ts');
+    console.log(images ? `up to date: ${images.dir}` : 'not built: run npm run images');
     process.exitCode = images ? 0 : 1;
     return;
   }

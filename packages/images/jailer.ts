@@ -4,10 +4,10 @@ import { runCommand } from './command.ts';
 import { findArtifact, makeArtifact } from './artifact.ts';
 import { contentKey, folderParts, isGoSource } from './key.ts';
 import { takeLock } from './lock.ts';
-import { recipeDir } from './paths.ts';
+import { repositoryDir } from './paths.ts';
 import type { CommandContext } from './command.ts';
 
-const sources = path.join(recipeDir, '..', 'jailer');
+const sources = path.join(repositoryDir, 'jailer');
 const program = 'jailer';
 
 /** What `jailer-<key>/manifest.json` holds. */

@@ -77,7 +77,7 @@ export async function checkRootfsHost(imagesDir: string): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error(
       'building the root file system needs root; later starts do not. Run once: ' +
-        `sudo ${process.execPath} images/build.ts --cache-dir ${path.dirname(imagesDir)}`,
+        `sudo ${process.execPath} ${path.join(recipeDir, 'build.ts')} --cache-dir ${path.dirname(imagesDir)}`,
     );
   }
   const needs = { mmdebstrap: 'mmdebstrap', mke2fs: 'e2fsprogs', 'dpkg-deb': 'dpkg', npm: 'npm' };
