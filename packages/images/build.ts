@@ -9,7 +9,8 @@ import { buildJailer, findJailer } from './jailer.ts';
 import { takeLock } from './lock.ts';
 import { defaultCacheDir } from './paths.ts';
 import { inPhase, progressPrinter } from './progress.ts';
-import { buildRootfs, checkRootfsHost, parseRootfsManifest, rootfsKey } from './rootfs.ts';
+import { buildRootfs, parseRootfsManifest, rootfsKey } from './rootfs.ts';
+import { checkRootfsHost } from './rootfs-host.ts';
 import type { CommandContext } from './command.ts';
 import type { OnProgress } from './progress.ts';
 

@@ -1,6 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { chmod, copyFile, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { chmod, copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { agentWrapperParts, buildAgentWrapper } from './agent-wrapper.ts';
 import { runCommand } from './command.ts';
@@ -14,11 +13,8 @@ import type { OnProgress } from './progress.ts';
 /** Size of the disk a guest sees, in bytes. The file is sparse and holds about 1.4 GB. */
 export const virtualBytes = 20 * 1024 ** 3;
 
-/** What a build needs at its peak: the tree and the image made from it. */
-const neededBytes = 5 * 1024 ** 3;
-
 const rootfsRecipe = path.join(recipeDir, 'rootfs');
-const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+export const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const packageListInside = '/usr/share/opencomputer-packages.txt';
 
 const fileSystemFeatures = [
@@ -72,34 +68,6 @@ export function parsePackageList(text: string): string[] {
   return names;
 }
 
-/** Throws, with what to do, when this host can't build a root file system in `imagesDir`. */
-export async function checkRootfsHost(imagesDir: string): Promise<void> {
-  if (process.getuid?.() !== 0) {
-    throw new Error(
-      'building the root file system needs root; later starts do not. Run once: ' +
-        `sudo ${process.execPath} ${path.join(recipeDir, 'build.ts')} --cache-dir ${path.dirname(imagesDir)}`,
-    );
-  }
-  const needs = { mmdebstrap: 'mmdebstrap', mke2fs: 'e2fsprogs', 'dpkg-deb': 'dpkg', npm: 'npm' };
-  const missing = Object.entries(needs)
-    .filter(([program]) => spawnSync(program, ['--version'], { stdio: 'ignore' }).error !== undefined)
-    .map(([, debianPackage]) => debianPackage);
-  if (!existsSync(keyring)) missing.push('debian-archive-keyring');
-  if (!existsSync(hostCertificates())) missing.push('ca-certificates');
-  if (missing.length > 0) {
-    throw new Error(`missing on this host: apt-get install ${missing.join(' ')}`);
-  }
-  const disk = await statfs(imagesDir);
-  const free = disk.bavail * disk.bsize;
-  if (free < neededBytes) {
-    const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
-    throw new Error(
-      `not enough disk space in ${imagesDir}: ${gigabytes(free)} GB free, ${gigabytes(neededBytes)} GB needed; ` +
-        'free some, or set OPENCOMPUTER_CACHE_DIR to a directory on a larger disk',
-    );
-  }
-}
-
 /** Builds the root file system into a directory: `rootfs.ext4` and `packages.txt`. */
 export async function buildRootfs(
   context: CommandContext,
@@ -134,7 +102,7 @@ export async function buildRootfs(
 }
 
 /** The certificates that programs on this host trust: its network may sign TLS connections with one of its own. */
-function hostCertificates(): string {
+export function hostCertificates(): string {
   const { PIP_CERT, REQUESTS_CA_BUNDLE, SSL_CERT_FILE } = process.env;
   return PIP_CERT ?? REQUESTS_CA_BUNDLE ?? SSL_CERT_FILE ?? '/etc/ssl/certs/ca-certificates.crt';
 }

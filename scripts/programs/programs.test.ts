@@ -37,7 +37,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/machine/process.ts': ['qemu-system-x86_64'],
   'packages/worker/src/machine/testing/layered-machine.ts': ['qemu-img'],
   // Lists, and a choice at run time.
-  'packages/images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
+  'packages/images/rootfs-host.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
   'packages/worker/src/machine/testing/counter.ts': ['as', 'ld', 'objcopy', 'qemu-system-x86_64'],
   'packages/worker/src/network/detect.ts': ['ip', 'nft', 'nsenter'],
   'packages/worker/src/network/firewall.ts': ['iptables-nft', 'iptables-legacy'],
