@@ -12,7 +12,7 @@ need_python
 install_and_build
 npm run --silent images >/dev/null
 say "looking at this host"
-node packages/standalone/src/doctor.ts >&2
+npm run --silent doctor >&2
 ./oc up >/dev/null
 node scripts/first-sandbox.ts
 printf '\nDone in %s s.\n' "$(($(date +%s) - started))"

@@ -1,13 +1,17 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type GuestChannel, quiesceGuest } from '../packages/worker/src/guest/index.ts';
-import { syncFile } from '../packages/worker/src/host/atomic-file.ts';
-import { hangUpAndWait } from '../packages/worker/src/machine/agent-port.ts';
-import type { Launched } from '../packages/worker/src/machine/launch.ts';
-import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
-import { copyRamImage, saveDirtyPages } from '../packages/worker/src/machine/ram.ts';
-import { saveDevices } from '../packages/worker/src/machine/snapshot.ts';
-import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
+import {
+  copyRamImage,
+  type GuestChannel,
+  hangUpAndWait,
+  type Launched,
+  type NetworkSlot,
+  quiesceGuest,
+  saveDevices,
+  saveDirtyPages,
+  snapshotFiles,
+  syncFile,
+} from '@opencomputer/worker/bench';
 
 /** A machine without a platform around it: QEMU and its agent. */
 export interface BareMachine {

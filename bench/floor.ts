@@ -1,29 +1,35 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { limits } from '../packages/protocol/src/index.ts';
-import { linkFile, OverlayStock } from '../packages/worker/src/disk/overlay.ts';
-import { GuestChannel } from '../packages/worker/src/guest/index.ts';
-import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
-import { readEgress } from '../packages/worker/src/host/egress.ts';
-import { Integrity } from '../packages/worker/src/host/integrity.ts';
-import { findQemu } from '../packages/worker/src/host/qemu.ts';
-import { machineArgv, machineFiles, socketsByName } from '../packages/worker/src/machine/argv.ts';
+import { limits } from '@opencomputer/protocol';
 import {
+  endProcess,
+  findQemu,
+  GuestChannel,
+  Integrity,
+  launch,
   layersOf,
+  linkFile,
   linkLayers,
+  machineArgv,
+  machineFiles,
+  machineSetup,
   makeOverlay,
   makeRunDirectory,
+  networkArgs,
+  type NetworkSlot,
+  openNetwork,
+  OverlayStock,
+  type Platform,
+  probeAcceleration,
+  readEgress,
   runDirectory,
-} from '../packages/worker/src/machine/directory.ts';
-import { launch, waitUntilLoaded } from '../packages/worker/src/machine/launch.ts';
-import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
-import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';
-import { endProcess } from '../packages/worker/src/machine/process.ts';
-import { openNetwork } from '../packages/worker/src/network/index.ts';
-import { networkArgs } from '../packages/worker/src/network/args.ts';
-import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
-import { type Template, TemplateStore } from '../packages/worker/src/templates/store.ts';
+  snapshotFiles,
+  socketsByName,
+  type Template,
+  TemplateStore,
+  waitUntilLoaded,
+} from '@opencomputer/worker/bench';
 import type { Images } from '@opencomputer/images';
 import { type BareMachine, type SavedMachine, savedRam, type Stopwatch, stopwatch } from './bare-machine.ts';
 import { instanceTagOf, type Workspace } from './workspace.ts';

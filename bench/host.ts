@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import { readDiskFreeMB } from '../packages/worker/src/host/readings.ts';
-import { probeFileSystem } from '../packages/worker/src/host/reflink.ts';
+import { probeFileSystem, readDiskFreeMB } from '@opencomputer/worker/bench';
 
 /** What figures depend on that are compared with others. */
 export interface HostFacts {

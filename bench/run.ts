@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { ensureImages } from '@opencomputer/images';
 import { progressPrinter } from '@opencomputer/images/progress';
-import { readConfig } from '../packages/standalone/src/config.ts';
+import { readConfig } from '@opencomputer/standalone/config';
 import type { Finding } from './finding.ts';
 import { BareHost } from './floor.ts';
 import { isBusy, readHostFacts } from './host.ts';

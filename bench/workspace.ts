@@ -3,9 +3,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { processPrefix } from '../packages/worker/src/machine/platform.ts';
-import { endProcess, findProcesses } from '../packages/worker/src/machine/process.ts';
-import { detectNetworkMode, openNetwork } from '../packages/worker/src/network/index.ts';
+import {
+  detectNetworkMode,
+  endProcess,
+  findProcesses,
+  openNetwork,
+  processPrefix,
+} from '@opencomputer/worker/bench';
 
 /** Data directory of one run of the benchmark; all that it makes lies below. */
 export interface Workspace {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Sandbox } from '@opencomputer/sdk';
-import { launcherFiles, readConfig } from '../packages/standalone/src/config.ts';
+import { launcherFiles, readConfig } from '@opencomputer/standalone/config';
 
 // The end of the quick start: a first sandbox, a command in it, and how to go on.
 const config = readConfig(process.env);

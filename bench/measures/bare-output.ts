@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import { agentPortName } from '../../packages/protocol/src/index.ts';
-import { startCommand } from '../../packages/worker/src/guest/index.ts';
+import { agentPortName } from '@opencomputer/protocol';
+import { startCommand } from '@opencomputer/worker/bench';
 import type { BareMachine } from '../bare-machine.ts';
 import type { BareHost } from '../floor.ts';
 

@@ -1,11 +1,6 @@
-import {
-  type GuestExecRequest,
-  type GuestExecResult,
-  limits,
-  newExecId,
-} from '../../packages/protocol/src/index.ts';
+import { type GuestExecRequest, type GuestExecResult, limits, newExecId } from '@opencomputer/protocol';
 import type { Sandbox } from '../../packages/sdk/src/index.ts';
-import { type GuestChannel, startCommand } from '../../packages/worker/src/guest/index.ts';
+import { type GuestChannel, startCommand } from '@opencomputer/worker/bench';
 
 const waitMs = 25_000;
 

@@ -1,5 +1,5 @@
 import { Agent, request } from 'node:http';
-import { guestExecResultSchema, workerPaths } from '../../packages/protocol/src/index.ts';
+import { guestExecResultSchema, workerPaths } from '@opencomputer/protocol';
 import { atMostMoreMs, compare, type Finding } from '../finding.ts';
 import { assertResult, guestRequest, runDirectly, runInSandbox } from './commands.ts';
 import { type Context, timed } from './context.ts';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { Sandbox } from '../../packages/sdk/src/index.ts';
-import { readFile, removePath, writeFile } from '../../packages/worker/src/guest/index.ts';
+import { readFile, removePath, writeFile } from '@opencomputer/worker/bench';
 import { atLeastShare, atMost, compare, type Finding } from '../finding.ts';
 import type { BareMachine } from '../bare-machine.ts';
 import { processorMs } from '../host.ts';

@@ -8,7 +8,7 @@ import {
   newExecId,
   readSessionFrame,
   type SessionFrame,
-} from '../../packages/protocol/src/index.ts';
+} from '@opencomputer/protocol';
 import type { Sandbox } from '../../packages/sdk/src/index.ts';
 import {
   attachSession,
@@ -16,7 +16,7 @@ import {
   type GuestChannel,
   readFile,
   startCommand,
-} from '../../packages/worker/src/guest/index.ts';
+} from '@opencomputer/worker/bench';
 import { atLeastShare, atMostMoreMs, compare, type Finding } from '../finding.ts';
 import { summarize } from '../statistics.ts';
 import { BareOutput } from './bare-output.ts';

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { agentPortName } from '../../packages/protocol/src/index.ts';
-import { startCommand } from '../../packages/worker/src/guest/index.ts';
+import { agentPortName } from '@opencomputer/protocol';
+import { startCommand } from '@opencomputer/worker/bench';
 import { compare, type Finding } from '../finding.ts';
 import type { BareMachine } from '../bare-machine.ts';
 import type { BareHost } from '../floor.ts';

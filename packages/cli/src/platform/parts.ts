@@ -1,16 +1,24 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { LocalError } from '../output/errors.ts';
 
-/** Programs of the platform, by where they are in a checkout, seen from here. */
+/** Programs of the platform, which is beside oc in a checkout only. */
 const modules = {
-  up: '../../../standalone/src/up.ts',
-  stop: '../../../standalone/src/stop.ts',
-  doctor: '../../../standalone/src/doctor.ts',
-  keys: '../../../server/src/commands/keys.ts',
+  up: '@opencomputer/standalone/up',
+  stop: '@opencomputer/standalone/stop',
+  doctor: '@opencomputer/standalone/doctor',
+  keys: '@opencomputer/server/keys',
 } as const;
+
+function fileOf(module: string): string | undefined {
+  try {
+    return fileURLToPath(import.meta.resolve(module));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
 
 /** What the programs print that is read here is short. */
 const maxOutput = 64 * 1024;
@@ -25,8 +33,8 @@ export async function runPart(
   args: readonly string[],
   output: 'collect' | 'show',
 ): Promise<{ exitCode: number; output: string }> {
-  const path = fileURLToPath(new URL(modules[part], import.meta.url));
-  if (!existsSync(path))
+  const path = fileOf(modules[part]);
+  if (path === undefined)
     throw new LocalError('the platform is not installed with this oc', {
       hint: 'Run this in a checkout of OpenComputer, as ./oc.',
     });
