@@ -1,10 +1,10 @@
-import { checkOptions } from './check-options.ts';
+import { checkOptions, requestOptions } from './check-options.ts';
 import { resolveConnection } from './config.ts';
 import { invalidOption } from './invalid-option.ts';
 import { HttpClient } from './http.ts';
 import { optionNames } from './option-names.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
-import type { SandboxStatus, WireFork } from './wire.ts';
+import type { SandboxStatus, WireFork, WireSandbox } from './wire.ts';
 
 /** Starts and saves of machines take longer than other calls. */
 export const changeTimeoutMs = 300_000;
@@ -86,31 +86,6 @@ export interface ForkSelfOptions extends RequestOptions, Omit<ForkManyOptions, k
   name?: string | undefined;
 }
 
-/** A script that forks of a checkpoint run once. */
-export interface PatchInfo {
-  id: string;
-  checkpointId: string;
-  /** Its place in the order. */
-  sequence: number;
-  script: string;
-  description: string;
-  strategy: 'on_wake';
-  /** RFC 3339. */
-  createdAt: string;
-}
-
-/** Answer of `Sandbox.createCheckpointPatch`. */
-export interface PatchResult {
-  patch: PatchInfo;
-}
-
-/** Options of `Sandbox.createCheckpointPatch`. */
-export interface PatchOptions extends ConnectionOptions {
-  /** Run with `bash -c`, for 300 seconds at most. */
-  script: string;
-  description?: string | undefined;
-}
-
 /** The id as a segment of a path. @throws InvalidRequestError when it would name another route. */
 export function checkpointSegment(id: string): string {
   if (typeof id !== 'string' || !/^[\w-]+$/.test(id))
@@ -119,6 +94,59 @@ export function checkpointSegment(id: string): string {
       'Ids of checkpoints are UUIDs.',
     );
   return id;
+}
+
+/** See `Sandbox.createCheckpoint`. */
+export async function createCheckpoint(
+  http: HttpClient,
+  path: string,
+  name: string,
+  options: CreateCheckpointOptions,
+): Promise<CheckpointInfo> {
+  checkOptions('createCheckpoint', options, optionNames.checkpoint);
+  const { kind, promoteToFull, requireQuiesced, retentionPolicy, ...limits } = options;
+  const json = { name, kind, promoteToFull, requireQuiesced, retentionPolicy };
+  return (await http.json({
+    method: 'POST',
+    path: `${path}/checkpoints`,
+    json,
+    defaultTimeoutMs: changeTimeoutMs,
+    ...limits,
+  })) as CheckpointInfo;
+}
+
+/** See `Sandbox.listCheckpoints`. */
+export async function listCheckpoints(
+  http: HttpClient,
+  path: string,
+  options: RequestOptions,
+): Promise<CheckpointInfo[]> {
+  const limits = requestOptions('listCheckpoints', options);
+  return (await http.json({ method: 'GET', path: `${path}/checkpoints`, ...limits })) as CheckpointInfo[];
+}
+
+/** See `Sandbox.restoreCheckpoint`. @returns what the server then says about the sandbox */
+export async function restoreCheckpoint(
+  http: HttpClient,
+  path: string,
+  checkpointId: string,
+  options: RequestOptions,
+): Promise<WireSandbox> {
+  const route = `${path}/checkpoints/${checkpointSegment(checkpointId)}/restore`;
+  const limits = requestOptions('restoreCheckpoint', options);
+  await http.json({ method: 'POST', path: route, json: {}, defaultTimeoutMs: changeTimeoutMs, ...limits });
+  return (await http.json({ method: 'GET', path, ...limits })) as WireSandbox;
+}
+
+/** See `Sandbox.deleteCheckpoint`. */
+export async function deleteCheckpoint(
+  http: HttpClient,
+  path: string,
+  checkpointId: string,
+  options: RequestOptions,
+): Promise<void> {
+  const route = `${path}/checkpoints/${checkpointSegment(checkpointId)}`;
+  await http.done({ method: 'DELETE', path: route, ...requestOptions('deleteCheckpoint', options) });
 }
 
 /** Asks for forks; `count` decides the form of the answer. */
@@ -138,52 +166,6 @@ export function postFork(
     signal,
     requestTimeoutMs,
   });
-}
-
-function patchesPath(checkpointId: string): string {
-  return `/sandboxes/checkpoints/${checkpointSegment(checkpointId)}/patches`;
-}
-
-/**
- * Adds a script that sandboxes run, once each and in order, when they are forked from the checkpoint, and those that
- * were forked before when they wake. The first failure ends it and is the `patchError` of the sandbox.
- *
- * @throws NotFoundError when no checkpoint of yours has the id; InvalidRequestError when the script is empty
- * @example
- * await Sandbox.createCheckpointPatch(checkpoint.id, { script: 'cd /app && git pull' });
- */
-export async function createCheckpointPatch(
-  checkpointId: string,
-  options: PatchOptions,
-): Promise<PatchResult> {
-  checkOptions('Sandbox.createCheckpointPatch', options, optionNames.patch);
-  const { script, description, signal } = options;
-  const http = new HttpClient(resolveConnection(options));
-  const path = patchesPath(checkpointId);
-  return (await http.json({ method: 'POST', path, json: { script, description }, signal })) as PatchResult;
-}
-
-/** Lists the patches of a checkpoint in their order. @throws NotFoundError */
-export async function listCheckpointPatches(
-  checkpointId: string,
-  options: ConnectionOptions = {},
-): Promise<PatchInfo[]> {
-  checkOptions('Sandbox.listCheckpointPatches', options, optionNames.connection);
-  const http = new HttpClient(resolveConnection(options));
-  const path = patchesPath(checkpointId);
-  return (await http.json({ method: 'GET', path, signal: options.signal })) as PatchInfo[];
-}
-
-/** Removes a patch; sandboxes that have run it stay as they are. @throws NotFoundError */
-export async function deleteCheckpointPatch(
-  checkpointId: string,
-  patchId: string,
-  options: ConnectionOptions = {},
-): Promise<void> {
-  checkOptions('Sandbox.deleteCheckpointPatch', options, optionNames.connection);
-  const http = new HttpClient(resolveConnection(options));
-  const path = `${patchesPath(checkpointId)}/${checkpointSegment(patchId)}`;
-  await http.done({ method: 'DELETE', path, signal: options.signal });
 }
 
 /**

@@ -1,6 +1,7 @@
-export { Sandbox } from './sandbox.ts';
-export { SandboxState } from './state.ts';
-export type { KeptAwakeBy, SandboxInfo, SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
+export { Sandbox, SandboxList } from './sandbox.ts';
+export type { SandboxPage } from './sandbox.ts';
+export type { KeptAwakeBy, ListOptions, SandboxInfo, SandboxOptions } from './sandbox-info.ts';
+export type { SignedUrlOptions } from './signed-url.ts';
 export type {
   CheckpointInfo,
   CheckpointNode,
@@ -9,13 +10,10 @@ export type {
   ForkManyOptions,
   ForkOptions,
   ForkSelfOptions,
-  PatchInfo,
-  PatchOptions,
-  PatchResult,
 } from './checkpoints.ts';
-export type { SandboxEvent, WakeOptions } from './state.ts';
-export { SandboxList } from './list.ts';
-export type { ListOptions, SandboxPage } from './list.ts';
+export type { PatchInfo, PatchOptions, PatchResult } from './patches.ts';
+export type { SandboxEvent } from './events.ts';
+export type { WakeOptions } from './power.ts';
 export { Exec } from './exec.ts';
 export type { ExecStartOptions } from './exec.ts';
 export type { ProcessResult, RunOptions, WaitOptions } from './run.ts';

@@ -5,20 +5,20 @@ import type {
   ForkManyOptions,
   ForkOptions,
   ForkSelfOptions,
-  PatchOptions,
 } from './checkpoints.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ExecStartOptions } from './exec.ts';
 import type { AttachLimits, ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
-import type { ListOptions } from './list.ts';
+import type { PatchOptions } from './patches.ts';
 import type { ReconnectOptions } from './live/reconnect.ts';
 import type { PtyAttachOptions, PtyOptions } from './pty.ts';
 import type { RunOptions, WaitOptions } from './run.ts';
-import type { SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
+import type { ListOptions, SandboxOptions } from './sandbox-info.ts';
+import type { SignedUrlOptions } from './signed-url.ts';
 import type { TerminalSize } from './sessions.ts';
 import type { ShellOptions } from './shell.ts';
 import type { ShellRunOptions } from './shell-run.ts';
-import type { WakeOptions } from './state.ts';
+import type { WakeOptions } from './power.ts';
 
 /** The names of all options of a kind: the compiler sees to it that none is missing, and none too many. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;

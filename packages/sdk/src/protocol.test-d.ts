@@ -32,12 +32,11 @@ import type {
   CreateCheckpointOptions,
   ForkManyOptions,
   ForkSelfOptions,
-  PatchInfo,
-  PatchOptions,
 } from './checkpoints.ts';
 import type { ServerErrorCode } from './errors.ts';
 import type { AgentSessionInfo, ExecSessionInfo } from './session-info.ts';
-import type { ListOptions } from './list.ts';
+import type { PatchInfo, PatchOptions } from './patches.ts';
+import type { ListOptions } from './sandbox-info.ts';
 import type {
   FileType,
   SandboxStatus,

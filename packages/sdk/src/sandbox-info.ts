@@ -1,5 +1,5 @@
 import { invalidOption } from './invalid-option.ts';
-import type { ConnectionOptions, RequestOptions } from './config.ts';
+import type { ConnectionOptions } from './config.ts';
 import type { SandboxStatus, WireSandbox } from './wire.ts';
 
 /** Options of `Sandbox.create`. */
@@ -18,6 +18,18 @@ export interface SandboxOptions extends ConnectionOptions {
   memoryMB?: number | undefined;
   /** Root disk in MiB. Default: the server's, 20480. */
   diskMB?: number | undefined;
+}
+
+/** Options of `Sandbox.list`. */
+export interface ListOptions extends ConnectionOptions {
+  /** Only sandboxes of this status. Default: all that have not stopped. */
+  status?: SandboxStatus | 'all' | undefined;
+  /** Only sandboxes whose metadata holds all of these. */
+  metadata?: Record<string, string> | undefined;
+  /** Sandboxes per page, at most 1000. Default 200. */
+  limit?: number | undefined;
+  /** Begins with this page: `nextCursor` of the one before. */
+  cursor?: string | undefined;
 }
 
 /** The oldest session that was in use when an idle timeout was over. */
@@ -62,12 +74,6 @@ export interface SandboxInfo {
   workerId: string;
   /** True where the host has no KVM: software emulation is not an isolation boundary. */
   emulated: boolean;
-}
-
-/** Options of `downloadUrl` and `uploadUrl`. */
-export interface SignedUrlOptions extends RequestOptions {
-  /** Seconds until the URL stops working, at most 86,400. Default 3600. */
-  expiresIn?: number | undefined;
 }
 
 /** How the server says "never" where a time is due. */

@@ -1,31 +1,45 @@
+import { SandboxAgent } from './agent.ts';
 import { checkOptions, requestOptions } from './check-options.ts';
-import { resolveConnection } from './config.ts';
 import {
   checkpointSegment,
-  createCheckpointPatch,
-  deleteCheckpointPatch,
+  createCheckpoint,
+  deleteCheckpoint,
   listAllCheckpoints,
-  listCheckpointPatches,
+  listCheckpoints,
   postFork,
   publishCheckpoint,
+  restoreCheckpoint,
   unpublishCheckpoint,
 } from './checkpoints.ts';
-import { SandboxNotFoundError } from './errors.ts';
+import { resolveConnection } from './config.ts';
+import { SandboxNotFoundError, ServerError } from './errors.ts';
+import { events } from './events.ts';
 import { Exec } from './exec.ts';
 import { Filesystem } from './files.ts';
-import { Pty } from './pty.ts';
-import { SandboxAgent } from './agent.ts';
-import { SessionApi } from './sessions.ts';
 import { HttpClient } from './http.ts';
 import { optionNames } from './option-names.ts';
-import { SandboxList } from './list.ts';
-import { sandboxPath } from './sandbox-info.ts';
-import { SandboxState } from './state.ts';
-import type { ForkManyOptions, ForkOptions, ForkSelfOptions } from './checkpoints.ts';
+import { createCheckpointPatch, deleteCheckpointPatch, listCheckpointPatches } from './patches.ts';
+import { hibernate, powerCycle, reboot, wake } from './power.ts';
+import { Pty } from './pty.ts';
+import { sandboxPath, toSandboxInfo } from './sandbox-info.ts';
+import { SessionApi } from './sessions.ts';
+import { signUrl } from './signed-url.ts';
+import type {
+  CheckpointInfo,
+  CreateCheckpointOptions,
+  ForkManyOptions,
+  ForkOptions,
+  ForkSelfOptions,
+} from './checkpoints.ts';
 import type { ConnectionOptions, RequestOptions } from './config.ts';
-import type { ListOptions } from './list.ts';
-import type { SandboxOptions, SignedUrlOptions } from './sandbox-info.ts';
-import type { WireCreateSandbox, WireSandbox, WireSignedUrl } from './wire.ts';
+import type { SandboxEvent } from './events.ts';
+import type { WakeOptions } from './power.ts';
+import type { ListOptions, SandboxInfo, SandboxOptions } from './sandbox-info.ts';
+import type { SignedUrlOptions } from './signed-url.ts';
+import type { SandboxStatus, WireCreateSandbox, WireSandbox } from './wire.ts';
+
+/** `util.inspect.custom` of Node.js, which this package does without, as browsers do. */
+const inspectSymbol = Symbol.for('nodejs.util.inspect.custom');
 
 const defaultTimeoutSeconds = 300;
 /** A template or shape that the host has not used yet is prepared first. */
@@ -42,7 +56,9 @@ const asyncDispose: typeof Symbol.asyncDispose =
  * await using sandbox = await Sandbox.create();
  * const { stdout } = await sandbox.exec.run('uname -a');
  */
-export class Sandbox extends SandboxState implements AsyncDisposable {
+export class Sandbox implements AsyncDisposable {
+  /** Id, for `Sandbox.connect`. */
+  readonly sandboxId: string;
   /** Runs commands. */
   readonly exec: Exec;
   /** Reads and writes files. */
@@ -52,11 +68,24 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
   /** Starts coding agents. */
   readonly agent: SandboxAgent;
 
+  readonly #http: HttpClient;
+  readonly #path: string;
+  /** The last answer about it. Private by name, like the key that `#http` holds: a token is in it. */
+  #data: WireSandbox;
+
   private constructor(http: HttpClient, data: WireSandbox) {
-    super(http, data);
-    const sessions = new SessionApi(http, this.path, () => this.data.token);
-    this.exec = new Exec(http, this.path, sessions);
-    this.files = new Filesystem(http, this.path);
+    if (typeof data.sandboxID !== 'string' || data.sandboxID === '')
+      throw new ServerError('the server answered with a sandbox that has no id', {
+        code: 'unexpected_answer',
+        hint: 'Check that apiUrl is the address of an OpenComputer server.',
+      });
+    this.sandboxId = data.sandboxID;
+    this.#http = http;
+    this.#data = data;
+    this.#path = sandboxPath(data.sandboxID);
+    const sessions = new SessionApi(http, this.#path, () => this.#data.token);
+    this.exec = new Exec(http, this.#path, sessions);
+    this.files = new Filesystem(http, this.#path);
     this.pty = new Pty(sessions);
     this.agent = new SandboxAgent(sessions);
   }
@@ -195,13 +224,43 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    */
   async fork(options: ForkSelfOptions = {}): Promise<Sandbox[]> {
     checkOptions('sandbox.fork', options, optionNames.forkSelf);
-    return Sandbox.#forks(this.http, `${this.path}/fork`, options);
+    return Sandbox.#forks(this.#http, `${this.#path}/fork`, options);
   }
 
   static async #forks(http: HttpClient, path: string, options: ForkSelfOptions): Promise<Sandbox[]> {
     const extra = { count: options.count ?? 1, name: options.name };
     const { sandboxes } = (await postFork(http, path, options, extra)) as { sandboxes: WireSandbox[] };
     return sandboxes.map((data) => new Sandbox(http, data));
+  }
+
+  /** The same as `sandboxId`. */
+  get id(): string {
+    return this.sandboxId;
+  }
+
+  /** State as of the last answer about it; `isRunning` asks for the current one. */
+  get status(): SandboxStatus {
+    return this.#data.status;
+  }
+
+  /** What is known about it, as of the last answer. */
+  get info(): SandboxInfo {
+    return toSandboxInfo(this.#data);
+  }
+
+  /** Its id and its state, as `String` and `console.log` show it. */
+  toString(): string {
+    return `<Sandbox ${this.sandboxId} ${this.status}>`;
+  }
+
+  /** What is known about it, as `JSON.stringify` shows it: neither key nor token. */
+  toJSON(): SandboxInfo {
+    return this.info;
+  }
+
+  /** As `console.log` shows it in Node.js. */
+  [inspectSymbol](): string {
+    return this.toString();
   }
 
   /** Another name of `exec`. */
@@ -221,7 +280,7 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
 
   /** Host name under which a port is reachable; empty when the server has no preview domain. */
   getPreviewDomain(port: number): string {
-    const suffix = this.data.sandboxDomain;
+    const suffix = this.#data.sandboxDomain;
     return suffix ? `${this.sandboxId}-p${port}.${suffix}` : '';
   }
 
@@ -235,13 +294,13 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
   async isRunning(options: RequestOptions = {}): Promise<boolean> {
     try {
       const limits = requestOptions('isRunning', options);
-      const data = await this.http.json({ method: 'GET', path: this.path, ...limits });
-      this.data = data as WireSandbox;
+      const data = await this.#http.json({ method: 'GET', path: this.#path, ...limits });
+      this.#data = data as WireSandbox;
     } catch (error) {
       if (!(error instanceof SandboxNotFoundError)) throw error;
-      this.data = { ...this.data, status: 'stopped' };
+      this.#data = { ...this.#data, status: 'stopped' };
     }
-    return this.data.status === 'running';
+    return this.#data.status === 'running';
   }
 
   /**
@@ -253,10 +312,10 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * await sandbox.setTimeout(600);
    */
   async setTimeout(seconds: number, options: RequestOptions = {}): Promise<void> {
-    const path = `${this.path}/timeout`;
+    const path = `${this.#path}/timeout`;
     const limits = requestOptions('setTimeout', options);
-    await this.http.done({ method: 'POST', path, json: { timeout: seconds }, ...limits });
-    this.data = { ...this.data, timeout: seconds };
+    await this.#http.done({ method: 'POST', path, json: { timeout: seconds }, ...limits });
+    this.#data = { ...this.#data, timeout: seconds };
   }
 
   /**
@@ -267,13 +326,111 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * await sandbox.kill();
    */
   async kill(options: RequestOptions = {}): Promise<void> {
-    await this.http.done({ method: 'DELETE', path: this.path, ...requestOptions('kill', options) });
-    this.data = { ...this.data, status: 'stopped' };
+    await this.#http.done({ method: 'DELETE', path: this.#path, ...requestOptions('kill', options) });
+    this.#data = { ...this.#data, status: 'stopped' };
   }
 
   /** Kills the sandbox at the end of an `await using` block. */
   async [asyncDispose](): Promise<void> {
     await this.kill();
+  }
+
+  /**
+   * Saves memory and processes to disk; nothing of it runs until any operation, or `wake`, wakes it where it was.
+   * If it cannot be saved it goes on running.
+   *
+   * @throws SandboxStoppedError, SandboxNotFoundError; CapacityError when the disk is full; LimitError
+   * @example
+   * await sandbox.hibernate();
+   */
+  async hibernate(options: RequestOptions = {}): Promise<void> {
+    await hibernate(this.#http, this.#path, options);
+    this.#data = { ...this.#data, status: 'hibernated' };
+  }
+
+  /**
+   * Wakes it with its memory and processes; a running one stays so, one in error is started from its disk.
+   * Where its memory cannot be restored it is started from its disk, and `info.coldBootReason` says why.
+   *
+   * @param options.timeout - idle timeout from now on, in seconds, 0: never; default: the one it had
+   * @throws SandboxStoppedError, SandboxNotFoundError; LimitError, CapacityError when there is no room for it
+   * @example
+   * await sandbox.wake({ timeout: 600 });
+   */
+  async wake(options: WakeOptions = {}): Promise<void> {
+    this.#data = await wake(this.#http, this.#path, options);
+  }
+
+  /**
+   * Shuts its system down and starts it again. Id, disk and environment are kept, processes are lost.
+   *
+   * @throws SandboxStoppedError, SandboxNotFoundError, CapacityError
+   * @example
+   * await sandbox.reboot();
+   */
+  async reboot(options: RequestOptions = {}): Promise<void> {
+    await reboot(this.#http, this.#path, options);
+    this.#data = { ...this.#data, status: 'running' };
+  }
+
+  /**
+   * Turns it off and on without asking its system; what had not been written to the disk is lost.
+   *
+   * @throws SandboxStoppedError, SandboxNotFoundError, CapacityError
+   * @example
+   * await sandbox.powerCycle();
+   */
+  async powerCycle(options: RequestOptions = {}): Promise<void> {
+    await powerCycle(this.#http, this.#path, options);
+    this.#data = { ...this.#data, status: 'running' };
+  }
+
+  /**
+   * Takes a checkpoint; the sandbox goes on. It resolves once the checkpoint is ready, or after 20 s with the status
+   * `processing`; forks wait for that. Checkpoints outlive their sandbox until they are deleted.
+   *
+   * @param name - unique among the checkpoints of this sandbox
+   * @param options.kind - `full` (default) or `disk_only`, whose forks boot
+   * @param options.retentionPolicy - what happens to older ones
+   * @throws ConflictError when the name is taken; LimitError when there are too many; CapacityError; SandboxStoppedError
+   * @example
+   * const { id } = await sandbox.createCheckpoint('ready');
+   * const copy = await Sandbox.createFromCheckpoint(id);
+   */
+  createCheckpoint(name: string, options: CreateCheckpointOptions = {}): Promise<CheckpointInfo> {
+    return createCheckpoint(this.#http, this.#path, name, options);
+  }
+
+  /** Lists its checkpoints, newest first. @throws SandboxNotFoundError */
+  listCheckpoints(options: RequestOptions = {}): Promise<CheckpointInfo[]> {
+    return listCheckpoints(this.#http, this.#path, options);
+  }
+
+  /**
+   * Puts it back to one of its checkpoints: memory, processes and disk; what came after is lost.
+   *
+   * @throws NotFoundError; InvalidRequestError for the checkpoint of another sandbox; ConflictError when it has failed
+   * @example
+   * await sandbox.restoreCheckpoint(checkpoint.id);
+   */
+  async restoreCheckpoint(checkpointId: string, options: RequestOptions = {}): Promise<void> {
+    this.#data = await restoreCheckpoint(this.#http, this.#path, checkpointId, options);
+  }
+
+  /** Deletes one of its checkpoints; forks are not affected. @throws NotFoundError */
+  deleteCheckpoint(checkpointId: string, options: RequestOptions = {}): Promise<void> {
+    return deleteCheckpoint(this.#http, this.#path, checkpointId, options);
+  }
+
+  /**
+   * What happened to it, oldest first; pages are fetched as needed.
+   *
+   * @throws SandboxNotFoundError while iterating
+   * @example
+   * for await (const { time, kind, reason } of sandbox.events()) console.log(time, kind, reason);
+   */
+  events(options: Pick<RequestOptions, 'signal'> = {}): AsyncGenerator<SandboxEvent> {
+    return events(this.#http, this.#path, options);
   }
 
   /**
@@ -284,8 +441,8 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * @example
    * const url = await sandbox.downloadUrl('/app/report.pdf', { expiresIn: 600 });
    */
-  async downloadUrl(path: string, options: SignedUrlOptions = {}): Promise<string> {
-    return this.#signedUrl('download-url', path, options);
+  downloadUrl(path: string, options: SignedUrlOptions = {}): Promise<string> {
+    return signUrl(this.#http, this.#path, 'downloadUrl', path, options);
   }
 
   /**
@@ -296,23 +453,49 @@ export class Sandbox extends SandboxState implements AsyncDisposable {
    * @example
    * await fetch(await sandbox.uploadUrl('/app/input.csv'), { method: 'PUT', body });
    */
-  async uploadUrl(path: string, options: SignedUrlOptions = {}): Promise<string> {
-    return this.#signedUrl('upload-url', path, options);
+  uploadUrl(path: string, options: SignedUrlOptions = {}): Promise<string> {
+    return signUrl(this.#http, this.#path, 'uploadUrl', path, options);
+  }
+}
+
+/** One page of a list. */
+export interface SandboxPage {
+  sandboxes: Sandbox[];
+  /** Where the next page begins; undefined on the last one. */
+  nextCursor: string | undefined;
+}
+
+/** Sandboxes, newest first. Pages are fetched as they are needed. */
+export class SandboxList implements AsyncIterable<Sandbox> {
+  readonly #fetchPage: (cursor: string | undefined) => Promise<SandboxPage>;
+  readonly #firstCursor: string | undefined;
+
+  /** Internal: use `Sandbox.list`. */
+  constructor(
+    fetchPage: (cursor: string | undefined) => Promise<SandboxPage>,
+    firstCursor: string | undefined,
+  ) {
+    this.#fetchPage = fetchPage;
+    this.#firstCursor = firstCursor;
   }
 
-  async #signedUrl(
-    route: 'download-url' | 'upload-url',
-    path: string,
-    options: SignedUrlOptions,
-  ): Promise<string> {
-    const method = route === 'download-url' ? 'downloadUrl' : 'uploadUrl';
-    const { expiresIn, ...limits } = checkOptions(method, options, optionNames.signedUrl);
-    const signed = await this.http.json({
-      method: 'POST',
-      path: `${this.path}/files/${route}`,
-      json: { path, expiresIn },
-      ...limits,
-    });
-    return (signed as WireSignedUrl).url;
+  /** The sandboxes one by one. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Sandbox> {
+    for await (const page of this.pages()) yield* page.sandboxes;
+  }
+
+  /**
+   * The list page by page.
+   *
+   * @example
+   * for await (const { sandboxes, nextCursor } of Sandbox.list({ limit: 50 }).pages()) show(sandboxes, nextCursor);
+   */
+  async *pages(): AsyncGenerator<SandboxPage> {
+    let cursor = this.#firstCursor;
+    do {
+      const page = await this.#fetchPage(cursor);
+      yield page;
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
   }
 }
