@@ -56,17 +56,6 @@ class Sources:
         tree = ast.parse((package / f"{module}.py").read_text())
         return next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
 
-    def whole(self, name: str) -> tuple[ast.ClassDef, list[ast.stmt]]:
-        """A class and its members, those of its base included where that is none of the public ones."""
-        node = self.find(name, self.names[name])
-        if node is None:
-            raise SystemExit(f"{name} is no class")
-        members = list(node.body)
-        for base in node.bases:
-            if ast.unparse(base) == "SandboxState" and (inner := self.find("SandboxState", "state")) is not None:
-                members += inner.body
-        return node, members
-
 
 def describe(doc: str) -> str:
     """A description in Markdown."""
@@ -123,14 +112,16 @@ def split(arguments: str) -> list[str]:
 
 def section(sources: Sources, name: str) -> str:
     """A class."""
-    node, members = sources.whole(name)
+    node = sources.find(name, sources.names[name])
+    if node is None:
+        raise SystemExit(f"{name} is no class")
     text = [f"## {name}", describe(ast.get_docstring(node) or "")]
     properties = list[str]()
     methods = list[str]()
     owner = {"Filesystem": "files", "PtySession": "terminal", "AgentSession": "agent", "ExecSession": "session"}.get(
         name, name.lower()
     )
-    for item in members:
+    for item in node.body:
         if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)) or item.name.startswith("_"):
             continue
         decorators = [ast.unparse(decorator) for decorator in item.decorator_list]

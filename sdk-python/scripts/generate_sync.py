@@ -27,13 +27,9 @@ modules: dict[str, list[str]] = {
     "pty": ["PtySession", "Pty"],
     "agent_session": ["AgentSession"],
     "agent": ["Agent"],
-    "state": ["SandboxState"],
-    "listing": ["SandboxList"],
-    "sandbox": ["Sandbox"],
+    "sandbox": ["Sandbox", "SandboxList"],
 }
-# What refers to each other is in one file.
-file_of = {module: "sandbox" if module == "listing" else module for module in modules}
-home_of = {name: file_of[module] for module, names in modules.items() for name in names}
+home_of = {name: module for module, names in modules.items() for name in names}
 
 special_methods = {"__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__"}
 
@@ -261,7 +257,7 @@ def build() -> dict[str, str]:
     """The files by name."""
     files: dict[str, File] = {}
     for module in modules:
-        Generator(module, files.setdefault(file_of[module], File())).run()
+        Generator(module, files.setdefault(module, File())).run()
     written = {f"{name}.py": render(name, file) for name, file in files.items()}
     written["__init__.py"] = render_names()
     return {name: formatted(name, text) for name, text in written.items()}

@@ -5,7 +5,7 @@ Everything is asynchronous here; ``opencomputer.sync`` has the same without ``aw
 
 from .agent import Agent
 from .agent_session import AgentEvent, AgentSession
-from .checkpoints import CheckpointInfo, PatchInfo, RetentionPolicy
+from .checkpoints import CheckpointInfo, RetentionPolicy
 from .config import Reconnect
 from .errors import (
     AuthenticationError,
@@ -25,17 +25,18 @@ from .errors import (
     ShellClosedError,
     TimeoutError,
 )
+from .events import SandboxEvent
 from .exec import Exec
 from .exec_session import ExecOutput, ExecSession
 from .files import EntryInfo, Filesystem
-from .listing import SandboxList, SandboxPage
+from .listing import SandboxPage
+from .patches import PatchInfo
 from .pty import Pty, PtySession
 from .run import ProcessResult
-from .sandbox import Sandbox
+from .sandbox import Sandbox, SandboxList
 from .sandbox_info import KeptAwakeBy, SandboxInfo
 from .sessions import AgentSessionInfo, ExecSessionInfo
 from .shell import Shell
-from .state import SandboxEvent
 from .upload import FileContent
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Checkpoints of sandboxes, and the scripts that their forks run."""
+"""Checkpoints of sandboxes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import check
 from .answers import Answer, answers
-from .http import HttpClient, Request, http_client
+from .errors import invalid_option
+from .http import HttpClient, Request, http_client, without_none
+from .power import change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
-
-# Starts and saves of machines take longer than other calls.
-change_timeout = 300.0
 
 
 @dataclass(frozen=True)
@@ -80,34 +79,6 @@ class CheckpointInfo:
         return self.raw[name]
 
 
-@dataclass(frozen=True)
-class PatchInfo:
-    """A script that forks of a checkpoint run once.
-
-    Attributes:
-        id: Its id, a UUID.
-        checkpoint_id: The checkpoint.
-        sequence: Its place in the order.
-        script: What is run, by ``bash -c``.
-        description: What it is for.
-        strategy: When it is run: ``on_wake``.
-        created_at: When it was added.
-        raw: What the server told, under its own names; also as ``patch["createdAt"]``.
-    """
-
-    id: str
-    checkpoint_id: str
-    sequence: int
-    script: str
-    description: str
-    strategy: str
-    created_at: datetime | None
-    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.raw[name]
-
-
 def checkpoint_segment(checkpoint_id: str) -> str:
     """The id as a segment of a path."""
     return check.segment("checkpoint", checkpoint_id, "Ids of checkpoints are UUIDs.")
@@ -138,17 +109,56 @@ def read_checkpoint(answer: Answer) -> CheckpointInfo:
     )
 
 
-def _read_patch(answer: Answer) -> PatchInfo:
-    return PatchInfo(
-        id=answer.text("id"),
-        checkpoint_id=answer.text("checkpointId"),
-        sequence=answer.whole("sequence"),
-        script=answer.text("script"),
-        description=answer.text("description", ""),
-        strategy=answer.text("strategy", "on_wake"),
-        created_at=answer.optional_time("createdAt"),
-        raw=answer.members,
-    )
+async def create_checkpoint(
+    http: HttpClient,
+    path: str,
+    name: str,
+    kind: str | None,
+    promote_to_full: bool | None,
+    retention_policy: RetentionPolicy | None,
+    require_quiesced: bool | None,
+    request_timeout: float | None,
+) -> CheckpointInfo:
+    """See ``Sandbox.create_checkpoint``."""
+    body = {
+        "name": check.text("name", name),
+        "kind": check.optional(check.text, "kind", kind),
+        "promoteToFull": check.optional(check.flag, "promote_to_full", promote_to_full),
+        "requireQuiesced": check.optional(check.flag, "require_quiesced", require_quiesced),
+        "retentionPolicy": _wire_retention(retention_policy),
+    }
+    request = change(f"{path}/checkpoints", body, request_timeout)
+    return read_checkpoint(Answer(await http.json(request)))
+
+
+def _wire_retention(policy: object) -> dict[str, object] | None:
+    if policy is None:
+        return None
+    if not isinstance(policy, RetentionPolicy):
+        hint = 'Give RetentionPolicy("delete_oldest", max_count=5).'
+        raise invalid_option(f"retention_policy is {policy!r}", hint)
+    mode = check.text("retention_policy.mode", policy.mode)
+    most = check.optional(check.whole, "retention_policy.max_count", policy.max_count)
+    return without_none({"mode": mode, "maxCount": most})
+
+
+async def list_checkpoints(http: HttpClient, path: str, request_timeout: float | None) -> list[CheckpointInfo]:
+    """See ``Sandbox.list_checkpoints``."""
+    request = Request("GET", f"{path}/checkpoints", timeout=request_timeout)
+    return [read_checkpoint(answer) for answer in answers(await http.json(request))]
+
+
+async def restore_checkpoint(http: HttpClient, path: str, checkpoint_id: str, request_timeout: float | None) -> Answer:
+    """See ``Sandbox.restore_checkpoint``; what the server then says about the sandbox."""
+    route = f"{path}/checkpoints/{checkpoint_segment(checkpoint_id)}/restore"
+    await http.json(change(route, {}, request_timeout))
+    return Answer(await http.json(Request("GET", path, timeout=request_timeout)))
+
+
+async def delete_checkpoint(http: HttpClient, path: str, checkpoint_id: str, request_timeout: float | None) -> None:
+    """See ``Sandbox.delete_checkpoint``."""
+    route = f"{path}/checkpoints/{checkpoint_segment(checkpoint_id)}"
+    await http.done(Request("DELETE", route, timeout=request_timeout))
 
 
 async def post_fork(
@@ -170,37 +180,7 @@ async def post_fork(
         "count": check.optional(check.positive, "count", count),
         "name": check.optional(check.text, "name", name),
     }
-    request = Request("POST", path, json=body, timeout=request_timeout, default_timeout=change_timeout)
-    return Answer(await http.json(request))
-
-
-def _patches_path(checkpoint_id: str) -> str:
-    return f"/sandboxes/checkpoints/{checkpoint_segment(checkpoint_id)}/patches"
-
-
-async def create_patch(
-    checkpoint_id: str, script: str, description: str, api_key: str | None, api_url: str | None
-) -> PatchInfo:
-    """See ``Sandbox.create_checkpoint_patch``."""
-    body = {"script": check.text("script", script), "description": check.text("description", description)}
-    request = Request("POST", _patches_path(checkpoint_id), json=body)
-    async with http_client(api_key, api_url) as http:
-        answer = Answer(await http.json(request))
-    return _read_patch(Answer(answer.members.get("patch")))
-
-
-async def list_patches(checkpoint_id: str, api_key: str | None, api_url: str | None) -> list[PatchInfo]:
-    """See ``Sandbox.list_checkpoint_patches``."""
-    request = Request("GET", _patches_path(checkpoint_id))
-    async with http_client(api_key, api_url) as http:
-        return [_read_patch(answer) for answer in answers(await http.json(request))]
-
-
-async def delete_patch(checkpoint_id: str, patch_id: str, api_key: str | None, api_url: str | None) -> None:
-    """See ``Sandbox.delete_checkpoint_patch``."""
-    segment = check.segment("patch", patch_id, "Ids of patches are UUIDs.")
-    async with http_client(api_key, api_url) as http:
-        await http.done(Request("DELETE", f"{_patches_path(checkpoint_id)}/{segment}"))
+    return Answer(await http.json(change(path, body, request_timeout)))
 
 
 async def set_public(checkpoint_id: str, verb: str, api_key: str | None, api_url: str | None) -> CheckpointInfo:

@@ -9,36 +9,40 @@ from .agent import Agent
 from .answers import Answer, answers
 from .checkpoints import (
     CheckpointInfo,
-    PatchInfo,
+    RetentionPolicy,
     checkpoint_segment,
-    create_patch,
-    delete_patch,
-    list_patches,
+    create_checkpoint,
+    delete_checkpoint,
+    list_checkpoints,
     pages,
     post_fork,
     read_checkpoint,
+    restore_checkpoint,
     set_public,
 )
 from .config import Reconnect, resolve_connection
-from .errors import SandboxNotFoundError
+from .errors import SandboxNotFoundError, unexpected_answer
+from .events import SandboxEvent, events
 from .exec import Exec
 from .files import Filesystem
 from .http import HttpClient, Request, http_client
-from .listing import SandboxList, SandboxPage
+from .listing import SandboxPage
+from .patches import PatchInfo, create_patch, delete_patch, list_patches
+from .power import hibernate, power_cycle, reboot, wake
 from .pty import Pty
-from .sandbox_info import sandbox_path
+from .sandbox_info import SandboxInfo, read_sandbox_info, sandbox_path
 from .sessions import SessionApi
-from .state import SandboxState
+from .signed_url import sign_url
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 # A template or shape that the host has not used yet is prepared first.
 _create_timeout = 300.0
 
 
-class Sandbox(SandboxState):
+class Sandbox:
     """A Linux virtual machine. Get one with ``Sandbox.create`` or ``Sandbox.connect``.
 
     As an asynchronous context manager it is killed at the end of the block.
@@ -63,7 +67,14 @@ class Sandbox(SandboxState):
 
     def __init__(self, http: HttpClient, data: Answer) -> None:
         """Internal: use ``Sandbox.create`` or ``Sandbox.connect``."""
-        super().__init__(http, data)
+        sandbox_id = data.optional_text("sandboxID")
+        if not sandbox_id:
+            raise unexpected_answer("the server answered with a sandbox that has no id")
+        self._http = http
+        self._path = sandbox_path(sandbox_id)
+        self._sandbox_id = sandbox_id
+        self._data = data
+        self._info = read_sandbox_info(data)
         sessions = SessionApi(http, self._path)
         self.exec = Exec(http, self._path, sessions)
         self.files = Filesystem(http, self._path)
@@ -503,6 +514,29 @@ class Sandbox(SandboxState):
         return await set_public(checkpoint_id, "unpublish", api_key, api_url)
 
     @property
+    def sandbox_id(self) -> str:
+        """Id, for ``Sandbox.connect``."""
+        return self._sandbox_id
+
+    @property
+    def id(self) -> str:
+        """The same as ``sandbox_id``."""
+        return self._sandbox_id
+
+    @property
+    def status(self) -> str:
+        """State as of the last answer about it; ``is_running`` asks for the current one."""
+        return self._info.status
+
+    @property
+    def info(self) -> SandboxInfo:
+        """What is known about it, as of the last answer."""
+        return self._info
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.sandbox_id} {self.status}>"
+
+    @property
     def commands(self) -> Exec:
         """Another name of ``exec``."""
         return self.exec
@@ -594,6 +628,191 @@ class Sandbox(SandboxState):
         await self._http.done(Request("DELETE", self._path, timeout=request_timeout))
         self._update(status="stopped")
 
+    async def hibernate(self, *, request_timeout: float | None = None) -> None:
+        """Saves memory and processes to disk; nothing of it runs until any operation, or ``wake``, wakes it.
+
+        If it cannot be saved it goes on running.
+
+        Args:
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+            CapacityError: The disk is full.
+
+        Example:
+            ```python
+            await sandbox.hibernate()
+            ```
+        """
+        await hibernate(self._http, self._path, request_timeout)
+        self._update(status="hibernated")
+
+    async def wake(self, timeout: int | None = None, *, request_timeout: float | None = None) -> None:
+        """Wakes it with its memory and processes; a running one stays so, one in error is started from its disk.
+
+        Where its memory cannot be restored it is started from its disk, and ``info.cold_boot_reason`` says why.
+
+        Args:
+            timeout: Idle timeout from now on, in seconds; 0: never. Default: the one it had.
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+            LimitError: There is no room for it; CapacityError when the host has none.
+
+        Example:
+            ```python
+            await sandbox.wake(timeout=600)
+            ```
+        """
+        self._replace(await wake(self._http, self._path, timeout, request_timeout))
+
+    async def reboot(self, *, request_timeout: float | None = None) -> None:
+        """Shuts its system down and starts it again. Id, disk and environment are kept, processes are lost.
+
+        Args:
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+            CapacityError: There is no room for it.
+
+        Example:
+            ```python
+            await sandbox.reboot()
+            ```
+        """
+        await reboot(self._http, self._path, request_timeout)
+        self._update(status="running")
+
+    async def power_cycle(self, *, request_timeout: float | None = None) -> None:
+        """Turns it off and on without asking its system; what had not been written to the disk is lost.
+
+        Args:
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            SandboxStoppedError: It has ended.
+            SandboxNotFoundError: It does not exist.
+            CapacityError: There is no room for it.
+
+        Example:
+            ```python
+            await sandbox.power_cycle()
+            ```
+        """
+        await power_cycle(self._http, self._path, request_timeout)
+        self._update(status="running")
+
+    async def create_checkpoint(
+        self,
+        name: str,
+        kind: Literal["full", "disk_only"] | None = None,
+        promote_to_full: bool | None = None,
+        retention_policy: RetentionPolicy | None = None,
+        *,
+        require_quiesced: bool | None = None,
+        request_timeout: float | None = None,
+    ) -> CheckpointInfo:
+        """Takes a checkpoint; the sandbox goes on.
+
+        It returns once the checkpoint is ready, or after 20 s with the status ``processing``; forks wait for that.
+        Checkpoints outlive their sandbox until they are deleted.
+
+        Args:
+            name: Unique among the checkpoints of this sandbox.
+            kind: ``full`` (default) or ``disk_only``, whose forks boot.
+            promote_to_full: With ``disk_only``: take it as a full one after all.
+            retention_policy: What happens to older ones.
+            require_quiesced: Fail where the guest does not come to rest in time, instead of saving it as it is.
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            ConflictError: The name is taken.
+            LimitError: There are too many; CapacityError when the disk is full.
+            SandboxStoppedError: It has ended.
+
+        Example:
+            ```python
+            checkpoint = await sandbox.create_checkpoint("ready")
+            copy = await Sandbox.create_from_checkpoint(checkpoint.id)
+            ```
+        """
+        return await create_checkpoint(
+            self._http, self._path, name, kind, promote_to_full, retention_policy, require_quiesced, request_timeout
+        )
+
+    async def list_checkpoints(self, *, request_timeout: float | None = None) -> builtins.list[CheckpointInfo]:
+        """Lists its checkpoints, newest first.
+
+        Args:
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            SandboxNotFoundError: It does not exist.
+
+        Example:
+            ```python
+            names = [checkpoint.name for checkpoint in await sandbox.list_checkpoints()]
+            ```
+        """
+        return await list_checkpoints(self._http, self._path, request_timeout)
+
+    async def restore_checkpoint(self, checkpoint_id: str, *, request_timeout: float | None = None) -> None:
+        """Puts it back to one of its checkpoints: memory, processes and disk; what came after is lost.
+
+        Args:
+            checkpoint_id: Of a checkpoint of this sandbox.
+            request_timeout: Seconds after which it fails. Default 300.
+
+        Raises:
+            NotFoundError: No checkpoint has this id.
+            InvalidRequestError: It is of another sandbox.
+            ConflictError: It has failed.
+
+        Example:
+            ```python
+            await sandbox.restore_checkpoint(checkpoint.id)
+            ```
+        """
+        self._replace(await restore_checkpoint(self._http, self._path, checkpoint_id, request_timeout))
+
+    async def delete_checkpoint(self, checkpoint_id: str, *, request_timeout: float | None = None) -> None:
+        """Deletes one of its checkpoints; forks are not affected.
+
+        Args:
+            checkpoint_id: Of a checkpoint of this sandbox.
+            request_timeout: Seconds after which it fails.
+
+        Raises:
+            NotFoundError: No checkpoint of this sandbox has this id.
+
+        Example:
+            ```python
+            await sandbox.delete_checkpoint(checkpoint.id)
+            ```
+        """
+        await delete_checkpoint(self._http, self._path, checkpoint_id, request_timeout)
+
+    async def events(self) -> AsyncIterator[SandboxEvent]:
+        """What happened to it, oldest first; pages are fetched as needed.
+
+        Raises:
+            SandboxNotFoundError: It does not exist; raised while iterating.
+
+        Example:
+            ```python
+            async for event in sandbox.events():
+                print(event.time, event.kind, event.reason)
+            ```
+        """
+        async for event in events(self._http, self._path):
+            yield event
+
     async def download_url(
         self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None
     ) -> str:
@@ -612,7 +831,7 @@ class Sandbox(SandboxState):
             url = await sandbox.download_url("/app/report.pdf", expires_in=600)
             ```
         """
-        return await self._signed_url("download-url", path, expires_in, request_timeout)
+        return await sign_url(self._http, self._path, "download-url", path, expires_in, request_timeout)
 
     async def upload_url(
         self, path: str, *, expires_in: int | None = None, request_timeout: float | None = None
@@ -632,7 +851,7 @@ class Sandbox(SandboxState):
             url = await sandbox.upload_url("/app/input.csv")
             ```
         """
-        return await self._signed_url("upload-url", path, expires_in, request_timeout)
+        return await sign_url(self._http, self._path, "upload-url", path, expires_in, request_timeout)
 
     async def close(self) -> None:
         """Lets go of the connections to the server; the sandbox goes on. Using it again afterwards is fine.
@@ -653,13 +872,46 @@ class Sandbox(SandboxState):
         finally:
             await self.close()
 
-    async def _signed_url(self, route: str, path: str, expires_in: int | None, timeout: float | None) -> str:
-        body = {
-            "path": check.text("path", path),
-            "expiresIn": check.optional(check.positive, "expires_in", expires_in),
-        }
-        request = Request("POST", f"{self._path}/files/{route}", json=body, timeout=timeout)
-        return Answer(await self._http.json(request)).text("url")
+    def _replace(self, data: Answer) -> None:
+        self._data = data
+        self._info = read_sandbox_info(data)
+
+    def _update(self, **members: object) -> None:
+        self._replace(Answer({**self._data.members, **members}))
+
+
+class SandboxList:
+    """Sandboxes, newest first; iterate over it. Pages are fetched as they are needed."""
+
+    def __init__(
+        self, fetch_page: Callable[[str | None], Awaitable[SandboxPage[Sandbox]]], first_cursor: str | None
+    ) -> None:
+        """Internal: use ``Sandbox.list``."""
+        self._fetch_page = fetch_page
+        self._first_cursor = first_cursor
+
+    async def __aiter__(self) -> AsyncIterator[Sandbox]:
+        """The sandboxes one by one."""
+        async for page in self.pages():
+            for sandbox in page.sandboxes:
+                yield sandbox
+
+    async def pages(self) -> AsyncIterator[SandboxPage[Sandbox]]:
+        """The list page by page.
+
+        Example:
+            ```python
+            async for page in Sandbox.list(limit=50).pages():
+                print(len(page.sandboxes), page.next_cursor)
+            ```
+        """
+        cursor = self._first_cursor
+        while True:
+            page = await self._fetch_page(cursor)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
 
 async def _ask(http: HttpClient, request: Request) -> object:

@@ -5,7 +5,7 @@ loop in a thread of its own; Ctrl-C aborts the call that is waited for. Written 
 """
 
 from ..agent_session import AgentEvent
-from ..checkpoints import CheckpointInfo, PatchInfo, RetentionPolicy
+from ..checkpoints import CheckpointInfo, RetentionPolicy
 from ..config import Reconnect
 from ..errors import (
     AuthenticationError,
@@ -25,13 +25,14 @@ from ..errors import (
     ShellClosedError,
     TimeoutError,
 )
+from ..events import SandboxEvent
 from ..exec_session import ExecOutput
 from ..files import EntryInfo
 from ..listing import SandboxPage
+from ..patches import PatchInfo
 from ..run import ProcessResult
 from ..sandbox_info import KeptAwakeBy, SandboxInfo
 from ..sessions import AgentSessionInfo, ExecSessionInfo
-from ..state import SandboxEvent
 from ..upload import FileContent
 from .agent import Agent
 from .agent_session import AgentSession
