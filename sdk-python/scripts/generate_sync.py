@@ -41,9 +41,9 @@ phrases: list[tuple[str, str]] = [
     (r"As an asynchronous context manager", "As a context manager"),
     (
         r"what they tell; asynchronous ones are awaited, and a slow one makes the command wait\. What a callback raises"
-        r"\s+goes to the exception handler of the event loop\.",
-        "what they tell, in another thread, where they may use this package; a slow one makes the command wait. What\n"
-        "    a callback raises is logged.",
+        r"(\s+)goes to the exception handler of the event loop\.",
+        r"what they tell, in another thread, where they may use this package; a slow one makes the command wait. What"
+        r"\1a callback raises is logged.",
     ),
     (r"as an awaitable\.", "as a future."),
     (r" To be awaited like ``send_prompt``\.", ""),
@@ -51,7 +51,7 @@ phrases: list[tuple[str, str]] = [
         r"It is sent at once\. Await the result to know that the agent has it, or leave it, e\.g\. in a callback\.",
         "It returns when the agent has it.",
     ),
-    (r"or an iterable or\s+async iterable of bytes", "or an iterable of\n                bytes"),
+    (r"or an iterable or(\s+)async iterable of bytes", r"or an iterable of\1bytes"),
 ]
 
 

@@ -33,6 +33,24 @@ def sandbox_at(server: TestServer, **options: Any) -> Sandbox:
     return Sandbox.connect("sb-0a1b2c3d", "osb_key", server.url, **options)
 
 
+def described(owner: type) -> dict[str, list[str]]:
+    """Descriptions of a class and its methods in lines, as an editor shows them."""
+    members = {"": owner, **vars(owner)}
+    docs = {name: inspect.getdoc(member) if name else owner.__doc__ for name, member in members.items()}
+    return {name: inspect.cleandoc(doc).split("\n") for name, doc in docs.items() if doc and not name.startswith("_")}
+
+
+def test_descriptions_have_the_same_shape() -> None:
+    for name in sync.__all__:
+        one, other = getattr(opencomputer, name), getattr(sync, name)
+        if not inspect.isclass(one) or one is other:
+            continue
+        expected, told = described(one), described(other)
+        for member in expected.keys() & told.keys():
+            indents = [[len(line) - len(line.lstrip()) for line in lines] for lines in (expected[member], told[member])]
+            assert indents[1] == indents[0], f"{name}.{member}"
+
+
 def test_has_the_same_names_and_signatures() -> None:
     assert sync.__all__ == opencomputer.__all__
     for name in sync.__all__:

@@ -22,7 +22,7 @@ class ExecSession:
 
     Get one with ``exec.start`` or ``exec.attach``. Callbacks are called one after the other, in the order of
     what they tell, in another thread, where they may use this package; a slow one makes the command wait. What
-        a callback raises is logged.
+    a callback raises is logged.
 
     Example:
         ```python

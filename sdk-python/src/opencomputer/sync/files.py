@@ -116,7 +116,7 @@ class Filesystem:
         Args:
             path: The file.
             content: Text, bytes, a ``Path`` of a local file, a file opened in binary mode, or an iterable of
-                        bytes; all but text and bytes are sent in constant memory.
+                bytes; all but text and bytes are sent in constant memory.
             request_timeout: Seconds without progress after which it fails.
 
         Raises:
