@@ -95,6 +95,8 @@ async def test_a_connection_that_is_cut_comes_back_with_nothing_lost_or_doubled_
                 server.session.print(text)
                 fed += text
                 sent.append(asyncio.create_task(session.send_stdin(text)))
+            # A connection that is cut before the client knows of it is no loss to it, but an attempt that failed.
+            await eventually(lambda back=cut: seen.events.count("reconnected") == back)
             await eventually(lambda: server.session.attached == 1)
             server.session.cut()
             server.session.print(f"while away {cut}\n")
