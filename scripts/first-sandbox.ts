@@ -4,7 +4,7 @@ import { launcherFiles, readConfig } from '@opencomputer/standalone/config';
 
 // The end of the quick start: a first sandbox, a command in it, and how to go on.
 const config = readConfig(process.env);
-const apiUrl = `http://${config.listen.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
+const apiUrl = `http://${config.address.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
 const apiKey = (await readFile(launcherFiles(config.dataDir).apiKey, 'utf8')).trim();
 
 const started = performance.now();

@@ -8,6 +8,7 @@ import {
   openApiDocument,
 } from '../packages/protocol/src/index.ts';
 import { cliPage } from '../packages/cli/src/reference.ts';
+import { type Setting, settings } from '../packages/process/src/settings.ts';
 import serverPackage from '../packages/server/package.json' with { type: 'json' };
 
 const root = join(import.meta.dirname, '..');
@@ -71,9 +72,42 @@ function errorsPage(): string {
   return `${lines.join('\n')}\n`;
 }
 
-const pages: Readonly<Record<string, () => string>> = {
+/** The settings of a section as a table. */
+function settingsTable(section: string): string {
+  const rows = Object.entries<Setting>(settings).filter(([, setting]) => setting.section === section);
+  if (rows.length === 0) throw new Error(`there are no settings of the section ${section}`);
+  const launched = section === 'launcher';
+  const value = (setting: Setting): string => {
+    if ('default' in setting) return `\`${setting.default}\``;
+    return 'absent' in setting ? setting.absent : 'has none';
+  };
+  return [
+    launched ? '| variable | process | default | meaning |' : '| variable | default | meaning |',
+    launched ? '|---|---|---|---|' : '|---|---|---|',
+    ...rows.map(([name, setting]) => {
+      const process = launched ? ` ${setting.readers.join(', ')} |` : '';
+      return `| \`${name}\` |${process} ${value(setting)} | ${setting.meaning} |`;
+    }),
+  ].join('\n');
+}
+
+/** The page of settings: what stands between its marks is made of the table of settings, the rest stays. */
+function settingsPage(present: string): string {
+  const marked = /(<!-- settings: (\w+)[^\n]*-->)[^]*?(<!-- end -->)/g;
+  const sections = new Set(Object.values<Setting>(settings).map(({ section }) => section));
+  const text = present.replaceAll(marked, (_, begin: string, section: string, end: string) => {
+    sections.delete(section as Setting['section']);
+    return `${begin}\n\n${settingsTable(section)}\n\n${end}`;
+  });
+  if (sections.size > 0) throw new Error(`no place for the settings of ${[...sections].join(', ')}`);
+  return text;
+}
+
+/** What each page should hold; some keep what a person wrote on them. */
+const pages: Readonly<Record<string, (present: string) => string>> = {
   'docs/reference/errors.md': errorsPage,
   'docs/reference/cli.md': cliPage,
+  'docs/reference/configuration.md': settingsPage,
   'docs/reference/openapi.json': () =>
     `${JSON.stringify(openApiDocument(serverPackage.version), undefined, 2)}\n`,
 };
@@ -90,8 +124,9 @@ async function contentOf(path: string): Promise<string | undefined> {
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 for (const [name, generate] of Object.entries(pages)) {
   const path = join(root, name);
-  const wanted = generate();
-  if ((await contentOf(path)) === wanted) continue;
+  const present = await contentOf(path);
+  const wanted = generate(present ?? '');
+  if (present === wanted) continue;
   if (values.check) {
     process.stderr.write(`${relative(root, path)} is not what the code says: run npm run generate\n`);
     process.exitCode = 1;

@@ -1,4 +1,4 @@
 export { announceKey } from './announce.ts';
 export { type NewKey } from './auth/bootstrap.ts';
-export { dataFiles, defaultDataDirectory, loadConfig, type ServerConfig } from './config.ts';
+export { dataFiles, loadConfig, type ServerConfig } from './config.ts';
 export { type RunningServer, startServer, type StartOptions } from './server.ts';

@@ -1,13 +1,19 @@
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import {
+  cacheDirectory,
+  dataDirectory,
+  type Environment,
+  readSettings,
+} from '@opencomputer/process/configuration';
 import type { GuestProxy } from '@opencomputer/worker/egress';
 
 /** What the launcher itself needs; worker and server read the rest of the environment on their own. */
 export interface StandaloneConfig {
   dataDir: string;
   cacheDir: string;
-  /** `host:port`. */
-  listen: string;
+  listen: { host: string; port: number };
+  /** The same as `host:port`. */
+  address: string;
   /** User and group, by number, that the server becomes when the launcher is root. */
   serverUser: number | undefined;
   /** PEM file of certificates that guests trust beside their own. */
@@ -19,25 +25,21 @@ export interface StandaloneConfig {
 /** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
 const serverUid = 299_999;
 
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
-}
-
-/** Reads the configuration; an empty variable counts as absent. */
-export function readConfig(environment: NodeJS.ProcessEnv): StandaloneConfig {
-  const given = (name: string): string | undefined => environment[name] || undefined;
-  const fallback = isRoot() ? '/var/lib/opencomputer' : join(homedir(), '.local/share/opencomputer');
-  const dataDir = resolve(given('OPENCOMPUTER_DATA_DIR') ?? fallback);
+/** Reads the configuration; an empty variable counts as absent. @throws Error that names the variable that is wrong */
+export function readConfig(environment: Environment): StandaloneConfig {
+  const values = readSettings('launcher', environment);
+  const { host, port } = values.OPENCOMPUTER_LISTEN;
   return {
-    dataDir,
-    cacheDir: resolve(given('OPENCOMPUTER_CACHE_DIR') ?? join(dataDir, 'cache')),
-    listen: given('OPENCOMPUTER_LISTEN') ?? '127.0.0.1:8080',
-    serverUser: isRoot() ? serverUid : undefined,
-    guestCertificates: given('OPENCOMPUTER_GUEST_CA_CERTIFICATES'),
+    dataDir: dataDirectory(values),
+    cacheDir: cacheDirectory(values),
+    listen: values.OPENCOMPUTER_LISTEN,
+    address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+    serverUser: process.getuid?.() === 0 ? serverUid : undefined,
+    guestCertificates: values.OPENCOMPUTER_GUEST_CA_CERTIFICATES,
     guestProxy: {
-      OPENCOMPUTER_GUEST_HTTP_PROXY: given('OPENCOMPUTER_GUEST_HTTP_PROXY'),
-      OPENCOMPUTER_GUEST_HTTPS_PROXY: given('OPENCOMPUTER_GUEST_HTTPS_PROXY'),
-      OPENCOMPUTER_GUEST_NO_PROXY: given('OPENCOMPUTER_GUEST_NO_PROXY'),
+      OPENCOMPUTER_GUEST_HTTP_PROXY: values.OPENCOMPUTER_GUEST_HTTP_PROXY,
+      OPENCOMPUTER_GUEST_HTTPS_PROXY: values.OPENCOMPUTER_GUEST_HTTPS_PROXY,
+      OPENCOMPUTER_GUEST_NO_PROXY: values.OPENCOMPUTER_GUEST_NO_PROXY,
     },
   };
 }

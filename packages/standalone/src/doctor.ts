@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { limits } from '@opencomputer/protocol';
 import {
-  defaultCapacity,
   describeNetworkMode,
   detectNetworkMode,
   exitCode,
@@ -12,6 +11,7 @@ import {
   runDoctor,
 } from '@opencomputer/worker/doctor';
 import { findImages } from '@opencomputer/images';
+import { readHostRules } from '@opencomputer/worker/config';
 import { readConfig } from './config.ts';
 
 const help = `Says what this host can do, and how to mend what is missing.
@@ -30,23 +30,24 @@ if (values.help === true) {
   process.exit(0);
 }
 
-const config = readConfig(process.env);
-const setting = process.env['OPENCOMPUTER_ACCEL'] ?? 'auto';
-if (setting !== 'auto' && setting !== 'kvm' && setting !== 'tcg') {
-  process.stderr.write(
-    `doctor: OPENCOMPUTER_ACCEL is ${JSON.stringify(setting)}; it can be auto, kvm or tcg\n`,
-  );
-  process.exit(1);
+function readRules() {
+  try {
+    return { config: readConfig(process.env), rules: readHostRules(process.env) };
+  } catch (error) {
+    process.stderr.write(`doctor: ${(error as Error).message}\n`);
+    process.exit(1);
+  }
 }
-const separator = config.listen.lastIndexOf(':');
+
+const { config, rules } = readRules();
 const checks = await runDoctor({
   dataDirectory: config.dataDir,
   cacheDirectory: config.cacheDir,
-  listen: { host: config.listen.slice(0, separator), port: Number(config.listen.slice(separator + 1)) },
-  acceleration: setting,
+  listen: config.listen,
+  acceleration: rules.acceleration,
   accelerationDeadlineMs: 10_000,
   accelerationCacheFile: join(config.cacheDir, 'acceleration.json'),
-  capacity: defaultCapacity,
+  capacity: rules.capacity,
   defaultMemoryMB: limits.memoryMBDefault,
   guestCertificates: config.guestCertificates,
   guestProxy: config.guestProxy,

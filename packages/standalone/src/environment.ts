@@ -1,5 +1,4 @@
-import { settingNames as serverSettings } from '@opencomputer/server/config';
-import { settingNames as workerSettings } from '@opencomputer/worker/config';
+import { settingNames } from '@opencomputer/process/configuration';
 import { programPath } from '@opencomputer/worker/programs';
 
 /** What both parts may know of the operator's environment beside their own settings. */
@@ -11,8 +10,6 @@ const common = [
   ...['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'],
 ];
 
-const settings = { server: serverSettings, worker: workerSettings };
-
 /**
  * The environment of a part: its own settings and little else of the operator's, so that neither keys of other
  * programs nor directories of other users reach what runs as root or takes requests from strangers.
@@ -22,7 +19,7 @@ export function environmentOf(
   environment: NodeJS.ProcessEnv,
   given: Readonly<Record<string, string>>,
 ): NodeJS.ProcessEnv {
-  const names = [...common, ...settings[part]];
+  const names = [...common, ...settingNames(part)];
   const taken = names.flatMap((name) => {
     const value = environment[name];
     return value === undefined ? [] : [[name, value] as const];

@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { ensureImages } from '@opencomputer/images';
 import { progressPrinter } from '@opencomputer/images/progress';
 import { readEgress } from '@opencomputer/worker/egress';
@@ -20,8 +21,8 @@ function say(text: string): void {
 // What cannot be said, because the disk of the log is full or the terminal is gone, must not end the platform.
 process.stderr.on('error', () => undefined);
 
-function modulePath(relative: string): string {
-  return new URL(relative, import.meta.url).pathname;
+function modulePath(name: string): string {
+  return fileURLToPath(import.meta.resolve(name));
 }
 
 /**
@@ -64,7 +65,7 @@ async function main(): Promise<void> {
   const worker = new Supervisor(
     {
       name: 'worker',
-      module: modulePath('../../worker/src/main.ts'),
+      module: modulePath('@opencomputer/worker/main'),
       env: environmentOf('worker', process.env, {
         ...directories,
         ...certificates,
@@ -79,7 +80,7 @@ async function main(): Promise<void> {
   const server = new Supervisor(
     {
       name: 'server',
-      module: modulePath('../../server/src/main.ts'),
+      module: modulePath('@opencomputer/server/main'),
       env: environmentOf('server', process.env, {
         ...directories,
         ...(user === undefined ? {} : { OPENCOMPUTER_RUN_AS: user }),
@@ -89,7 +90,7 @@ async function main(): Promise<void> {
     say,
   );
   say(
-    `images ${basename(images.dir)}; data in ${config.dataDir}; listening on http://${config.listen} in a moment`,
+    `images ${basename(images.dir)}; data in ${config.dataDir}; listening on http://${config.address} in a moment`,
   );
 
   const stop = async (): Promise<void> => {

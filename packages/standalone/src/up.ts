@@ -18,7 +18,7 @@ const readyMs = 120_000;
 async function up(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
-  const url = `http://${config.listen.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
+  const url = `http://${config.address.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
   let running = readPidFile(files.pid);
   if (running === undefined) {
     // Here, where people see how far it is, and not in the background.

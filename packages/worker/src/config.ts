@@ -1,45 +1,17 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import { z } from 'zod';
-import { describeIssues } from '@opencomputer/protocol';
+import {
+  cacheDirectory,
+  dataDirectory,
+  type Environment,
+  readSettings,
+  workerSocket,
+} from '@opencomputer/process/configuration';
+import type { CapacityConfig } from './host/capacity.ts';
 import type { GuestProxy } from './host/guest-proxy.ts';
 
 /** A unix socket's path has 107 bytes at most, and the longest of ours is 42 below the data directory. */
 const dataDirBytes = 60;
-
-const environmentSchema = z.object({
-  OPENCOMPUTER_DATA_DIR: z
-    .string()
-    .min(1)
-    .refine(
-      (path) => Buffer.byteLength(resolve(path)) <= dataDirBytes,
-      `may have ${dataDirBytes} bytes: unix sockets below it have short paths`,
-    ),
-  OPENCOMPUTER_CACHE_DIR: z.string().min(1).optional(),
-  OPENCOMPUTER_BOOT_IMAGE: z.string().min(1).meta({ description: 'Directory with kernel and initramfs.' }),
-  OPENCOMPUTER_ROOTFS_IMAGE: z.string().min(1).meta({ description: 'Directory with rootfs.ext4.' }),
-  OPENCOMPUTER_JAILER: z.string().min(1).meta({ description: 'The program that starts QEMU.' }),
-  OPENCOMPUTER_WORKER_SOCKET: z.string().min(1).optional(),
-  OPENCOMPUTER_ACCEL: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
-  OPENCOMPUTER_SUBNET: z.string().optional(),
-  OPENCOMPUTER_WARM_NETWORKS: z.coerce.number().int().min(0).max(64).default(8),
-  OPENCOMPUTER_MAX_MACHINES: z.coerce.number().int().min(1).max(4000).default(500),
-  OPENCOMPUTER_MEMORY_OVERCOMMIT: z.coerce.number().min(0.1).max(64).default(4),
-  OPENCOMPUTER_MIN_FREE_DISK_MB: z.coerce.number().int().min(0).default(2048),
-  OPENCOMPUTER_GUEST_CA_CERTIFICATES: z.string().min(1).optional(),
-  OPENCOMPUTER_GUEST_HTTP_PROXY: z.string().optional(),
-  OPENCOMPUTER_GUEST_HTTPS_PROXY: z.string().optional(),
-  OPENCOMPUTER_GUEST_NO_PROXY: z.string().optional(),
-  OPENCOMPUTER_SOCKET_OWNER: z
-    .string()
-    .regex(/^\d+:\d+$/)
-    .optional(),
-  OPENCOMPUTER_TEST_FAULTS: z.string().min(1).optional(),
-  OPENCOMPUTER_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
-});
-
-/** The environment variables that are read, here and where QEMU is looked for. */
-export const settingNames: readonly string[] = [...Object.keys(environmentSchema.shape), 'OPENCOMPUTER_QEMU'];
 
 export interface WorkerConfig {
   dataDir: string;
@@ -52,9 +24,8 @@ export interface WorkerConfig {
   acceleration: 'auto' | 'kvm' | 'tcg';
   subnet: string | undefined;
   warmNetworks: number;
-  maxMachines: number;
-  memoryOvercommit: number;
-  minFreeDiskMB: number;
+  /** By which rules machines are let in. */
+  capacity: CapacityConfig;
   /** PEM file of certificates that guests trust beside their own. */
   guestCertificates: string | undefined;
   /** The proxy that guests are told of. */
@@ -73,35 +44,52 @@ export function instanceTagOf(dataDir: string): string {
   return createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 8);
 }
 
-/** Reads the configuration. @throws Error that names the variable that is wrong */
-export function readConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
-  // A variable that is set to nothing counts as absent.
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = environmentSchema.safeParse(given);
-  if (!parsed.success) throw new Error(`bad configuration: ${describeIssues(parsed.error)}`);
-  const values = parsed.data;
-  const dataDir = resolve(values.OPENCOMPUTER_DATA_DIR);
-  const [uid, gid] = values.OPENCOMPUTER_SOCKET_OWNER?.split(':').map(Number) ?? [];
+/** What is the same before the images are built: how machines run, and by which rules they are let in. */
+export type HostRules = Pick<WorkerConfig, 'acceleration' | 'capacity'>;
+
+/** Reads the rules of this host alone. @throws Error that names the variable that is wrong */
+export function readHostRules(environment: Environment): HostRules {
+  const values = readSettings('worker', environment, [
+    'OPENCOMPUTER_ACCEL',
+    'OPENCOMPUTER_MAX_MACHINES',
+    'OPENCOMPUTER_MEMORY_OVERCOMMIT',
+    'OPENCOMPUTER_MIN_FREE_DISK_MB',
+  ]);
   return {
+    acceleration: values.OPENCOMPUTER_ACCEL,
+    capacity: {
+      maxMachines: values.OPENCOMPUTER_MAX_MACHINES,
+      memoryOvercommit: values.OPENCOMPUTER_MEMORY_OVERCOMMIT,
+      minFreeDiskMB: values.OPENCOMPUTER_MIN_FREE_DISK_MB,
+    },
+  };
+}
+
+/** Reads the configuration. @throws Error that names the variable that is wrong */
+export function readConfig(environment: Environment): WorkerConfig {
+  const values = readSettings('worker', environment);
+  const dataDir = dataDirectory(values);
+  if (Buffer.byteLength(dataDir) > dataDirBytes)
+    throw new Error(
+      `configuration: OPENCOMPUTER_DATA_DIR: may have ${dataDirBytes} bytes: unix sockets below it have short paths`,
+    );
+  return {
+    ...readHostRules(environment),
     dataDir,
-    cacheDir: resolve(values.OPENCOMPUTER_CACHE_DIR ?? `${dataDir}/cache`),
+    cacheDir: cacheDirectory(values),
     bootImage: values.OPENCOMPUTER_BOOT_IMAGE,
     rootfsImage: values.OPENCOMPUTER_ROOTFS_IMAGE,
     jailer: resolve(values.OPENCOMPUTER_JAILER),
-    socket: values.OPENCOMPUTER_WORKER_SOCKET ?? `${dataDir}/worker/worker.sock`,
-    acceleration: values.OPENCOMPUTER_ACCEL,
+    socket: workerSocket(values),
     subnet: values.OPENCOMPUTER_SUBNET,
     warmNetworks: values.OPENCOMPUTER_WARM_NETWORKS,
-    maxMachines: values.OPENCOMPUTER_MAX_MACHINES,
-    memoryOvercommit: values.OPENCOMPUTER_MEMORY_OVERCOMMIT,
-    minFreeDiskMB: values.OPENCOMPUTER_MIN_FREE_DISK_MB,
     guestCertificates: values.OPENCOMPUTER_GUEST_CA_CERTIFICATES,
     guestProxy: {
       OPENCOMPUTER_GUEST_HTTP_PROXY: values.OPENCOMPUTER_GUEST_HTTP_PROXY,
       OPENCOMPUTER_GUEST_HTTPS_PROXY: values.OPENCOMPUTER_GUEST_HTTPS_PROXY,
       OPENCOMPUTER_GUEST_NO_PROXY: values.OPENCOMPUTER_GUEST_NO_PROXY,
     },
-    socketOwner: uid === undefined || gid === undefined ? undefined : { uid, gid },
+    socketOwner: values.OPENCOMPUTER_SOCKET_OWNER,
     logLevel: values.OPENCOMPUTER_LOG_LEVEL,
     testFaults: values.OPENCOMPUTER_TEST_FAULTS,
     instanceTag: instanceTagOf(dataDir),

@@ -195,11 +195,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const templates = new TemplateStore(join(config.cacheDir, 'templates'), platform);
   await templates.open();
   const capacity = new Capacity({
-    config: {
-      memoryOvercommit: config.memoryOvercommit,
-      minFreeDiskMB: config.minFreeDiskMB,
-      maxMachines: config.maxMachines,
-    },
+    config: config.capacity,
     readings: () => readHost(config.dataDir),
   });
   const logs = keepLogsShort(directories.machines, log);
