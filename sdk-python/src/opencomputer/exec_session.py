@@ -28,6 +28,11 @@ OnEvent: TypeAlias = "Callable[[], object]"
 OnGap: TypeAlias = "Callable[[int], object]"
 OnDisconnect: TypeAlias = "Callable[[OpenComputerError], object]"
 
+# How the listener of a session hands on what it hears.
+Happen: TypeAlias = "Callable[[int, Callable[[], Awaitable[None]]], None]"
+Tell: TypeAlias = "Callable[[OutputStream, bytes], Awaitable[None]]"
+Finish: TypeAlias = "Callable[[int, OpenComputerError | None], None]"
+
 
 @dataclass(frozen=True)
 class ExecOutput:
@@ -106,7 +111,9 @@ class ExecSession:
             request_timeout=attachment.request_timeout,
             reconnect=check_reconnect(attachment.reconnect, api.http.reconnect),
         )
-        self._link = SessionLink(api.address(session_id), options, _Listener(self))
+        self._link = SessionLink(
+            api.address(session_id), options, _Listener(callbacks, self._happen, self._tell, self._finish)
+        )
 
     async def _open(self) -> ExecSession:
         await self._link.attach()
@@ -305,14 +312,14 @@ class ExecSession:
 class _Listener:
     """Puts what the link tells into the order of the callbacks."""
 
-    def __init__(self, session: ExecSession) -> None:
-        self._session = session
-        self._callbacks = session._callbacks  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        self._happen = session._happen  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    def __init__(self, callbacks: SessionCallbacks, happen: Happen, tell: Tell, finish: Finish) -> None:
+        self._callbacks = callbacks
+        self._happen = happen
+        self._tell = tell
+        self._finish = finish
 
     def output(self, stream: OutputStream, data: bytes) -> None:
-        tell = self._session._tell  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        self._happen(len(data), lambda: tell(stream, data))
+        self._happen(len(data), lambda: self._tell(stream, data))
 
     def replay_end(self) -> None:
         self._happen(0, lambda: notify(self._callbacks.on_scrollback_end))
@@ -321,10 +328,10 @@ class _Listener:
         self._happen(0, lambda: notify(self._callbacks.on_gap, size))
 
     def exit(self, code: int) -> None:
-        self._session._finish(code)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._finish(code, None)
 
     def fail(self, error: OpenComputerError) -> None:
-        self._session._finish(-1, error)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        self._finish(-1, error)
 
     def disconnected(self, reason: OpenComputerError) -> None:
         self._happen(0, lambda: notify(self._callbacks.on_disconnect, reason))
