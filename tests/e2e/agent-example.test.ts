@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Sandbox, type SandboxAgentEvent, type SandboxOptions } from '../../packages/sdk/src/index.ts';
+import { Sandbox, type AgentEvent, type SandboxOptions } from '../../packages/sdk/src/index.ts';
 import { TestAgent } from '../support/agent-session.ts';
 import { eventually } from '../support/eventually.ts';
 import { TestPlatform } from '../support/platform.ts';
@@ -72,7 +72,7 @@ describe('the agent of the guide, in place of the one of the image', () => {
   });
 
   test('serves the program of the README', async () => {
-    const events: SandboxAgentEvent[] = [];
+    const events: AgentEvent[] = [];
     const errors: string[] = [];
     let made: Sandbox | undefined;
     const create = async (options: SandboxOptions): Promise<Sandbox> => {
@@ -83,7 +83,7 @@ describe('the agent of the guide, in place of the one of the image', () => {
       return made;
     };
     const program = await readmeProgram();
-    const show = (event: SandboxAgentEvent): void => void events.push(event);
+    const show = (event: AgentEvent): void => void events.push(event);
     await program({ create }, 'sk-test', show, { error: (text: string) => errors.push(text) });
     expect(errors).toEqual([]);
     // It was killed as soon as it was attached to: how far it got by then is open.

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Sandbox, type SandboxAgentEvent } from '../../packages/sdk/src/index.ts';
+import { Sandbox, type AgentEvent } from '../../packages/sdk/src/index.ts';
 import { TestAgent, turnMs } from '../support/agent-session.ts';
 import { eventually } from '../support/eventually.ts';
 import { modelRequests, obedientModelEnvs, startObedientModel } from '../support/obedient-model.ts';
@@ -8,7 +8,7 @@ import { fileSandbox } from '../support/shared.ts';
 const long = process.env['OPENCOMPUTER_TEST_LONG'] === '1';
 
 /** Results of tools among events, as text. */
-function toolResults(events: SandboxAgentEvent[]): string {
+function toolResults(events: AgentEvent[]): string {
   return JSON.stringify(events.filter(({ type }) => type === 'user'));
 }
 

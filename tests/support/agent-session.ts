@@ -1,9 +1,4 @@
-import type {
-  Sandbox,
-  SandboxAgentEvent,
-  SandboxAgentSession,
-  SandboxAgentStartOptions,
-} from '../../packages/sdk/src/index.ts';
+import type { Sandbox, AgentEvent, AgentSession, AgentStartOptions } from '../../packages/sdk/src/index.ts';
 import { eventually } from './eventually.ts';
 
 /** How long a turn may take: an agent of some hundred megabytes starts in an emulated machine. */
@@ -13,14 +8,14 @@ const ends = ['turn_complete', 'interrupted', 'error'];
 
 /** An agent session, with everything it has told. */
 export class TestAgent {
-  readonly events: SandboxAgentEvent[] = [];
+  readonly events: AgentEvent[] = [];
   /** What it wrote to stderr. */
   diagnostics = '';
   exitCode: number | undefined;
-  #session: SandboxAgentSession | undefined;
+  #session: AgentSession | undefined;
   #taken = 0;
 
-  static async start(sandbox: Sandbox, options: SandboxAgentStartOptions = {}): Promise<TestAgent> {
+  static async start(sandbox: Sandbox, options: AgentStartOptions = {}): Promise<TestAgent> {
     const agent = new TestAgent();
     agent.#session = await sandbox.agent.start({ ...options, ...agent.#callbacks() });
     return agent;
@@ -32,7 +27,7 @@ export class TestAgent {
     return agent;
   }
 
-  get session(): SandboxAgentSession {
+  get session(): AgentSession {
     if (this.#session === undefined) throw new Error('the session is not open');
     return this.#session;
   }
@@ -42,7 +37,7 @@ export class TestAgent {
   }
 
   /** Waits for an event among those that `turn` has not returned yet. */
-  event(type: string): Promise<SandboxAgentEvent> {
+  event(type: string): Promise<AgentEvent> {
     return eventually(
       `${type}; ${this.diagnostics}`,
       () => this.events.slice(this.#taken).find((event) => event.type === type),
@@ -51,7 +46,7 @@ export class TestAgent {
   }
 
   /** Waits for the next event that ends a turn, and returns what came since the last one. */
-  async turn(): Promise<SandboxAgentEvent[]> {
+  async turn(): Promise<AgentEvent[]> {
     const from = this.#taken;
     const end = await eventually(
       'the end of a turn',
@@ -78,7 +73,7 @@ export class TestAgent {
 
   #callbacks() {
     return {
-      onEvent: (event: SandboxAgentEvent) => {
+      onEvent: (event: AgentEvent) => {
         this.events.push(event);
       },
       onError: (text: string) => {

@@ -15,7 +15,7 @@ export interface McpServerConfig {
 }
 
 /** How an agent works. */
-export interface SandboxAgentConfig {
+export interface AgentConfig {
   model?: string | undefined;
   systemPrompt?: string | undefined;
   allowedTools?: string[] | undefined;
@@ -31,7 +31,7 @@ export interface SandboxAgentConfig {
 }
 
 /** What an agent tells. Types and members beyond these may come with any agent. */
-export interface SandboxAgentEvent {
+export interface AgentEvent {
   type:
     | 'ready'
     | 'configured'
@@ -52,13 +52,13 @@ export interface AgentCallbacks extends Pick<
   SessionCallbacks,
   'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect' | 'onHibernate' | 'onWake'
 > {
-  onEvent?: ((event: SandboxAgentEvent) => void) | undefined;
+  onEvent?: ((event: AgentEvent) => void) | undefined;
   /** What it prints to stderr, and lines that are no events. */
   onError?: ((text: string) => void) | undefined;
 }
 
 /** An agent that runs, and the connection to it. It goes on when the connection is closed or lost. */
-export class SandboxAgentSession {
+export class AgentSession {
   readonly #api: SessionApi;
   readonly #session: ExecSession;
 
@@ -72,7 +72,7 @@ export class SandboxAgentSession {
     api: SessionApi,
     sessionId: string,
     options: AgentCallbacks & ExecAttachOptions,
-  ): Promise<SandboxAgentSession> {
+  ): Promise<AgentSession> {
     const { onEvent, onError, onExit, ...rest } = options;
     const lines = new JsonLines({
       object: (value) => notify(onEvent, { type: '', ...value }),
@@ -88,7 +88,7 @@ export class SandboxAgentSession {
         notify(onExit, exitCode);
       },
     });
-    return new SandboxAgentSession(api, session);
+    return new AgentSession(api, session);
   }
 
   /** For `agent.attach`, also from another process. */
@@ -120,7 +120,7 @@ export class SandboxAgentSession {
   }
 
   /** Changes how it works from the next prompt on. */
-  configure(config: SandboxAgentConfig): Promise<void> {
+  configure(config: AgentConfig): Promise<void> {
     checkOptions('agent.configure', config, optionNames.agentConfig);
     return this.#send({ type: 'configure', ...config });
   }

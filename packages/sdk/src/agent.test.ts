@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { SandboxAgent } from './agent.ts';
+import { Agent } from './agent.ts';
 import { sendJson } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
-import type { SandboxAgentEvent } from './agent-session.ts';
+import type { AgentEvent } from './agent-session.ts';
 
 /** What an agent is heard to tell. */
 function recorder() {
-  const events: SandboxAgentEvent[] = [];
+  const events: AgentEvent[] = [];
   const errors: string[] = [];
   const exits: number[] = [];
   return {
@@ -14,7 +14,7 @@ function recorder() {
     errors,
     exits,
     callbacks: {
-      onEvent: (event: SandboxAgentEvent) => events.push(event),
+      onEvent: (event: AgentEvent) => events.push(event),
       onError: (text: string) => errors.push(text),
       onExit: (code: number) => exits.push(code),
     },
@@ -23,7 +23,7 @@ function recorder() {
 
 test('starts with what is given, and sends lines of JSON', async () => {
   await using server = await SessionServer.start();
-  const agent = await new SandboxAgent(server.api()).start({
+  const agent = await new Agent(server.api()).start({
     prompt: 'hi',
     maxTurns: 3,
     mcpServers: { tools: { command: 'node', args: ['x.js'] } },
@@ -49,7 +49,7 @@ test('starts with what is given, and sends lines of JSON', async () => {
 test('reads events from lines in any pieces, and tells the rest apart', async () => {
   await using server = await SessionServer.start();
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
+  const agent = await new Agent(server.api()).attach('abcd1234', seen.callbacks);
   const bytes = Buffer.from(
     '{"type":"ready"}\n\n  {"type":"assistant","message":{"text":"hé\u{1f600}"}}\r\nnot json\n[1]\nnull\n"text"\n{"no":"type"}\n{"type":"last"}',
   );
@@ -77,7 +77,7 @@ test('has the events so far when it attaches, and goes on after a lost connectio
   await using server = await SessionServer.start();
   server.session.print('{"type":"ready"}\n{"type":"ass');
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
+  const agent = await new Agent(server.api()).attach('abcd1234', seen.callbacks);
   await expect.poll(() => agent.offset).toBe(29);
   server.session.cut();
   server.session.print('istant"}\n');
@@ -88,7 +88,7 @@ test('has the events so far when it attaches, and goes on after a lost connectio
 test('a line without end is dropped before it fills the memory', async () => {
   await using server = await SessionServer.start();
   const seen = recorder();
-  const agent = await new SandboxAgent(server.api()).attach('abcd1234', seen.callbacks);
+  const agent = await new Agent(server.api()).attach('abcd1234', seen.callbacks);
   const piece = Buffer.alloc(1024 * 1024, 'x');
   for (let count = 0; count < 40; count += 1) server.session.print(piece);
   server.session.print('\n{"type":"next"}\n');
@@ -102,5 +102,5 @@ test('lists agents', async () => {
   await using server = await SessionServer.start({
     handle: (_request, response) => sendJson(response, 200, list),
   });
-  expect(await new SandboxAgent(server.api()).list()).toEqual(list);
+  expect(await new Agent(server.api()).list()).toEqual(list);
 });

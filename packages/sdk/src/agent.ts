@@ -1,28 +1,28 @@
 import { checkOptions, requestOptions } from './check-options.ts';
 import { OpenComputerError } from './errors.ts';
 import { optionNames } from './option-names.ts';
-import { SandboxAgentSession } from './agent-session.ts';
+import { AgentSession } from './agent-session.ts';
 import type { RequestOptions } from './config.ts';
-import type { AgentCallbacks, SandboxAgentConfig } from './agent-session.ts';
+import type { AgentCallbacks, AgentConfig } from './agent-session.ts';
 import type { AttachLimits } from './exec-session.ts';
 import type { SessionApi } from './sessions.ts';
 import type { AgentSessionInfo } from './session-info.ts';
 import type { WireStartAgent } from './wire.ts';
 
 /** Options of `agent.start`. */
-export interface SandboxAgentStartOptions extends SandboxAgentConfig, AgentCallbacks, AttachLimits {
+export interface AgentStartOptions extends AgentConfig, AgentCallbacks, AttachLimits {
   /** What it is to do first. */
   prompt?: string | undefined;
 }
 
 /** Options of `agent.attach`. */
-export interface SandboxAgentAttachOptions extends AgentCallbacks, AttachLimits {
+export interface AgentAttachOptions extends AgentCallbacks, AttachLimits {
   /** Offset in the output at which to begin: `session.offset` of an earlier attachment. Default 0: all that is kept. */
   from?: number | undefined;
 }
 
 /** Coding agents in a sandbox: `sandbox.agent`. */
-export class SandboxAgent {
+export class Agent {
   readonly #api: SessionApi;
 
   /** Internal: use `sandbox.agent`. */
@@ -41,7 +41,7 @@ export class SandboxAgent {
    *   onEvent: (event) => console.log(event.type),
    * });
    */
-  async start(options: SandboxAgentStartOptions = {}): Promise<SandboxAgentSession> {
+  async start(options: AgentStartOptions = {}): Promise<AgentSession> {
     checkOptions('agent.start', options, optionNames.agentStart);
     const request: WireStartAgent = {
       prompt: options.prompt,
@@ -57,7 +57,7 @@ export class SandboxAgent {
     };
     const sessionId = await this.#api.create('agent', request, options);
     try {
-      return await SandboxAgentSession.open(this.#api, sessionId, options);
+      return await AgentSession.open(this.#api, sessionId, options);
     } catch (error) {
       if (error instanceof OpenComputerError) error.details['sessionId'] = sessionId;
       throw error;
@@ -71,9 +71,9 @@ export class SandboxAgent {
    * @example
    * const again = await sandbox.agent.attach(agent.sessionId, { onEvent: show });
    */
-  async attach(sessionId: string, options: SandboxAgentAttachOptions = {}): Promise<SandboxAgentSession> {
+  async attach(sessionId: string, options: AgentAttachOptions = {}): Promise<AgentSession> {
     checkOptions('agent.attach', options, optionNames.agentAttach);
-    return SandboxAgentSession.open(this.#api, sessionId, options);
+    return AgentSession.open(this.#api, sessionId, options);
   }
 
   /** Lists the agents of the sandbox. */

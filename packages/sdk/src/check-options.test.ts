@@ -1,7 +1,7 @@
 import { beforeAll, afterAll, describe, expect, test } from 'vitest';
 import { InvalidRequestError } from './errors.ts';
 import { Pty } from './pty.ts';
-import { SandboxAgent } from './agent.ts';
+import { Agent } from './agent.ts';
 import { Sandbox } from './sandbox.ts';
 import { sendJson, TestServer, wireSandbox } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
@@ -24,7 +24,7 @@ const calls: Record<string, Call> = {
   'Sandbox.connect': (_, options) => Sandbox.connect('sb-1', options),
   'Sandbox.list': (_, options) => Sandbox.list(options),
   'Sandbox.createFromCheckpoint': (_, options) => Sandbox.createFromCheckpoint(id, options),
-  'Sandbox.fork': (_, options) => Sandbox.fork(id, options),
+  'Sandbox.forkCheckpoint': (_, options) => Sandbox.forkCheckpoint(id, options),
   'Sandbox.createCheckpointPatch': (_, options) => Sandbox.createCheckpointPatch(id, options),
   'Sandbox.listCheckpointPatches': (_, options) => Sandbox.listCheckpointPatches(id, options),
   'Sandbox.deleteCheckpointPatch': (_, options) => Sandbox.deleteCheckpointPatch(id, id, options),
@@ -126,7 +126,7 @@ test('options that are undefined are as good as absent', async () => {
 test('sessions, terminals and agents refuse them as well', async () => {
   await using sessions = await SessionServer.start();
   const terminal = await new Pty(sessions.api()).create();
-  const agent = await new SandboxAgent(sessions.api()).start();
+  const agent = await new Agent(sessions.api()).start();
   const refused = expect.objectContaining({ code: 'invalid_option' });
   await expect(terminal.resize({ cols: 1, rows: 1, width: 3 } as never)).rejects.toEqual(refused);
   await expect(terminal.resize({ cols: 1, rows: 1 }, { a: 1 } as never)).rejects.toEqual(refused);

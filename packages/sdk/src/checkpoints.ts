@@ -74,7 +74,7 @@ export interface ForkOptions extends ConnectionOptions {
   metadata?: Record<string, string> | undefined;
 }
 
-/** Options of `Sandbox.fork`. */
+/** Options of `Sandbox.forkCheckpoint`. */
 export interface ForkManyOptions extends ForkOptions {
   /** How many, 1 to 50. Default 1. */
   count?: number | undefined;

@@ -25,14 +25,21 @@ export type { ShellOptions } from './shell.ts';
 export type { ShellRunOptions } from './shell-run.ts';
 export { Pty, PtySession } from './pty.ts';
 export type { PtyAttachOptions, PtyCallbacks, PtyOptions } from './pty.ts';
-export { SandboxAgent } from './agent.ts';
-export type { SandboxAgentAttachOptions, SandboxAgentStartOptions } from './agent.ts';
-export { SandboxAgentSession } from './agent-session.ts';
+export { Agent, Agent as SandboxAgent } from './agent.ts';
+export type {
+  AgentAttachOptions,
+  AgentAttachOptions as SandboxAgentAttachOptions,
+  AgentStartOptions,
+  AgentStartOptions as SandboxAgentStartOptions,
+} from './agent.ts';
+export { AgentSession, AgentSession as SandboxAgentSession } from './agent-session.ts';
 export type {
   AgentCallbacks,
+  AgentConfig,
+  AgentConfig as SandboxAgentConfig,
+  AgentEvent,
+  AgentEvent as SandboxAgentEvent,
   McpServerConfig,
-  SandboxAgentConfig,
-  SandboxAgentEvent,
 } from './agent-session.ts';
 export type { TerminalSize } from './sessions.ts';
 export type { OutputStream } from './live/frames.ts';

@@ -1,5 +1,5 @@
-import type { SandboxAgentAttachOptions, SandboxAgentStartOptions } from './agent.ts';
-import type { AgentCallbacks, SandboxAgentConfig } from './agent-session.ts';
+import type { AgentAttachOptions, AgentStartOptions } from './agent.ts';
+import type { AgentCallbacks, AgentConfig } from './agent-session.ts';
 import type {
   CreateCheckpointOptions,
   ForkManyOptions,
@@ -45,7 +45,7 @@ const endings = {
 } as const;
 const callbacks: OptionNames<SessionCallbacks> = { ...endings, onStdout: true, onStderr: true };
 const agentCallbacks: OptionNames<AgentCallbacks> = { ...endings, onEvent: true, onError: true };
-const agentConfig: OptionNames<SandboxAgentConfig> = {
+const agentConfig: OptionNames<AgentConfig> = {
   model: true,
   systemPrompt: true,
   allowedTools: true,
@@ -124,13 +124,13 @@ const shellRun: OptionNames<ShellRunOptions> = {
 };
 const ptyCreate: OptionNames<PtyOptions> = { ...pty, shell: true, env: true, cwd: true };
 const ptyAttach: OptionNames<PtyAttachOptions> = { ...pty, from: true };
-const agentStart: OptionNames<SandboxAgentStartOptions> = {
+const agentStart: OptionNames<AgentStartOptions> = {
   ...agentConfig,
   ...agentCallbacks,
   ...attachLimits,
   prompt: true,
 };
-const agentAttach: OptionNames<SandboxAgentAttachOptions> = {
+const agentAttach: OptionNames<AgentAttachOptions> = {
   ...agentCallbacks,
   ...attachLimits,
   from: true,

@@ -1,4 +1,4 @@
-import { SandboxAgent } from './agent.ts';
+import { Agent } from './agent.ts';
 import { checkOptions, requestOptions } from './check-options.ts';
 import {
   checkpointSegment,
@@ -66,7 +66,7 @@ export class Sandbox implements AsyncDisposable {
   /** Opens terminals. */
   readonly pty: Pty;
   /** Starts coding agents. */
-  readonly agent: SandboxAgent;
+  readonly agent: Agent;
 
   readonly #http: HttpClient;
   readonly #path: string;
@@ -87,7 +87,7 @@ export class Sandbox implements AsyncDisposable {
     this.exec = new Exec(http, this.#path, sessions);
     this.files = new Filesystem(http, this.#path);
     this.pty = new Pty(sessions);
-    this.agent = new SandboxAgent(sessions);
+    this.agent = new Agent(sessions);
   }
 
   /**
@@ -191,13 +191,18 @@ export class Sandbox implements AsyncDisposable {
    * @param options.count - 1 to 50, default 1; the rest as for `createFromCheckpoint`
    * @throws NotFoundError, ConflictError, LimitError, CapacityError, InvalidRequestError
    * @example
-   * const workers = await Sandbox.fork(checkpoint.id, { count: 10 });
+   * const workers = await Sandbox.forkCheckpoint(checkpoint.id, { count: 10 });
    */
-  static async fork(checkpointId: string, options: ForkManyOptions = {}): Promise<Sandbox[]> {
-    checkOptions('Sandbox.fork', options, optionNames.forkMany);
+  static async forkCheckpoint(checkpointId: string, options: ForkManyOptions = {}): Promise<Sandbox[]> {
+    checkOptions('Sandbox.forkCheckpoint', options, optionNames.forkMany);
     const http = new HttpClient(resolveConnection(options));
     const path = `/sandboxes/from-checkpoint/${checkpointSegment(checkpointId)}`;
     return Sandbox.#forks(http, path, options);
+  }
+
+  /** Another name of `Sandbox.forkCheckpoint`. */
+  static fork(checkpointId: string, options: ForkManyOptions = {}): Promise<Sandbox[]> {
+    return Sandbox.forkCheckpoint(checkpointId, options);
   }
 
   /** Adds a script that forks of a checkpoint run; see `createCheckpointPatch` in the package. */

@@ -7,7 +7,7 @@ import { sendJson, TestServer, wireSandbox } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
 import { Exec } from './exec.ts';
 import { Pty } from './pty.ts';
-import { SandboxAgent } from './agent.ts';
+import { Agent } from './agent.ts';
 
 const apiKey = 'osb_the-key-itself';
 const token = 'the-token-itself';
@@ -65,7 +65,7 @@ test('no session shows them, nor an error', async () => {
   expectNoSecrets(await exec.start('x'));
   expectNoSecrets(await exec.shell());
   expectNoSecrets(await new Pty(api).create());
-  expectNoSecrets(await new SandboxAgent(api).start());
+  expectNoSecrets(await new Agent(api).start());
   await using refusing = await TestServer.start((_request, response) =>
     sendJson(response, 401, { error: 'the key is not valid', code: 'unauthorized', hint: '' }),
   );

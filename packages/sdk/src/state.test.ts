@@ -182,7 +182,7 @@ describe('forks', () => {
       [`POST ${from}`]: [201, { sandboxes }],
       [`POST ${own}/fork`]: [201, { sandboxes }],
     });
-    const forks = await Sandbox.fork(cid, { apiUrl: server.url, count: 2 });
+    const forks = await Sandbox.forkCheckpoint(cid, { apiUrl: server.url, count: 2 });
     expect(forks.map(({ id }) => id)).toEqual(['sb-1', 'sb-2']);
     const sandbox = await connected(server);
     expect(await sandbox.fork({ count: 2, name: 'kept', timeout: 5 })).toHaveLength(2);
