@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TestSandbox } from '../support/api.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { counterOf, startCounter } from '../support/counter.ts';
 import { TestPlatform } from '../support/platform.ts';
 import { Random } from '../support/random.ts';

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectError } from '../support/api.ts';
 import { copyCache } from '../support/cache-copy.ts';
 import { counterOf, startCounter } from '../support/counter.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { flipBit } from '../support/flip-bit.ts';
 import { sharedCacheDir, TestPlatform } from '../support/platform.ts';
 

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { attemptsInPython } from '../../packages/worker/src/testing/attempts.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import type { TestMachine } from '../support/test-machine.ts';
 import { TestWorker } from '../support/worker.ts';
 

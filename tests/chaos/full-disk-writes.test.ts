@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { copyWorkerCache } from '../support/cache-copy.ts';
 import { DiskImage } from '../support/disk-image.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { type Change, FaultyWorker, stepsOf } from '../support/faults.ts';
 import { expectNoRemains } from '../support/remains.ts';
 import type { SocketAnswer } from '../support/socket-call.ts';

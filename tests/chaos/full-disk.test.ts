@@ -5,7 +5,7 @@ import { expectError, type TestSandbox } from '../support/api.ts';
 import { copyCache } from '../support/cache-copy.ts';
 import { counterOf, startCounter } from '../support/counter.ts';
 import { DiskImage } from '../support/disk-image.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { TestPlatform } from '../support/platform.ts';
 
 const mebibyte = 1024 * 1024;

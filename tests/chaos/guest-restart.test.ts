@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { sharedApi } from '../support/shared.ts';
 
 test('a guest that restarts by itself is booted again, and its sandbox says so', async () => {

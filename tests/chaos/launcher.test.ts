@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { isSameProcess, waitForExit } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { counterOf, startCounter } from '../support/counter.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { runToEnd } from '../support/module.ts';
 import { removeNetwork } from '../support/host.ts';
 import { sharedCacheDir, TestPlatform } from '../support/platform.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TestSandbox } from '../support/api.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { countsUp, LiveClient, startSession } from '../support/live-client.ts';
 import { TestPlatform } from '../support/platform.ts';
 

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { FaultyWorker, stepsOf } from '../support/faults.ts';
 import { expectNoRemains, recordOf } from '../support/remains.ts';
 import type { TestMachine } from '../support/test-machine.ts';

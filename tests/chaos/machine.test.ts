@@ -3,7 +3,7 @@ import { kill, type ProcessIdentity, waitForExit } from '@opencomputer/worker/pr
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectError, type TestSandbox } from '../support/api.ts';
 import { counterOf, startCounter } from '../support/counter.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { TestPlatform } from '../support/platform.ts';
 
 /** Long enough for every timeout of a few seconds between the parts to strike. */

@@ -1,7 +1,7 @@
 import { isSameProcess, kill } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { counterOf, startCounter } from '../support/counter.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { TestPlatform } from '../support/platform.ts';
 
 let platform: TestPlatform;

@@ -1,7 +1,7 @@
 import { kill } from '@opencomputer/worker/processes';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRecord, writeRecord } from '../../packages/worker/src/machine/record.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { expectNoRemains } from '../support/remains.ts';
 import { checkLog, goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';

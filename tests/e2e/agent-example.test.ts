@@ -4,7 +4,7 @@ import { runInThisContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Sandbox, type AgentEvent, type SandboxOptions } from '../../packages/sdk/src/index.ts';
 import { TestAgent } from '../support/agent-session.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { TestPlatform } from '../support/platform.ts';
 
 /** What the README of the client shows of agents, as a function of the names that it leaves to its reader. */

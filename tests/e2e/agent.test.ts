@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Sandbox, type AgentEvent } from '../../packages/sdk/src/index.ts';
 import { TestAgent, turnMs } from '../support/agent-session.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { modelRequests, obedientModelEnvs, startObedientModel } from '../support/obedient-model.ts';
 import { fileSandbox } from '../support/shared.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { Oc, outcomeOf } from '../support/oc.ts';
 import { fileSandbox } from '../support/shared.ts';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Answer, CommandResult } from '../support/api.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { MemoryWatch } from '../support/memory.ts';
 import { Oc } from '../support/oc.ts';
 import { fileSandbox, sharedPids } from '../support/shared.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectError, type TestSandbox } from '../support/api.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { sharedApi } from '../support/shared.ts';
 
 /** A sandbox for one test. */

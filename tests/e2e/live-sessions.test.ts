@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { countsUp, LiveClient, startSession } from '../support/live-client.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { fileSandbox } from '../support/shared.ts';
 
 const counting = 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { fileSandbox } from '../support/shared.ts';
 
 interface LogEvent {

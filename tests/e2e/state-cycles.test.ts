@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureImages } from '@opencomputer/images';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { checkFileSystem, withFilesOf } from '../support/guest-disk.ts';
 import { sharedCacheDir } from '../support/platform.ts';
 import { Random } from '../support/random.ts';

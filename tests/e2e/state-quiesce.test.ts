@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { startSession } from '../support/live-client.ts';
 import { sharedApi } from '../support/shared.ts';
 import { TestWorker } from '../support/worker.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { Random } from '../support/random.ts';
 import { expectNoRemains, recordOf } from '../support/remains.ts';
 import type { TestMachine } from '../support/test-machine.ts';

@@ -9,7 +9,7 @@ import {
   type Request,
 } from '../../packages/server/src/testing/sandbox-model.ts';
 import { type Answer, expectError, type TestSandbox } from '../support/api.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { sharedApi } from '../support/shared.ts';
 
 const shape = { cpuCount: 1, memoryMB: 256 };

@@ -1,5 +1,5 @@
 import type { Sandbox, AgentEvent, AgentSession, AgentStartOptions } from '../../packages/sdk/src/index.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 
 /** How long a turn may take: an agent of some hundred megabytes starts in an emulated machine. */
 export const turnMs = 300_000;

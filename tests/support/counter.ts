@@ -1,5 +1,5 @@
 import type { TestSandbox } from './api.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 
 const count = 'n=0; while :; do n=$((n+1)); echo $n > ~/.count && mv ~/.count ~/counter; sleep 0.2; done';
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { steps } from '../../packages/worker/src/machine/steps.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { TestWorker } from './worker.ts';
 
 export type Change = keyof typeof steps;

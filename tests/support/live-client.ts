@@ -1,6 +1,6 @@
 import { readSessionFrame, type SessionFrame } from '../../packages/protocol/src/index.ts';
 import type { TestSandbox } from './api.ts';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 
 const longMs = 120_000;
 

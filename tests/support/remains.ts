@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import type { TestWorker } from './worker.ts';
 
 interface Record {

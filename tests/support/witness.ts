@@ -1,4 +1,4 @@
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import type { TestMachine } from './test-machine.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually } from './eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import type { TestMachine } from './test-machine.ts';
 
 const path = '/root/workload.py';

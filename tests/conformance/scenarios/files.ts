@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
-import { eventually } from '../../support/eventually.ts';
+import { eventually } from '@opencomputer/testing/eventually';
 import { failure, request } from '../raw-api.ts';
 import type { Context, Scenario } from './scenario.ts';
 
