@@ -10,7 +10,7 @@ import { SandboxTokens, tokenSecret } from './auth/sandbox-tokens.ts';
 import { signingSecret } from './auth/signatures.ts';
 import { builtClients, readClients } from './clients.ts';
 import { dataFiles, type ServerConfig } from './config.ts';
-import { listen } from './http.ts';
+import { listen } from './http/server.ts';
 import { type ClientTiming, defaultClientTiming } from './live/client.ts';
 import { ClientHub } from './live/hub.ts';
 import { Upgrades } from './live/upgrade.ts';

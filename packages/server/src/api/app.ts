@@ -6,7 +6,7 @@ import * as checkpoints from './checkpoints.ts';
 import { serveClients } from './clients.ts';
 import { type ApiContext, type ApiEnv, type Handler, type Services } from './context.ts';
 import { docsPage, openApiText } from './docs.ts';
-import { toApiError } from './errors.ts';
+import { toApiError } from '../http/errors.ts';
 import * as exec from './exec.ts';
 import * as files from './files.ts';
 import * as forks from './forks.ts';

@@ -6,7 +6,7 @@ import { checkpointsOf } from '../store/checkpoints.ts';
 import { patchesOf } from '../store/patches.ts';
 import { callerOf, type Handler } from './context.ts';
 import { checkpointId, readJson, readQuery, sandboxId } from './input.ts';
-import { paddedJson, slowMs } from './padding.ts';
+import { paddedJson, slowMs } from '../http/padding.ts';
 
 export const createCheckpoint: Handler = async (c, { checkpoints }) => {
   const request = await readJson(c, createCheckpointSchema);

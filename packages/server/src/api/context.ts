@@ -17,7 +17,7 @@ import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
 import type { OperationId, ShapeLimits } from '@opencomputer/protocol';
-import { type Every, everyInterval } from './every.ts';
+import { type Every, everyInterval } from '../http/every.ts';
 
 /** What handlers work with. */
 export interface Services {

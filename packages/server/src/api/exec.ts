@@ -1,8 +1,8 @@
 import { ApiError, execRequestSchema, isExecId, limits } from '@opencomputer/protocol';
-import { clientGone } from '../http.ts';
+import { clientGone } from '../http/server.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, sandboxId } from './input.ts';
-import { paddedJson } from './padding.ts';
+import { paddedJson } from '../http/padding.ts';
 
 export const runCommand: Handler = async (c, { sandboxes, commands, timing, log }) => {
   const { owner } = callerOf(c);

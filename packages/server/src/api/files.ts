@@ -7,7 +7,7 @@ import {
   limits,
   resolveGuestPath,
 } from '@opencomputer/protocol';
-import { clientGone, requestBody, sendStream } from '../http.ts';
+import { clientGone, requestBody, sendStream } from '../http/server.ts';
 import { type ApiContext, callerOf, commonHeaders, type Handler, type Services } from './context.ts';
 import { sandboxId } from './input.ts';
 import { answerUnreadable } from './unreadable.ts';

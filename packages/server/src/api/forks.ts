@@ -1,9 +1,9 @@
 import { forkCheckpointSchema, forkSandboxSchema } from '@opencomputer/protocol';
-import { clientGone } from '../http.ts';
+import { clientGone } from '../http/server.ts';
 import type { SandboxRow } from '../store/tables.ts';
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { checkpointId, readJson, sandboxId } from './input.ts';
-import { paddedJson, slowMs } from './padding.ts';
+import { paddedJson, slowMs } from '../http/padding.ts';
 import { presentWithToken } from './present.ts';
 
 /** One sandbox, or a list when a number of them was asked for. */

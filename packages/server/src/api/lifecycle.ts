@@ -8,7 +8,7 @@ import {
 import { listEvents } from '../store/events.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
-import { paddedJson, slowMs } from './padding.ts';
+import { paddedJson, slowMs } from '../http/padding.ts';
 import { presentWithToken } from './present.ts';
 
 const byClient = { actor: 'client' } as const;

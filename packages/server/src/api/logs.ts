@@ -1,5 +1,5 @@
 import { logsQuerySchema, type LogsQuery } from '@opencomputer/protocol';
-import { clientGone, sendStream } from '../http.ts';
+import { clientGone, sendStream } from '../http/server.ts';
 import { logEvents } from '../live/log-events.ts';
 import { callerOf, commonHeaders, type Handler } from './context.ts';
 import { readQuery, sandboxId } from './input.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { ApiError } from '@opencomputer/protocol';
-import { onAnswered } from '../http.ts';
+import { onAnswered } from '../http/server.ts';
 import { type ApiEnv, commonHeaders, type Services } from './context.ts';
 
 /** Ids of requests that clients may choose. */

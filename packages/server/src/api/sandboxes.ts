@@ -4,7 +4,7 @@ import {
   operations,
   setTimeoutSchema,
 } from '@opencomputer/protocol';
-import { clientGone } from '../http.ts';
+import { clientGone } from '../http/server.ts';
 import { pageOfSandboxes } from '../sandboxes/listing.ts';
 import { type ApiContext, callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';

@@ -1,5 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
-import { sendBrokenOff } from '../http.ts';
+import { sendBrokenOff } from '../http/server.ts';
 import { type ApiContext, commonHeaders } from './context.ts';
 
 /** Codes of what is there and cannot be read. */

@@ -23,7 +23,7 @@ import { Bridge } from './bridge.ts';
 import { ClientSocket, type ClientTiming } from './client.ts';
 import type { ClientHub } from './hub.ts';
 import { CountedForm, type OutputForm, PlainForm, RawForm } from './output.ts';
-import { refuseUpgrade } from './refusal.ts';
+import { refuseUpgrade } from '../http/raw-answer.ts';
 import type { LiveSessions } from './sessions.ts';
 import { isPlausible, readTarget, type Target } from './target.ts';
 import type { Upstream } from './upstream.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiError } from '@opencomputer/protocol';
 import { expect, test, vi } from 'vitest';
-import { ClientGone } from '../http.ts';
+import { ClientGone } from './server.ts';
 import { quietLog } from '../testing/harness.ts';
 import { toApiError } from './errors.ts';
 

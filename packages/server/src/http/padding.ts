@@ -1,5 +1,5 @@
 import type { Log } from '../observe/log.ts';
-import { type ApiContext, commonHeaders } from './context.ts';
+import { type ApiContext, commonHeaders } from '../api/context.ts';
 import { toApiError } from './errors.ts';
 import { type Every, everyInterval } from './every.ts';
 

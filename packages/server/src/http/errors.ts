@@ -1,5 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
-import { ClientGone } from '../http.ts';
+import { ClientGone } from './server.ts';
 import type { Log } from '../observe/log.ts';
 
 /** SQLite's code for a full disk. */

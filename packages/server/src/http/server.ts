@@ -6,7 +6,7 @@ import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
 import { ApiError } from '@opencomputer/protocol';
-import type { ServerConfig } from './config.ts';
+import type { ServerConfig } from '../config.ts';
 
 /** Milliseconds for the header of a request. */
 const headerMs = 20_000;

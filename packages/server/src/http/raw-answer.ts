@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { commonHeaders } from '../api/context.ts';
-import { toApiError } from '../api/errors.ts';
+import { toApiError } from './errors.ts';
 import type { Log } from '../observe/log.ts';
 
 /** Answers a request for an upgrade as any request that fails. @returns the status */
