@@ -7,8 +7,8 @@ import {
 import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';
-import { AgentSessions } from './live/agents.ts';
-import { LiveSessions } from './live/sessions.ts';
+import { AgentSessions } from './sessions/agents.ts';
+import { LiveSessions } from './sessions/sessions.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { OperationEngine } from './operations/engine.ts';

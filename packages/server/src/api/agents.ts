@@ -1,5 +1,5 @@
 import { type AgentSession, killSchema, promptSchema, startAgentSchema } from '@opencomputer/protocol';
-import { interruptLine, promptLine, startLines } from '../live/agent-lines.ts';
+import { interruptLine, promptLine, startLines } from '../sessions/agent-lines.ts';
 import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { readJson, sandboxId } from './input.ts';
 import { exitCodeOf, sessionId } from './sessions.ts';

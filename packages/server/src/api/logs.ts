@@ -1,6 +1,6 @@
 import { logsQuerySchema, type LogsQuery } from '@opencomputer/protocol';
 import { clientGone, sendStream } from '../http/server.ts';
-import { logEvents } from '../live/log-events.ts';
+import { logEvents } from '../logs/log-events.ts';
 import { callerOf, commonHeaders, type Handler } from './context.ts';
 import { readQuery, sandboxId } from './input.ts';
 
