@@ -7,8 +7,9 @@ import {
   limits,
   resolveGuestPath,
 } from '@opencomputer/protocol';
+import { commonHeaders } from '../http/headers.ts';
 import { clientGone, requestBody, sendStream } from '../http/server.ts';
-import { type ApiContext, callerOf, commonHeaders, type Handler, type Services } from './context.ts';
+import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { sandboxId } from './input.ts';
 import { answerUnreadable } from './unreadable.ts';
 import { boundedBody } from './upload.ts';

@@ -1,7 +1,8 @@
 import { logsQuerySchema, type LogsQuery } from '@opencomputer/protocol';
+import { commonHeaders } from '../http/headers.ts';
 import { clientGone, sendStream } from '../http/server.ts';
 import { logEvents } from '../logs/log-events.ts';
-import { callerOf, commonHeaders, type Handler } from './context.ts';
+import { callerOf, type Handler } from './context.ts';
 import { readQuery, sandboxId } from './input.ts';
 
 function guestQuery({ tail, since, until, q, source, limit }: LogsQuery): URLSearchParams {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { ApiError } from '@opencomputer/protocol';
+import { commonHeaders } from '../http/headers.ts';
 import { onAnswered } from '../http/server.ts';
-import { type ApiEnv, commonHeaders, type Services } from './context.ts';
+import { type ApiEnv, type Services } from './context.ts';
 
 /** Ids of requests that clients may choose. */
 const sanePattern = /^[\w.:-]{1,128}$/;
