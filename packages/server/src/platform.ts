@@ -14,7 +14,7 @@ import type { Metrics } from './observe/metrics.ts';
 import { OperationEngine } from './operations/engine.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { Commands } from './sandboxes/commands.ts';
-import { createOperation } from './sandboxes/create.ts';
+import { createOperation } from './sandboxes/changes/create.ts';
 import { Expiry } from './sandboxes/expiry.ts';
 import { IdleClock } from './sandboxes/idle-clock.ts';
 import { Machines } from './sandboxes/machines.ts';
@@ -25,9 +25,9 @@ import {
   type PowerParts,
   rebootOperation,
   wakeOperation,
-} from './sandboxes/power.ts';
+} from './sandboxes/changes/power.ts';
 import { SandboxService } from './sandboxes/service.ts';
-import { stopOperation } from './sandboxes/stop.ts';
+import { stopOperation } from './sandboxes/changes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
 import { sandboxesInState } from './store/sandboxes.ts';
 import type { Store } from './store/tables.ts';

@@ -1,6 +1,6 @@
 import type { MachineInfo, SnapshotInfo, SnapshotKind } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../operations/definition.ts';
-import { powerOperation, type PowerParts, startMs, startStep } from '../sandboxes/power.ts';
+import { powerOperation, type PowerParts, startMs, startStep } from '../sandboxes/changes/power.ts';
 import { type Cause, noteColdBoot, noteStart, startValues, withWake } from '../sandboxes/starts.ts';
 import { findCheckpoint, removeCheckpoint, updateCheckpoint } from '../store/checkpoints.ts';
 import { addEvent } from '../store/events.ts';

@@ -3,7 +3,7 @@ import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
 import { findSandbox } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './create.ts';
+import { CreationAbandoned } from './changes/create.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 

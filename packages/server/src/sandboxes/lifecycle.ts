@@ -2,7 +2,7 @@ import { ApiError, type SandboxState } from '@opencomputer/protocol';
 import type { OperationEngine } from '../operations/engine.ts';
 import { changeSandbox, findSandbox, isHibernated, refusal } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './create.ts';
+import { CreationAbandoned } from './changes/create.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 import type { Cause } from './starts.ts';

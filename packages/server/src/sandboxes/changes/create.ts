@@ -1,10 +1,10 @@
 import { ApiError, errorKinds, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { SandboxRow, Store } from '../store/tables.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { addEvent } from '../../store/events.ts';
+import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { SandboxRow, Store } from '../../store/tables.ts';
 import { patchStep, type PowerParts } from './power.ts';
-import { noteColdBoot, startValues } from './starts.ts';
+import { noteColdBoot, startValues } from '../starts.ts';
 
 /**
  * A new shape is cold-booted once, which takes minutes where the CPU is emulated, and many that are created at once wait

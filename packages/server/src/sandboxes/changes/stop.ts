@@ -1,7 +1,7 @@
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { EventTable } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { EventTable } from '../../store/tables.ts';
+import type { WorkerClient } from '../../workers/client.ts';
 
 const attemptMs = 60_000;
 

@@ -1,12 +1,12 @@
 import type { ErrorCode, MachineInfo } from '@opencomputer/protocol';
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
-import type { IdleClock } from './idle-clock.ts';
-import type { Patcher } from './patcher.ts';
-import { type Cause, noteStart, withWake } from './starts.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { addEvent } from '../../store/events.ts';
+import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { Store } from '../../store/tables.ts';
+import type { WorkerClient } from '../../workers/client.ts';
+import type { IdleClock } from '../idle-clock.ts';
+import type { Patcher } from '../patcher.ts';
+import { type Cause, noteStart, withWake } from '../starts.ts';
 
 /** Longest time of one save or start; emulated CPUs boot slowly. */
 export const startMs = 180_000;
