@@ -3,7 +3,7 @@ import {
   checkpointOperation,
   deleteCheckpointOperation,
   restoreOperation,
-} from './checkpoints/operations.ts';
+} from './checkpoints/changes/checkpoint.ts';
 import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';

@@ -1,11 +1,11 @@
 import type { MachineInfo, SnapshotInfo, SnapshotKind } from '@opencomputer/protocol';
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { powerOperation, type PowerParts, startMs, startStep } from '../sandboxes/changes/power.ts';
-import { type Cause, noteColdBoot, noteStart, startValues, withWake } from '../sandboxes/starts.ts';
-import { findCheckpoint, removeCheckpoint, updateCheckpoint } from '../store/checkpoints.ts';
-import { addEvent } from '../store/events.ts';
-import type { Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { powerOperation, type PowerParts, startMs, startStep } from '../../sandboxes/changes/power.ts';
+import { type Cause, noteColdBoot, noteStart, startValues, withWake } from '../../sandboxes/starts.ts';
+import { findCheckpoint, removeCheckpoint, updateCheckpoint } from '../../store/checkpoints.ts';
+import { addEvent } from '../../store/events.ts';
+import type { Store } from '../../store/tables.ts';
+import type { WorkerClient } from '../../workers/client.ts';
 
 const deadlineMs = 300_000;
 const patienceMs = 30_000;
