@@ -16,7 +16,7 @@ import { ClientHub } from './sockets/hub.ts';
 import { Upgrades } from './sessions/upgrade.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { startPlatform } from './platform.ts';
+import { startPlatform } from './assembly.ts';
 import { becomeUser } from './privileges.ts';
 import { openStore } from './store/database.ts';
 import { lockDirectory } from './store/lock.ts';

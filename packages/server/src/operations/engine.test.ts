@@ -5,7 +5,7 @@ import { Forks } from '../checkpoints/forks.ts';
 import { addPatch } from '../checkpoints/patches.ts';
 import { CheckpointService } from '../checkpoints/service.ts';
 import { createMetrics } from '../observe/metrics.ts';
-import { operationDefinitions } from '../platform.ts';
+import { operationDefinitions } from '../assembly.ts';
 import { CreationAbandoned } from '../sandboxes/changes/create.ts';
 import { IdleClock } from '../sandboxes/idle-clock.ts';
 import { Patcher } from '../sandboxes/patcher.ts';
