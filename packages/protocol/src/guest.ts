@@ -83,7 +83,7 @@ export const sessionKinds = ['run', 'session', 'pty', 'agent'] as const;
 export type SessionKind = (typeof sessionKinds)[number];
 
 /** Since this generation of the agent commands can be attached to. */
-export const liveGeneration = 2;
+export const sessionsGeneration = 2;
 /** Since this generation the agent tells what is in use. */
 export const useGeneration = 3;
 /** Since this generation a command can be kept out of logs and lists. */

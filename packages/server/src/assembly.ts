@@ -1,14 +1,12 @@
 import { Forks } from './checkpoints/forks.ts';
-import {
-  checkpointOperation,
-  deleteCheckpointOperation,
-  restoreOperation,
-} from './checkpoints/changes/checkpoint.ts';
+import { checkpointOperation } from './checkpoints/changes/checkpoint.ts';
+import { deleteCheckpointOperation } from './checkpoints/changes/delete.ts';
+import { restoreOperation } from './checkpoints/changes/restore.ts';
 import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';
 import { AgentSessions } from './sessions/agents.ts';
-import { LiveSessions } from './sessions/sessions.ts';
+import { SessionService } from './sessions/sessions.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { OperationEngine } from './operations/engine.ts';
@@ -40,7 +38,7 @@ const pruneEveryMs = 3600 * 1000;
 /** How long the comparison with the worker waits for an operation that has just begun. */
 const reconcileTurnMs = 1000;
 
-export interface PlatformOptions {
+export interface AssemblyOptions {
   readonly config: ServerConfig;
   readonly store: Store;
   readonly log: Log;
@@ -63,14 +61,14 @@ export function operationDefinitions(parts: PowerParts, workerId: () => Promise<
   ];
 }
 
-export interface Platform {
+export interface Assembly {
   readonly services: Pick<
     Services,
     | 'sandboxes'
     | 'checkpoints'
     | 'forks'
     | 'commands'
-    | 'live'
+    | 'sessions'
     | 'agents'
     | 'machines'
     | 'idle'
@@ -80,7 +78,7 @@ export interface Platform {
 }
 
 /** Puts together what is behind the API: operations, the worker, the reconciler and the idle clock. */
-export async function startPlatform({ config, store, log, metrics }: PlatformOptions): Promise<Platform> {
+export async function assemble({ config, store, log, metrics }: AssemblyOptions): Promise<Assembly> {
   const worker = new WorkerClient(config.workerSocket, metrics);
   const idle = new IdleClock();
   const reconciler = new Reconciler({
@@ -153,14 +151,14 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   reconciler.start();
   expiry.start();
   const commands = new Commands(machines);
-  const live = new LiveSessions(machines, commands);
+  const sessions = new SessionService(machines, commands);
   const services = {
     sandboxes,
     checkpoints,
     forks,
     commands,
-    live,
-    agents: new AgentSessions(live, { sandboxes, machines, idle }, config.agentCommand),
+    sessions,
+    agents: new AgentSessions(sessions, { sandboxes, machines, idle }, config.agentCommand),
     machines,
     idle,
     workerConnected: () => link.connected,

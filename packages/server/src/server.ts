@@ -16,7 +16,7 @@ import { ClientHub } from './sockets/hub.ts';
 import { Upgrades } from './sessions/upgrade.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { startPlatform } from './assembly.ts';
+import { assemble } from './assembly.ts';
 import { becomeUser } from './privileges.ts';
 import { openStore } from './store/database.ts';
 import { lockDirectory } from './store/lock.ts';
@@ -61,15 +61,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   stack.defer(() => store.destroy());
   const newKey = await ensureFirstKey(store, config.apiKey, files.apiKey);
   const metrics = createMetrics();
-  const platform = await startPlatform({ config, store, log, metrics });
-  stack.defer(() => platform.close());
+  const assembly = await assemble({ config, store, log, metrics });
+  stack.defer(() => assembly.close());
   let stopping = false;
   const tokens = new SandboxTokens(await tokenSecret(store));
   const authenticator = new Authenticator(new KeyVerifier(store), tokens);
   const revocations = new Revocations(store, log);
   stack.defer(() => revocations.close());
   const app = createApp({
-    ...platform.services,
+    ...assembly.services,
     store,
     log,
     metrics,
@@ -87,7 +87,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   });
   const hub = new ClientHub();
   const upgrades = new Upgrades({
-    ...platform.services,
+    ...assembly.services,
     authenticator,
     revocations,
     hub,

@@ -5,12 +5,16 @@ import { readJson, sandboxId } from './input.ts';
 import { exitCodeOf, sessionId } from './sessions.ts';
 
 /** Writes a line to an agent session. */
-async function tell(c: ApiContext, { sandboxes, live, agents }: Services, line: string): Promise<Response> {
+async function tell(
+  c: ApiContext,
+  { sandboxes, sessions, agents }: Services,
+  line: string,
+): Promise<Response> {
   const { owner } = callerOf(c);
   const id = sandboxId(c);
   const session = sessionId(c);
   await sandboxes.withMachine(owner, id, async () => {
-    await live.find(id, session, ['agent']);
+    await sessions.find(id, session, ['agent']);
     await agents.write(owner, id, session, line);
   });
   return c.body(null, 204);
@@ -28,12 +32,12 @@ export const startAgent: Handler = async (c, { sandboxes, agents }) => {
   return c.json(session, 201);
 };
 
-export const listAgents: Handler = async (c, { sandboxes, live }) => {
+export const listAgents: Handler = async (c, { sandboxes, sessions }) => {
   const sandboxID = sandboxId(c);
-  const sessions = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
-    live.list(sandboxID, ['agent']),
+  const found = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
+    sessions.list(sandboxID, ['agent']),
   );
-  const shown = sessions.map((session): AgentSession => ({
+  const shown = found.map((session): AgentSession => ({
     sessionID: session.id,
     sandboxID,
     running: session.running,
@@ -51,13 +55,13 @@ export const promptAgent: Handler = async (c, services) => {
 
 export const interruptAgent: Handler = (c, services) => tell(c, services, interruptLine);
 
-export const killAgent: Handler = async (c, { sandboxes, live }) => {
+export const killAgent: Handler = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const session = sessionId(c);
   const { signal } = await readJson(c, killSchema);
   await sandboxes.withMachine(callerOf(c).owner, id, async () => {
-    await live.find(id, session, ['agent']);
-    await live.signal(id, session, signal ?? undefined);
+    await sessions.find(id, session, ['agent']);
+    await sessions.signal(id, session, signal ?? undefined);
   });
   return c.body(null, 204);
 };

@@ -7,7 +7,7 @@ import type { Revocations } from '../auth/revocations.ts';
 import type { SandboxTokens } from '../auth/sandbox-tokens.ts';
 import type { ClientPackages } from '../clients.ts';
 import type { AgentSessions } from '../sessions/agents.ts';
-import type { LiveSessions } from '../sessions/sessions.ts';
+import type { SessionService } from '../sessions/sessions.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Log } from '../observe/log.ts';
 import type { Commands } from '../sandboxes/commands.ts';
@@ -39,7 +39,7 @@ export interface Services {
   /** Scheme and host that clients reach us under, where it is configured. */
   readonly publicUrl: string | undefined;
   readonly agents: AgentSessions;
-  readonly live: LiveSessions;
+  readonly sessions: SessionService;
   readonly version: string;
   readonly clients: ClientPackages;
   readonly workerConnected: () => boolean;

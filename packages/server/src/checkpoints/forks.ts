@@ -46,7 +46,7 @@ export class Forks {
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, count));
+    await store.transaction().execute((tx) => sandboxes.quota.requireRoom(tx, owner, count));
     if (forkGroup === undefined) return [await sandboxes.creation.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
     await store
@@ -68,7 +68,7 @@ export class Forks {
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
     newFork(owner, sandbox, request);
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, request.count ?? 1));
+    await store.transaction().execute((tx) => sandboxes.quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {

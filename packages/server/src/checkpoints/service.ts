@@ -153,7 +153,7 @@ export class CheckpointService {
     await lifecycle.submit('restore', 'restore', sandboxId, input, async (tx, sandbox) => {
       const current = await findCheckpoint(tx, id);
       if (current?.state !== 'ready') throw notFound(id);
-      await lifecycle.requireLive(tx, sandbox);
+      await lifecycle.requireRoom(tx, sandbox);
       return true;
     });
   }

@@ -6,7 +6,7 @@ import { addPatch } from '../checkpoints/patches.ts';
 import { CheckpointService } from '../checkpoints/service.ts';
 import { createMetrics } from '../observe/metrics.ts';
 import { operationDefinitions } from '../assembly.ts';
-import { CreationAbandoned } from '../sandboxes/changes/create.ts';
+import { CreationAbandoned } from '../sandboxes/abandoned.ts';
 import { IdleClock } from '../sandboxes/idle-clock.ts';
 import { Patcher } from '../sandboxes/patcher.ts';
 import { SandboxService } from '../sandboxes/service.ts';

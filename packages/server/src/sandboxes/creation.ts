@@ -3,7 +3,7 @@ import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
 import { findSandbox } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './changes/create.ts';
+import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 
@@ -94,7 +94,7 @@ export class Creation {
   }
 
   async #insert(tx: Store, id: string, sandbox: NewSandbox): Promise<void> {
-    await this.#options.quota.requireLive(tx, sandbox.owner);
+    await this.#options.quota.requireRoom(tx, sandbox.owner);
     const now = Date.now();
     const checkpointId = sandbox.checkpointId ?? null;
     await tx

@@ -2,7 +2,7 @@ import { ApiError, type SandboxState } from '@opencomputer/protocol';
 import type { OperationEngine } from '../operations/engine.ts';
 import { changeSandbox, findSandbox, isHibernated, refusal } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './changes/create.ts';
+import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 import type { Cause } from './starts.ts';
@@ -55,7 +55,7 @@ export class Lifecycle {
     await this.#sharedWake(id, () =>
       this.#change('wake', id, cause, async (tx, row) => {
         if (row.state === 'running') return false;
-        await this.requireLive(tx, row);
+        await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -68,7 +68,7 @@ export class Lifecycle {
     return this.#sharedWake(id, () =>
       this.#change('wake', id, cause, async (tx, row) => {
         if (row.state === 'running') await changeSandbox(tx, id, { action: 'hibernate', ...cause });
-        else await this.requireLive(tx, row);
+        else await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -104,7 +104,7 @@ export class Lifecycle {
   async reboot(id: string, cause: Cause): Promise<void> {
     await this.whileAwake(id, () =>
       this.#change('reboot', id, cause, async (tx, row) => {
-        await this.requireLive(tx, row);
+        await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -113,7 +113,7 @@ export class Lifecycle {
   /** Turns the machine off and on. */
   async powerCycle(id: string, cause: Cause): Promise<void> {
     await this.#change('powerCycle', id, cause, async (tx, row) => {
-      await this.requireLive(tx, row);
+      await this.requireRoom(tx, row);
       return true;
     });
   }
@@ -131,9 +131,9 @@ export class Lifecycle {
   }
 
   /** Refuses to start a sandbox that is not running when that would be one too many. */
-  async requireLive(tx: Store, row: SandboxRow): Promise<void> {
+  async requireRoom(tx: Store, row: SandboxRow): Promise<void> {
     if (row.state === 'hibernated' || row.state === 'error')
-      await this.#options.quota.requireLive(tx, row.owner);
+      await this.#options.quota.requireRoom(tx, row.owner);
   }
 
   /**

@@ -5,7 +5,7 @@ import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
 import { changeSandbox, findSandbox, refusal } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './changes/create.ts';
+import { CreationAbandoned } from './abandoned.ts';
 import { Creation } from './creation.ts';
 import type { IdleClock } from './idle-clock.ts';
 import { Lifecycle } from './lifecycle.ts';

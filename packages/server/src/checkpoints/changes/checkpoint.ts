@@ -1,15 +1,13 @@
 import type { MachineInfo, SnapshotInfo, SnapshotKind } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../../operations/definition.ts';
-import { powerOperation, type PowerParts, startMs, startStep } from '../../sandboxes/changes/power.ts';
-import { type Cause, noteColdBoot, noteStart, startValues, withWake } from '../../sandboxes/starts.ts';
-import { findCheckpoint, removeCheckpoint, updateCheckpoint } from '../../store/checkpoints.ts';
+import { noteColdBoot, startValues, withWake } from '../../sandboxes/starts.ts';
+import { updateCheckpoint } from '../../store/checkpoints.ts';
 import { addEvent } from '../../store/events.ts';
 import type { Store } from '../../store/tables.ts';
 import type { WorkerClient } from '../../workers/client.ts';
 
 const deadlineMs = 300_000;
 const patienceMs = 30_000;
-const deleteMs = 60_000;
 
 export interface CheckpointInput {
   readonly checkpointId: string;
@@ -81,51 +79,4 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
       await addEvent(tx, { sandbox_id: sandboxId, kind: 'checkpointFailed', actor: 'system', reason });
     },
   };
-}
-
-export interface DeleteCheckpointInput {
-  readonly checkpointId: string;
-}
-
-/** Deletes a checkpoint whose row is there in state `deleting`. */
-export function deleteCheckpointOperation(worker: WorkerClient): OperationDefinition<DeleteCheckpointInput> {
-  return {
-    kind: 'deleteCheckpoint',
-    deadlineMs: Infinity,
-    patienceMs: Infinity,
-    overdue: 'internal',
-    cancellable: false,
-    afterCrash: 'resume',
-    steps: [
-      step<DeleteCheckpointInput, void>({
-        name: 'snapshot',
-        attemptMs: deleteMs,
-        run: ({ input, signal }) =>
-          worker.deleteSnapshot(input.checkpointId, { signal, timeoutMs: deleteMs }),
-        commit: (tx, { input }) => removeCheckpoint(tx, input.checkpointId),
-        undo: { impossible: 'deleted files do not come back; it is tried until the worker has done it' },
-      }),
-    ],
-    undone: () => Promise.resolve(),
-  };
-}
-
-export interface RestoreInput extends Cause {
-  readonly checkpointId: string;
-}
-
-/** Puts a sandbox back to one of its checkpoints. */
-export function restoreOperation(parts: PowerParts): OperationDefinition<RestoreInput> {
-  const { worker } = parts;
-  return powerOperation<RestoreInput>('restore', 'creation_failed', [
-    startStep<RestoreInput>(parts, {
-      run: ({ sandboxId, input, signal }) =>
-        worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs }),
-      commit: async (tx, id, { checkpointId, actor, reason }, machine) => {
-        const there = await findCheckpoint(tx, checkpointId);
-        const values = there === undefined ? {} : { base_checkpoint_id: checkpointId };
-        return noteStart(tx, id, 'restore', { actor, reason }, machine, values);
-      },
-    }),
-  ]);
 }

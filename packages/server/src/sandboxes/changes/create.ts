@@ -3,6 +3,7 @@ import { type OperationDefinition, step } from '../../operations/definition.ts';
 import { addEvent } from '../../store/events.ts';
 import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../../store/tables.ts';
+import { CreationAbandoned } from '../abandoned.ts';
 import { patchStep, type PowerParts } from './power.ts';
 import { noteColdBoot, startValues } from '../starts.ts';
 
@@ -32,13 +33,6 @@ function machineSpec(row: SandboxRow): MachineSpec {
 /** True when the request itself was refused: then nothing of it remains. Otherwise the sandbox stays, with the reason. */
 function wasRefused(error: ApiError): boolean {
   return errorKinds[error.code].status < 500 || error.code === 'no_capacity';
-}
-
-/** The reason of a creation that ended because nobody wants it any more. */
-export class CreationAbandoned extends ApiError {
-  constructor(reason: string) {
-    super('creation_failed', reason, { details: { abandoned: true } });
-  }
 }
 
 async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise<void> {
