@@ -10,7 +10,9 @@ import type { z } from 'zod';
 import type { Log } from '../observe/log.ts';
 import type { NewSandbox } from '../sandboxes/creation.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
+import { endForkGroup, forksCutOff } from '../store/sandboxes.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
+import { inTransaction } from '../store/transaction.ts';
 import type { CheckpointService } from './service.ts';
 
 /** Forks of one call that are made at the same time. */
@@ -46,14 +48,10 @@ export class Forks {
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await store.transaction().execute((tx) => sandboxes.quota.requireRoom(tx, owner, count));
+    await inTransaction(store, (tx) => sandboxes.quota.requireRoom(tx, owner, count));
     if (forkGroup === undefined) return [await sandboxes.creation.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
-    await store
-      .updateTable('sandboxes')
-      .set({ fork_group: null })
-      .where('fork_group', '=', forkGroup)
-      .execute();
+    await endForkGroup(store, forkGroup);
     return rows;
   }
 
@@ -68,7 +66,7 @@ export class Forks {
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
     newFork(owner, sandbox, request);
-    await store.transaction().execute((tx) => sandboxes.quota.requireRoom(tx, owner, request.count ?? 1));
+    await inTransaction(store, (tx) => sandboxes.quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {
@@ -93,13 +91,7 @@ export class Forks {
   /** Ends the forks of calls which a stop of the server has cut off before all of them stood. */
   async removeLeftOver(): Promise<void> {
     const { store, sandboxes, log } = this.#options;
-    const rows = await store
-      .selectFrom('sandboxes')
-      .select('id')
-      .where('fork_group', 'is not', null)
-      .where('state', 'not in', ['stopping', 'stopped'])
-      .execute();
-    for (const { id } of rows)
+    for (const id of await forksCutOff(store))
       sandboxes.abandon(id, 'the other forks of its call were interrupted').catch((error: unknown) => {
         log.warn({ err: error, sandboxId: id }, 'fork not ended');
       });

@@ -5,9 +5,13 @@ import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import {
+  checkpointNameTaken,
   countedCheckpoints,
   findCheckpoint,
+  insertCheckpoint,
   namelessCheckpoints,
+  nextCheckpointTime,
+  pruneFailedCheckpoints,
   updateCheckpoint,
 } from '../store/checkpoints.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
@@ -208,30 +212,27 @@ export class CheckpointService {
   async #insert(tx: Store, id: string, sandbox: SandboxRow, request: CheckpointRequest): Promise<void> {
     const { name, kind, keep } = request;
     if (name !== null) await requireFree(tx, sandbox.id, { name, kind, keep, limit: this.#limit(kind) });
-    await tx
-      .insertInto('checkpoints')
-      .values({
-        id,
-        owner: sandbox.owner,
-        sandbox_id: sandbox.id,
-        name,
-        kind,
-        state: 'processing',
-        error: null,
-        parent_id: sandbox.base_checkpoint_id,
-        template: sandbox.template,
-        cpu_count: sandbox.cpu_count,
-        memory_mb: sandbox.memory_mb,
-        disk_mb: sandbox.disk_mb,
-        envs: sandbox.envs,
-        metadata: sandbox.metadata,
-        size_bytes: 0,
-        pause_ms: null,
-        is_public: 0,
-        created_at: await nextTime(tx, sandbox.id),
-        failed_at: null,
-      })
-      .execute();
+    await insertCheckpoint(tx, {
+      id,
+      owner: sandbox.owner,
+      sandbox_id: sandbox.id,
+      name,
+      kind,
+      state: 'processing',
+      error: null,
+      parent_id: sandbox.base_checkpoint_id,
+      template: sandbox.template,
+      cpu_count: sandbox.cpu_count,
+      memory_mb: sandbox.memory_mb,
+      disk_mb: sandbox.disk_mb,
+      envs: sandbox.envs,
+      metadata: sandbox.metadata,
+      size_bytes: 0,
+      pause_ms: null,
+      is_public: 0,
+      created_at: await nextCheckpointTime(tx, sandbox.id),
+      failed_at: null,
+    });
   }
 
   /** Deletes what the policy of a new checkpoint says, now that the new one is ready. */
@@ -259,16 +260,6 @@ function notFound(id: string): ApiError {
   return new ApiError('checkpoint_not_found', `checkpoint not found: ${id}`);
 }
 
-/** A time after that of every other checkpoint of the sandbox, so that their order is certain. */
-async function nextTime(tx: Store, sandboxId: string): Promise<number> {
-  const row = await tx
-    .selectFrom('checkpoints')
-    .select((eb) => eb.fn.max('created_at').as('last'))
-    .where('sandbox_id', '=', sandboxId)
-    .executeTakeFirst();
-  return Math.max(Date.now(), (row?.last ?? 0) + 1);
-}
-
 /** @throws ApiError `name_taken`, `too_many_checkpoints`. */
 async function requireFree(
   tx: Store,
@@ -276,13 +267,7 @@ async function requireFree(
   wanted: { name: string; kind: SnapshotKind; keep: number | undefined; limit: number },
 ): Promise<void> {
   const { name, kind, keep, limit } = wanted;
-  const others = tx.selectFrom('checkpoints').where('sandbox_id', '=', sandboxId);
-  const taken = await others
-    .select('id')
-    .where('name', '=', name)
-    .where('state', 'in', ['processing', 'ready'])
-    .executeTakeFirst();
-  if (taken !== undefined)
+  if (await checkpointNameTaken(tx, sandboxId, name))
     throw new ApiError('name_taken', `sandbox ${sandboxId} has a checkpoint ${JSON.stringify(name)}`);
   const counted = await countedCheckpoints(tx, sandboxId, kind);
   if (keep === undefined && counted.length >= limit)
@@ -295,14 +280,7 @@ async function requireFree(
       },
     );
   // Failed ones only tell why; one that is tried again needs no telling.
-  const failed = await others
-    .select(['id', 'name'])
-    .where('state', '=', 'failed')
-    .orderBy('created_at', 'desc')
-    .execute();
-  for (const [index, row] of failed.entries())
-    if (row.name === name || index >= failedKept)
-      await tx.deleteFrom('checkpoints').where('id', '=', row.id).execute();
+  await pruneFailedCheckpoints(tx, sandboxId, name, failedKept);
 }
 
 /** Waits for work, so long at most. @throws what the work throws in that time. */

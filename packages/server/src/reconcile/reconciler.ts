@@ -3,8 +3,15 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import { noteColdBoot, noteStart, startValues } from '../sandboxes/starts.ts';
-import { changeSandbox, findSandbox, findSandboxes, sandboxesInState } from '../store/sandboxes.ts';
+import {
+  changeSandbox,
+  findSandbox,
+  findSandboxes,
+  sandboxesInState,
+  updateSandbox,
+} from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
+import { inTransaction } from '../store/transaction.ts';
 import type { WorkerClient } from '../workers/client.ts';
 import { compareSnapshots } from './snapshots.ts';
 
@@ -63,7 +70,7 @@ export class Reconciler {
   /** A machine has ended unexpectedly: its sandbox is in error from now on. */
   async machineLost(id: string, reason: string): Promise<void> {
     const { store, log, ended } = this.#options;
-    const row = await store.transaction().execute(async (tx) => {
+    const row = await inTransaction(store, async (tx) => {
       const [current] = await findSandboxes(tx, [id]);
       // One that is being created is watched by its operation.
       const resting = current?.state === 'hibernated' && !this.#options.busy(id);
@@ -84,10 +91,10 @@ export class Reconciler {
     await between(id, async () => {
       const machine = await worker.machine(id);
       if (machine.state !== 'running') return;
-      const noted = await store.transaction().execute(async (tx) => {
+      const noted = await inTransaction(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row?.state !== 'running' || !(told || differsInStart(row, machine))) return false;
-        await tx.updateTable('sandboxes').set(startValues(machine)).where('id', '=', id).execute();
+        await updateSandbox(tx, id, startValues(machine));
         await noteColdBoot(tx, id, machine);
         return true;
       });
@@ -144,11 +151,11 @@ export class Reconciler {
         'row and machine differ; row corrected',
       );
       if (machine.state === 'running') {
-        await store.transaction().execute((tx) => noteStart(tx, id, 'wake', cause, machine));
+        await inTransaction(store, (tx) => noteStart(tx, id, 'wake', cause, machine));
         idle.watch(id, row.timeout_s);
         return;
       }
-      await store.transaction().execute(async (tx) => {
+      await inTransaction(store, async (tx) => {
         if (row.state === 'error') await changeSandbox(tx, id, { action: 'wake', ...cause });
         const values = { hibernation_bytes: machine.hibernationBytes ?? 0 };
         await changeSandbox(tx, id, { action: 'hibernate', ...cause, values });

@@ -1,7 +1,7 @@
 import { ApiError, newSandboxId } from '@opencomputer/protocol';
 import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
-import { findSandbox } from '../store/sandboxes.ts';
+import { findSandbox, insertSandbox } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
 import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
@@ -97,35 +97,32 @@ export class Creation {
     await this.#options.quota.requireRoom(tx, sandbox.owner);
     const now = Date.now();
     const checkpointId = sandbox.checkpointId ?? null;
-    await tx
-      .insertInto('sandboxes')
-      .values({
-        id,
-        owner: sandbox.owner,
-        state: 'creating',
-        reason: null,
-        template: sandbox.template,
-        cpu_count: sandbox.cpuCount,
-        memory_mb: sandbox.memoryMB,
-        disk_mb: sandbox.diskMB,
-        envs: JSON.stringify(sandbox.envs),
-        metadata: JSON.stringify(sandbox.metadata),
-        timeout_s: sandbox.timeout,
-        created_at: now,
-        started_at: null,
-        last_active_at: now,
-        stopped_at: null,
-        worker_id: '',
-        emulated: 0,
-        hibernated_at: null,
-        started_from: null,
-        cold_boot_reason: null,
-        patch_error: null,
-        from_checkpoint_id: checkpointId,
-        base_checkpoint_id: checkpointId,
-        fork_group: sandbox.forkGroup ?? null,
-      })
-      .execute();
+    await insertSandbox(tx, {
+      id,
+      owner: sandbox.owner,
+      state: 'creating',
+      reason: null,
+      template: sandbox.template,
+      cpu_count: sandbox.cpuCount,
+      memory_mb: sandbox.memoryMB,
+      disk_mb: sandbox.diskMB,
+      envs: JSON.stringify(sandbox.envs),
+      metadata: JSON.stringify(sandbox.metadata),
+      timeout_s: sandbox.timeout,
+      created_at: now,
+      started_at: null,
+      last_active_at: now,
+      stopped_at: null,
+      worker_id: '',
+      emulated: 0,
+      hibernated_at: null,
+      started_from: null,
+      cold_boot_reason: null,
+      patch_error: null,
+      from_checkpoint_id: checkpointId,
+      base_checkpoint_id: checkpointId,
+      fork_group: sandbox.forkGroup ?? null,
+    });
     const [kind, reason] =
       checkpointId === null ? ['create', undefined] : ['fork', `from checkpoint ${checkpointId}`];
     await addEvent(tx, { sandbox_id: id, kind, actor: 'client', reason });

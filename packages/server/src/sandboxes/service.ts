@@ -3,8 +3,9 @@ import { ApiError, type CreateSandbox } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox, refusal } from '../store/sandboxes.ts';
+import { changeSandbox, findSandbox, refusal, updateSandbox } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
+import { inTransaction } from '../store/transaction.ts';
 import { CreationAbandoned } from './abandoned.ts';
 import { Creation } from './creation.ts';
 import type { IdleClock } from './idle-clock.ts';
@@ -98,16 +99,12 @@ export class SandboxService {
     const { store, idle } = this.#options;
     await this.lifecycle.usable(await this.get(owner, id));
     await this.lifecycle.whileAwake(id, () =>
-      store.transaction().execute(async (tx) => {
+      inTransaction(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
         const refused = refusal(row, 'setTimeout');
         if (refused !== undefined) throw refused;
-        await tx
-          .updateTable('sandboxes')
-          .set({ timeout_s: seconds, last_active_at: Date.now() })
-          .where('id', '=', id)
-          .execute();
+        await updateSandbox(tx, id, { timeout_s: seconds, last_active_at: Date.now() });
         await addEvent(tx, { sandbox_id: id, kind: 'setTimeout', actor: 'client', reason: `${seconds} s` });
       }),
     );

@@ -1,7 +1,7 @@
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import { ApiError, type SandboxAction, type SandboxState, transitions } from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
-import type { EventTable, SandboxRow, Store, Tables } from './tables.ts';
+import type { EventTable, NewSandboxRow, SandboxRow, Store, Tables } from './tables.ts';
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -24,6 +24,35 @@ export async function countByState(store: Store): Promise<Map<SandboxState, numb
   return new Map(rows.map((row) => [row.state, row.count]));
 }
 
+export async function insertSandbox(store: Store, row: NewSandboxRow): Promise<void> {
+  await store.insertInto('sandboxes').values(row).execute();
+}
+
+/** Forgets a sandbox, with all that refers to it. */
+export async function deleteSandbox(store: Store, id: string): Promise<void> {
+  await store.deleteFrom('sandboxes').where('id', '=', id).execute();
+}
+
+/** Sandboxes that were forked in one call, not all of whose forks stood, and that have not been ended. */
+export async function forksCutOff(store: Store): Promise<string[]> {
+  const rows = await store
+    .selectFrom('sandboxes')
+    .select('id')
+    .where('fork_group', 'is not', null)
+    .where('state', 'not in', ['stopping', 'stopped'])
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Notes that all forks of one call stand. */
+export async function endForkGroup(store: Store, forkGroup: string): Promise<void> {
+  await store
+    .updateTable('sandboxes')
+    .set({ fork_group: null })
+    .where('fork_group', '=', forkGroup)
+    .execute();
+}
+
 type Changeable =
   | 'started_at'
   | 'worker_id'
@@ -32,6 +61,15 @@ type Changeable =
   | 'started_from'
   | 'cold_boot_reason'
   | 'base_checkpoint_id';
+
+/** Changes what the row of a sandbox says beside its state. */
+export async function updateSandbox(
+  store: Store,
+  id: string,
+  values: Partial<Pick<SandboxRow, Changeable | 'timeout_s' | 'last_active_at'>>,
+): Promise<void> {
+  await store.updateTable('sandboxes').set(values).where('id', '=', id).execute();
+}
 
 export interface SandboxChange {
   readonly action: SandboxAction;

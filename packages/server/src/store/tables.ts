@@ -1,4 +1,4 @@
-import type { Generated, Kysely, Selectable } from 'kysely';
+import type { Generated, Insertable, Kysely, Selectable } from 'kysely';
 import type { CheckpointStatus, SandboxState, SnapshotKind } from '@opencomputer/protocol';
 
 interface SandboxTable {
@@ -142,8 +142,10 @@ export interface Tables {
 /** The database, or a transaction in it. */
 export type Store = Kysely<Tables>;
 export type SandboxRow = Selectable<SandboxTable>;
+export type NewSandboxRow = Insertable<SandboxTable>;
 export type OperationRow = Selectable<OperationTable>;
 export type EventRow = Selectable<EventTable>;
 export type CheckpointRow = Selectable<CheckpointTable>;
+export type NewCheckpointRow = Insertable<CheckpointTable>;
 export type PatchRow = Selectable<PatchTable>;
 export type ApiKeyRow = Selectable<ApiKeyTable>;

@@ -3,6 +3,7 @@ import { type OperationDefinition, step } from '../../operations/definition.ts';
 import { noteColdBoot, startValues, withWake } from '../../sandboxes/starts.ts';
 import { updateCheckpoint } from '../../store/checkpoints.ts';
 import { addEvent } from '../../store/events.ts';
+import { updateSandbox } from '../../store/sandboxes.ts';
 import type { Store } from '../../store/tables.ts';
 import type { WorkerClient } from '../../workers/client.ts';
 
@@ -34,16 +35,12 @@ async function noteTaken(
     quiesced: result.quiesced === undefined ? null : Number(result.quiesced),
   });
   if (woken !== undefined) {
-    await tx.updateTable('sandboxes').set(startValues(woken)).where('id', '=', sandboxId).execute();
+    await updateSandbox(tx, sandboxId, startValues(woken));
     await noteColdBoot(tx, sandboxId, woken);
   }
   // One that is made for a call only is nobody's ancestor.
   if (!row?.name) return;
-  await tx
-    .updateTable('sandboxes')
-    .set({ base_checkpoint_id: checkpointId })
-    .where('id', '=', sandboxId)
-    .execute();
+  await updateSandbox(tx, sandboxId, { base_checkpoint_id: checkpointId });
   await addEvent(tx, { sandbox_id: sandboxId, kind: 'checkpoint', actor: 'client', reason: row.name });
 }
 

@@ -1,7 +1,7 @@
 import { ApiError, errorKinds, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../../operations/definition.ts';
 import { addEvent } from '../../store/events.ts';
-import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import { changeSandbox, deleteSandbox, findSandbox } from '../../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../../store/tables.ts';
 import { CreationAbandoned } from '../abandoned.ts';
 import { patchStep, type PowerParts } from './power.ts';
@@ -37,7 +37,7 @@ function wasRefused(error: ApiError): boolean {
 
 async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise<void> {
   if (wasRefused(error)) {
-    await tx.deleteFrom('sandboxes').where('id', '=', sandboxId).execute();
+    await deleteSandbox(tx, sandboxId);
     return;
   }
   const row = await findSandbox(tx, sandboxId);
