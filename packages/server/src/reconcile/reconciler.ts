@@ -5,6 +5,7 @@ import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import { noteColdBoot, noteStart, startValues } from '../sandboxes/starts.ts';
 import {
   changeSandbox,
+  conditionOf,
   findSandbox,
   findSandboxes,
   sandboxesInState,
@@ -142,9 +143,10 @@ export class Reconciler {
     await between(id, async () => {
       const row = await findSandbox(store, id);
       const machine = await worker.machine(id);
-      if (row === undefined || row.started_at === null || machine.state === row.state) return;
+      if (row === undefined || machine.state === row.state) return;
+      const condition = conditionOf(row);
       const awake = row.state === 'running' && machine.state === 'hibernated';
-      const asleep = (row.state === 'hibernated' || row.state === 'error') && machine.state !== 'failed';
+      const asleep = (condition === 'hibernated' || condition === 'error') && machine.state !== 'failed';
       if (!awake && !asleep) return;
       log.warn(
         { sandboxId: id, row: row.state, machine: machine.state },
@@ -179,8 +181,8 @@ export class Reconciler {
       const row = rows.get(machine.id);
       if (row === undefined) continue;
       // A sandbox in error that has run keeps its disk until it is deleted.
-      const neverRan = row.state === 'error' && row.started_at === null;
-      if (row.state !== 'stopped' && !neverRan) continue;
+      const condition = conditionOf(row);
+      if (condition !== 'stopped' && condition !== 'neverRan') continue;
       log.warn({ sandboxId: row.id, state: row.state }, 'deleting a machine whose sandbox has ended');
       await worker.deleteMachine(row.id);
     }

@@ -1,5 +1,13 @@
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
-import { ApiError, type SandboxAction, type SandboxState, transitions } from '@opencomputer/protocol';
+import {
+  ApiError,
+  type SandboxAction,
+  sandboxCondition,
+  type SandboxCondition,
+  type SandboxState,
+  type Transition,
+  transitions,
+} from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
 import type { EventTable, NewSandboxRow, SandboxRow, Store, Tables } from './tables.ts';
 
@@ -87,7 +95,7 @@ export async function changeSandbox(store: Store, id: string, change: SandboxCha
   const { action, actor, reason, values } = change;
   const row = await findSandbox(store, id);
   if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
-  const transition = transitions[row.state][action];
+  const transition = transitionOf(row, action);
   if ('already' in transition) return row;
   const refused = refusal(row, action);
   if (refused !== undefined) throw refused;
@@ -112,14 +120,20 @@ function consequences(next: SandboxState, reason: string | undefined): Partial<S
   return given;
 }
 
+/** The column of the table of states that a sandbox is in. */
+export function conditionOf(row: Pick<SandboxRow, 'state' | 'started_at'>): SandboxCondition {
+  return sandboxCondition(row.state, row.started_at !== null);
+}
+
+function transitionOf(row: SandboxRow, action: SandboxAction): Transition {
+  return transitions[conditionOf(row)][action];
+}
+
 /** Why the state of a sandbox does not allow an action now; undefined when it does. */
 export function refusal(row: SandboxRow, action: SandboxAction): ApiError | undefined {
-  const transition = transitions[row.state][action];
+  const transition = transitionOf(row, action);
   if ('wakeFirst' in transition) return hibernatedError(row.id);
-  // One that never ran has no disk to start from.
-  const neverRan = row.state === 'error' && row.started_at === null && action !== 'stop';
-  if ('next' in transition) return neverRan ? endedError(row) : undefined;
-  if ('already' in transition) return undefined;
+  if ('next' in transition || 'already' in transition) return undefined;
   if (transition.refuse === 'sandbox_stopped') return endedError(row);
   return new ApiError(transition.refuse, `sandbox ${row.id}: ${transition.because}`);
 }
