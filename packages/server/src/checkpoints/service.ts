@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError, checkpointLimit, type CreateCheckpoint, type SnapshotKind } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
@@ -75,7 +75,7 @@ export class CheckpointService {
       );
     const sandbox = await this.#options.sandboxes.get(owner, sandboxId);
     const { id, ended } = await this.begin(sandbox, { name, kind, keep, requireQuiesced });
-    await within(ended, this.#options.answerMs ?? answerMs);
+    await endsWithin(ended, this.#options.answerMs ?? answerMs);
     return this.#row(id);
   }
 
@@ -172,7 +172,7 @@ export class CheckpointService {
       this.#options.log.warn({ err: error, checkpointId: id }, 'deletion of a checkpoint not finished');
     });
     await Promise.race([begun.promise, deleted]);
-    await within(deleted, deleteAnswerMs);
+    await endsWithin(deleted, deleteAnswerMs);
   }
 
   /** Deletes a checkpoint and its files; tried until it is done. */
@@ -281,12 +281,4 @@ async function requireFree(
     );
   // Failed ones only tell why; one that is tried again needs no telling.
   await pruneFailedCheckpoints(tx, sandboxId, name, failedKept);
-}
-
-/** Waits for work, so long at most. @throws what the work throws in that time. */
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  const waited = new AbortController();
-  const patience = delay(ms, undefined, { signal: waited.signal });
-  const settled = work.finally(() => waited.abort());
-  await Promise.race([settled, patience.catch(() => settled)]);
 }

@@ -1,4 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 
 /** Locks by name, each given in the order of asking. */
 export class KeyedLock {
@@ -22,7 +23,7 @@ export class KeyedLock {
       if (this.#tails.get(key) === promise) this.#tails.delete(key);
     };
     try {
-      await within(before, patienceMs);
+      if (before !== undefined && !(await endsWithin(before, patienceMs))) throw tooLong(patienceMs);
     } catch (error) {
       // The next in line still waits for the one before.
       void before?.then(release);
@@ -36,12 +37,7 @@ export class KeyedLock {
   }
 }
 
-async function within(turn: Promise<void> | undefined, patienceMs: number): Promise<void> {
-  if (turn === undefined || patienceMs === Infinity) return turn;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const seconds = Math.round(patienceMs / 1000);
-    reject(new ApiError('conflict', `a change of the sandbox has been under way for more than ${seconds} s`));
-  }, patienceMs);
-  await Promise.race([turn, promise]).finally(() => clearTimeout(timer));
+function tooLong(patienceMs: number): ApiError {
+  const seconds = Math.round(patienceMs / 1000);
+  return new ApiError('conflict', `a change of the sandbox has been under way for more than ${seconds} s`);
 }

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError, type CreateSandbox } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
@@ -124,10 +124,7 @@ export class SandboxService {
     );
     // What may not be cut off, such as a checkpoint, ends before: until then nothing of the stop is kept.
     await Promise.race([begun.promise, stopped]);
-    const waited = new AbortController();
-    const patience = delay(this.#options.stopWaitMs ?? 10_000, undefined, { signal: waited.signal });
-    const settled = stopped.finally(() => waited.abort());
-    await Promise.race([settled, patience.catch(() => settled)]);
+    await endsWithin(stopped, this.#options.stopWaitMs ?? 10_000);
   }
 
   /** Hibernates a sandbox that is still idle. */
