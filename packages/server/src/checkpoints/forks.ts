@@ -65,7 +65,7 @@ export class Forks {
     const { store, sandboxes, checkpoints, log } = this.#options;
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
-    newFork(owner, sandbox, request);
+    checkFork(sandbox, request);
     await inTransaction(store, (tx) => sandboxes.quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
@@ -128,20 +128,26 @@ export class Forks {
   }
 }
 
-function newFork(
-  owner: string,
-  from: CheckpointRow | SandboxRow,
-  { timeout, envs, metadata }: ForkRequest,
-): NewSandbox {
+/** What a fork has of what it comes from and of its request. */
+type Merged = Pick<NewSandbox, 'envs' | 'metadata'>;
+
+/** Refuses a request for a fork that could not be. @throws ApiError `invalid_request` */
+function checkFork(from: Pick<SandboxRow, 'envs' | 'metadata'>, request: ForkRequest): Merged {
+  return {
+    envs: merged('envs', envSchema, from.envs, request.envs),
+    metadata: merged('metadata', metadataSchema, from.metadata, request.metadata),
+  };
+}
+
+function newFork(owner: string, from: CheckpointRow, request: ForkRequest): NewSandbox {
   return {
     owner,
     template: from.template,
     cpuCount: from.cpu_count,
     memoryMB: from.memory_mb,
     diskMB: from.disk_mb,
-    envs: merged('envs', envSchema, from.envs, envs),
-    metadata: merged('metadata', metadataSchema, from.metadata, metadata),
-    timeout,
+    ...checkFork(from, request),
+    timeout: request.timeout,
     checkpointId: from.id,
   };
 }
