@@ -21,8 +21,24 @@ export interface Step<Input, Result> {
   commit(tx: Store, context: StepContext<Input>, result: Result): Promise<void>;
   /** Milliseconds that one attempt may take. */
   readonly attemptMs: number;
-  /** Takes the work back, finished or not; tried until it succeeds. A reason where that cannot be. */
-  readonly undo: ((context: StepContext<Input>) => Promise<void>) | { readonly impossible: string };
+  readonly undo: Undo<Input>;
+}
+
+/** What becomes of the work of a step, finished or not, when its operation is given up. */
+export type Undo<Input> =
+  /** It is taken back; tried until it succeeds. */
+  | ((context: StepContext<Input>) => Promise<void>)
+  /**
+   * It stays as it is. Where nobody knows how far it came, the comparison with the worker finds out (`reconcile`), or
+   * the next start of the sandbox does what is left (`nextStart`).
+   */
+  | { readonly settledBy: 'reconcile' | 'nextStart' }
+  /** The operation cannot be given up, for this reason: it is tried until it succeeds. */
+  | { readonly impossible: string };
+
+/** True for an operation that is undone when it fails; any other is tried until it succeeds. */
+export function canBeGivenUp({ steps }: Pick<OperationDefinition<never>, 'steps'>): boolean {
+  return steps.every(({ undo }) => !('impossible' in undo));
 }
 
 /** A kind of durable operation on a sandbox. */

@@ -5,7 +5,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import { insertOperation, unfinishedOperations, updateOperation } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
 import { inTransaction } from '../store/transaction.ts';
-import type { OperationDefinition, Step } from './definition.ts';
+import { canBeGivenUp, type OperationDefinition, type Step } from './definition.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { type Pace, Pacer } from './pacer.ts';
 
@@ -140,7 +140,7 @@ export class OperationEngine {
     const { metrics } = this.#options;
     const { kind } = definition;
     const cancel = new AbortController();
-    const canUndo = definition.steps.every((step) => typeof step.undo === 'function');
+    const canUndo = canBeGivenUp(definition);
     if (canUndo && definition.cancellable) this.#cancellers.set(row.sandbox_id, cancel);
     metrics?.operationsRunning.inc({ kind });
     try {

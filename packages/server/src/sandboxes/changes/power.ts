@@ -48,9 +48,6 @@ export function powerOperation<Input extends Cause>(
   };
 }
 
-/** See `powerOperation`. */
-export const nothingToUndo = (): Promise<void> => Promise.resolve();
-
 /** A step that ends with a machine that runs. */
 export function startStep<Input extends Cause>(
   { idle }: Pick<PowerParts, 'idle'>,
@@ -67,7 +64,7 @@ export function startStep<Input extends Cause>(
       const row = await parts.commit(tx, sandboxId, input, machine);
       idle.watch(sandboxId, row.timeout_s);
     },
-    undo: nothingToUndo,
+    undo: { settledBy: 'reconcile' },
   });
 }
 
@@ -86,7 +83,7 @@ export function hibernateOperation({ worker, idle }: PowerParts): OperationDefin
         });
         idle.forget(sandboxId);
       },
-      undo: nothingToUndo,
+      undo: { settledBy: 'reconcile' },
     }),
   ]);
 }
@@ -98,7 +95,7 @@ export function patchStep<Input>({ patcher }: Pick<PowerParts, 'patcher'>) {
     attemptMs: patchesMs,
     run: ({ sandboxId, signal }) => patcher.run(sandboxId, signal),
     commit: () => Promise.resolve(),
-    undo: nothingToUndo,
+    undo: { settledBy: 'nextStart' },
   });
 }
 
