@@ -15,6 +15,7 @@ import { Commands } from './sandboxes/commands.ts';
 import { createOperation } from './sandboxes/changes/create.ts';
 import { Expiry } from './sandboxes/expiry.ts';
 import { IdleClock } from './sandboxes/idle-clock.ts';
+import { Lifecycle } from './sandboxes/lifecycle.ts';
 import { Machines } from './sandboxes/machines.ts';
 import { Patcher } from './sandboxes/patcher.ts';
 import {
@@ -24,6 +25,7 @@ import {
   rebootOperation,
   wakeOperation,
 } from './sandboxes/changes/power.ts';
+import { Quota } from './sandboxes/quota.ts';
 import { SandboxService } from './sandboxes/service.ts';
 import { stopOperation } from './sandboxes/changes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
@@ -65,6 +67,7 @@ export interface Assembly {
   readonly services: Pick<
     Services,
     | 'sandboxes'
+    | 'lifecycle'
     | 'checkpoints'
     | 'forks'
     | 'commands'
@@ -115,24 +118,28 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
   const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
   const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
   const engine = new OperationEngine({ store, log, metrics, definitions });
+  const quota = new Quota(config.maxSandboxes, config.maxHibernated);
+  const reconcile = (): Promise<void> => reconciler.run();
+  const lifecycle = new Lifecycle({ store, engine, idle, quota, reconcile });
   const sandboxes = new SandboxService({
     store,
     engine,
     idle,
     log,
-    maxSandboxes: config.maxSandboxes,
-    maxHibernated: config.maxHibernated,
-    reconcile: () => reconciler.run(),
+    lifecycle,
+    quota,
+    reconcile,
   });
   const checkpoints = new CheckpointService({
     store,
     engine,
     sandboxes,
+    lifecycle,
     log,
     limits: config.maxCheckpoints,
   });
-  const forks = new Forks({ store, sandboxes, checkpoints, log });
-  const machines = new Machines(worker, (id) => sandboxes.lifecycle.foundHibernated(id));
+  const forks = new Forks({ store, sandboxes, checkpoints, quota, log });
+  const machines = new Machines(worker, (id) => lifecycle.foundHibernated(id));
   const expiry = new Expiry({ store, idle, worker, sandboxes, log, connected: () => link.connected });
 
   const recovered = await engine.recover();
@@ -154,6 +161,7 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
   const sessions = new SessionService(machines, commands);
   const services = {
     sandboxes,
+    lifecycle,
     checkpoints,
     forks,
     commands,

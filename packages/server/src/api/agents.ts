@@ -7,7 +7,7 @@ import { exitCodeOf, sessionId } from './sessions.ts';
 /** Writes a line to an agent session. */
 async function tell(
   c: ApiContext,
-  { sandboxes, sessions, agents }: Services,
+  { sandboxes, sessions, agents }: Pick<Services, 'agents' | 'sandboxes' | 'sessions'>,
   line: string,
 ): Promise<Response> {
   const { owner } = callerOf(c);
@@ -20,7 +20,7 @@ async function tell(
   return c.body(null, 204);
 }
 
-export const startAgent: Handler = async (c, { sandboxes, agents }) => {
+export const startAgent: Handler<'agents' | 'sandboxes'> = async (c, { sandboxes, agents }) => {
   const sandboxID = sandboxId(c);
   const { owner } = callerOf(c);
   const request = await readJson(c, startAgentSchema);
@@ -32,7 +32,7 @@ export const startAgent: Handler = async (c, { sandboxes, agents }) => {
   return c.json(session, 201);
 };
 
-export const listAgents: Handler = async (c, { sandboxes, sessions }) => {
+export const listAgents: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const sandboxID = sandboxId(c);
   const found = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
     sessions.list(sandboxID, ['agent']),
@@ -48,14 +48,15 @@ export const listAgents: Handler = async (c, { sandboxes, sessions }) => {
   return c.json(shown);
 };
 
-export const promptAgent: Handler = async (c, services) => {
+export const promptAgent: Handler<'agents' | 'sandboxes' | 'sessions'> = async (c, services) => {
   const { text } = await readJson(c, promptSchema);
   return tell(c, services, promptLine(text));
 };
 
-export const interruptAgent: Handler = (c, services) => tell(c, services, interruptLine);
+export const interruptAgent: Handler<'agents' | 'sandboxes' | 'sessions'> = (c, services) =>
+  tell(c, services, interruptLine);
 
-export const killAgent: Handler = async (c, { sandboxes, sessions }) => {
+export const killAgent: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const session = sessionId(c);
   const { signal } = await readJson(c, killSchema);

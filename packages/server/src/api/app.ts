@@ -22,7 +22,7 @@ import * as terminals from './terminals.ts';
 import { refreshToken } from './tokens.ts';
 
 /** Every operation of the contract has a handler here: the type sees to it. */
-const handlers: Record<OperationId, Handler> = {
+const handlers: Record<OperationId, Handler<keyof Services>> = {
   createSandbox: sandboxes.createSandbox,
   listSandboxes: sandboxes.listSandboxes,
   getSandbox: sandboxes.getSandbox,

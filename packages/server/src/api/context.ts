@@ -13,19 +13,21 @@ import type { Log } from '../observe/log.ts';
 import type { Commands } from '../sandboxes/commands.ts';
 import type { Machines } from '../sandboxes/machines.ts';
 import type { Installation } from '../sandboxes/present.ts';
+import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
 import type { OperationId, ShapeLimits } from '@opencomputer/protocol';
 import { type Every, everyInterval } from '../http/every.ts';
 
-/** What handlers work with. */
+/** What handlers work with, each with a few of them. */
 export interface Services {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly tokens: SandboxTokens;
   readonly revocations: Revocations;
   readonly sandboxes: SandboxService;
+  readonly lifecycle: Lifecycle;
   readonly commands: Commands;
   readonly idle: IdleClock;
   readonly machines: Machines;
@@ -78,7 +80,11 @@ interface Variables {
 // oxlint-disable-next-line typescript/consistent-type-definitions -- Hono wants a type that is open to indexing.
 export type ApiEnv = { Variables: Variables };
 export type ApiContext = Context<ApiEnv>;
-export type Handler = (c: ApiContext, services: Services) => Promise<Response>;
+/** Answers a request, with those services only that it names. */
+export type Handler<Needed extends keyof Services = never> = (
+  c: ApiContext,
+  services: Pick<Services, Needed>,
+) => Promise<Response>;
 
 /** Who makes the request. Only for routes that need a key. */
 export function callerOf(c: ApiContext): Caller {

@@ -9,7 +9,7 @@ import { presentWithToken } from './present.ts';
 /** One sandbox, or a list when a number of them was asked for. */
 function answerForks(
   c: ApiContext,
-  services: Services,
+  services: Pick<Services, 'idle' | 'installation' | 'log' | 'publicUrl' | 'tokens'>,
   count: number | undefined,
   forks: Promise<SandboxRow[]>,
 ): Promise<Response> {
@@ -20,14 +20,18 @@ function answerForks(
   return paddedJson(c, answer, slowMs, services.log, { status: 201 });
 }
 
-export const forkCheckpoint: Handler = async (c, services) => {
+export const forkCheckpoint: Handler<
+  'forks' | 'idle' | 'installation' | 'log' | 'publicUrl' | 'tokens'
+> = async (c, services) => {
   const cid = checkpointId(c);
   const request = await readJson(c, forkCheckpointSchema);
   const forks = services.forks.fork(callerOf(c).owner, cid, request, clientGone(c));
   return answerForks(c, services, request.count, forks);
 };
 
-export const forkSandbox: Handler = async (c, services) => {
+export const forkSandbox: Handler<
+  'forks' | 'idle' | 'installation' | 'log' | 'publicUrl' | 'tokens'
+> = async (c, services) => {
   const id = sandboxId(c);
   const request = await readJson(c, forkSandboxSchema);
   const forks = services.forks.forkSandbox(callerOf(c).owner, id, request, clientGone(c));

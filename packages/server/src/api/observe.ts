@@ -9,7 +9,11 @@ import { type ApiEnv, type Services } from './context.ts';
 const sanePattern = /^[\w.:-]{1,128}$/;
 
 /** Gives every request an id and the common headers, answers preflights, and writes the log and the metrics. */
-export function observe({ log, metrics, stopping }: Services): MiddlewareHandler<ApiEnv> {
+export function observe({
+  log,
+  metrics,
+  stopping,
+}: Pick<Services, 'log' | 'metrics' | 'stopping'>): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     const started = performance.now();
     const given = c.req.header('x-request-id');

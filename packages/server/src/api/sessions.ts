@@ -39,7 +39,7 @@ export function presentSession(sandboxID: string, session: GuestSession): Sessio
   };
 }
 
-export const createSession: Handler = async (c, { sandboxes, sessions }) => {
+export const createSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const sandboxID = sandboxId(c);
   const request = await readJson(c, createSessionSchema, limits.commandBodyBytes);
   const started = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
@@ -59,7 +59,7 @@ export const createSession: Handler = async (c, { sandboxes, sessions }) => {
   return c.json(session, 201);
 };
 
-export const listSessions: Handler = async (c, { sandboxes, sessions }) => {
+export const listSessions: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const found = await sandboxes.withMachine(callerOf(c).owner, id, () =>
     sessions.list(id, ['session', 'agent', 'run']),
@@ -68,7 +68,7 @@ export const listSessions: Handler = async (c, { sandboxes, sessions }) => {
   return c.json(shown.map((session) => presentSession(id, session)));
 };
 
-export const killSession: Handler = async (c, { sandboxes, sessions }) => {
+export const killSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const { signal } = await readJson(c, killSchema);
   await sandboxes.withMachine(callerOf(c).owner, id, () =>
@@ -77,7 +77,7 @@ export const killSession: Handler = async (c, { sandboxes, sessions }) => {
   return c.json({});
 };
 
-export const resizeSession: Handler = async (c, { sandboxes, sessions }) => {
+export const resizeSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const size = await readJson(c, terminalSizeSchema);
   await sandboxes.withMachine(callerOf(c).owner, id, () => sessions.resize(id, sessionId(c), size));

@@ -8,7 +8,8 @@ import {
 } from '@opencomputer/protocol';
 import type { z } from 'zod';
 import type { Log } from '../observe/log.ts';
-import type { NewSandbox } from '../sandboxes/creation.ts';
+import type { NewSandbox } from '../sandboxes/new-sandbox.ts';
+import type { Quota } from '../sandboxes/quota.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import { endForkGroup, forksCutOff } from '../store/sandboxes.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
@@ -22,6 +23,7 @@ export interface ForkOptions {
   readonly store: Store;
   readonly sandboxes: SandboxService;
   readonly checkpoints: CheckpointService;
+  readonly quota: Quota;
   readonly log: Log;
 }
 
@@ -43,13 +45,13 @@ export class Forks {
     request: ForkRequest,
     clientGone: AbortSignal,
   ): Promise<SandboxRow[]> {
-    const { store, sandboxes, checkpoints } = this.#options;
+    const { store, sandboxes, checkpoints, quota } = this.#options;
     const checkpoint = await checkpoints.ready(await checkpoints.readable(owner, checkpointId));
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await inTransaction(store, (tx) => sandboxes.quota.requireRoom(tx, owner, count));
-    if (forkGroup === undefined) return [await sandboxes.creation.create(sandbox, clientGone)];
+    await inTransaction(store, (tx) => quota.requireRoom(tx, owner, count));
+    if (forkGroup === undefined) return [await sandboxes.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
     await endForkGroup(store, forkGroup);
     return rows;
@@ -62,11 +64,11 @@ export class Forks {
     request: ForkRequest & { name?: string | undefined },
     clientGone: AbortSignal,
   ): Promise<SandboxRow[]> {
-    const { store, sandboxes, checkpoints, log } = this.#options;
+    const { store, sandboxes, checkpoints, quota, log } = this.#options;
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
     checkFork(sandbox, request);
-    await inTransaction(store, (tx) => sandboxes.quota.requireRoom(tx, owner, request.count ?? 1));
+    await inTransaction(store, (tx) => quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {
@@ -108,7 +110,7 @@ export class Forks {
       while (left > 0 && !signal.aborted) {
         left -= 1;
         try {
-          rows.push(await sandboxes.creation.create(sandbox, signal));
+          rows.push(await sandboxes.create(sandbox, signal));
         } catch (error) {
           failures.push(error);
           giveUp.abort();

@@ -3,6 +3,7 @@ import { ApiError, checkpointLimit, type CreateCheckpoint, type SnapshotKind } f
 import { endsWithin } from '../deadline.ts';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
+import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import {
   checkpointNameTaken,
@@ -33,6 +34,7 @@ export interface CheckpointServiceOptions {
   readonly store: Store;
   readonly engine: OperationEngine;
   readonly sandboxes: SandboxService;
+  readonly lifecycle: Lifecycle;
   readonly log: Log;
   readonly answerMs?: number;
   /** How many one sandbox may have, by kind. */
@@ -84,7 +86,7 @@ export class CheckpointService {
     sandbox: SandboxRow,
     request: CheckpointRequest,
   ): Promise<{ id: string; ended: Promise<void> }> {
-    const { lifecycle } = this.#options.sandboxes;
+    const { lifecycle } = this.#options;
     const id = randomUUID();
     const begun = Promise.withResolvers<void>();
     const ended = lifecycle
@@ -144,14 +146,13 @@ export class CheckpointService {
 
   /** Puts a sandbox back to one of its checkpoints and waits until it runs. */
   async restore(owner: string, sandboxId: string, id: string): Promise<void> {
-    const { sandboxes } = this.#options;
+    const { sandboxes, lifecycle } = this.#options;
     await sandboxes.get(owner, sandboxId);
     const row = await this.readable(owner, id);
     if (row.sandbox_id !== sandboxId)
       throw new ApiError('invalid_request', `checkpoint ${id} is one of another sandbox`, {
         hint: 'Fork it with POST /api/sandboxes/from-checkpoint/:cid.',
       });
-    const { lifecycle } = sandboxes;
     const input = { checkpointId: id, actor: 'client', reason: `checkpoint ${row.name ?? id}` };
     await this.ready(row);
     await lifecycle.submit('restore', 'restore', sandboxId, input, async (tx, sandbox) => {
