@@ -27,6 +27,7 @@ import {
 } from './sandboxes/changes/power.ts';
 import { Quota } from './sandboxes/quota.ts';
 import { SandboxService } from './sandboxes/service.ts';
+import { sandboxSubject } from './sandboxes/subject.ts';
 import { stopOperation } from './sandboxes/changes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
 import { sandboxesInState } from './store/sandboxes.ts';
@@ -91,8 +92,8 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     metrics,
     idle,
     ended: (id) => idle.forget(id),
-    between: (id, work) => engine.between(id, reconcileTurnMs, work),
-    busy: (id) => engine.busy(id),
+    between: (id, work) => engine.between(sandboxSubject(id), reconcileTurnMs, work),
+    busy: (id) => engine.busy(sandboxSubject(id)),
   });
   const link = new WorkerLink(
     worker,
@@ -117,7 +118,7 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     });
   const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
   const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
-  const engine = new OperationEngine({ store, log, metrics, definitions });
+  const engine = new OperationEngine({ store, log, metrics, definitions, alone: true });
   const quota = new Quota(config.maxSandboxes, config.maxHibernated);
   const reconcile = (): Promise<void> => reconciler.run();
   const lifecycle = new Lifecycle({ store, engine, idle, quota, reconcile });

@@ -5,6 +5,7 @@ import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
+import { sandboxSubject } from '../sandboxes/subject.ts';
 import {
   checkpointNameTaken,
   countedCheckpoints,
@@ -131,7 +132,7 @@ export class CheckpointService {
     const { engine } = this.#options;
     let current: CheckpointRow | undefined = row;
     if (row.state === 'processing') {
-      const turn = engine.between(row.sandbox_id, readyMs, () => Promise.resolve());
+      const turn = engine.between(sandboxSubject(row.sandbox_id), readyMs, () => Promise.resolve());
       await turn.catch((error: unknown) => {
         if (!(error instanceof ApiError) || error.code !== 'conflict') throw error;
       });
@@ -181,7 +182,7 @@ export class CheckpointService {
     const input = { checkpointId: row.id };
     return this.#options.engine.submit(
       'deleteCheckpoint',
-      row.sandbox_id,
+      sandboxSubject(row.sandbox_id),
       input,
       async (tx) => {
         const current = await findCheckpoint(tx, row.id);

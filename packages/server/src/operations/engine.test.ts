@@ -12,6 +12,7 @@ import { Lifecycle } from '../sandboxes/lifecycle.ts';
 import { Patcher } from '../sandboxes/patcher.ts';
 import { Quota } from '../sandboxes/quota.ts';
 import { SandboxService } from '../sandboxes/service.ts';
+import { sandboxSubject } from '../sandboxes/subject.ts';
 import { Reconciler } from '../reconcile/reconciler.ts';
 import { namelessCheckpoints } from '../store/checkpoints.ts';
 import { openStore } from '../store/database.ts';
@@ -22,7 +23,8 @@ import { eventually, quietLog, temporaryDirectory } from '../testing/harness.ts'
 import { SimulatedWorker } from '../testing/simulated-worker.ts';
 import { WorkerClient } from '../workers/client.ts';
 import { canBeGivenUp } from './definition.ts';
-import { OperationEngine, SimulatedCrash } from './engine.ts';
+import { OperationEngine } from './engine.ts';
+import { SimulatedCrash } from './runner.ts';
 
 const request = {
   owner: 'o',
@@ -92,7 +94,8 @@ class World {
     return operationDefinitions(parts, () => Promise.resolve('worker-1'));
   }
 
-  newEngine(): OperationEngine {
+  /** @param alone Whether no other engine is on the database. */
+  newEngine(alone = true): OperationEngine {
     // What has crashed does nothing more.
     let dead = false;
     const crashPoint = (point: string): void => {
@@ -112,6 +115,7 @@ class World {
       definitions,
       crashPoint,
       pace,
+      alone,
     });
   }
 
@@ -147,6 +151,11 @@ class World {
     await this.engine.close();
     this.engine = this.newEngine();
     await this.engine.recover();
+    await this.settled();
+  }
+
+  /** Waits until all that was left has been taken up, and compares with the worker. */
+  async settled(): Promise<void> {
     await this.services().checkpoints.removeLeftOver();
     await eventually(
       'recovered',
@@ -166,8 +175,8 @@ class World {
       metrics: createMetrics(),
       idle,
       ended: () => undefined,
-      between: (id, work) => engine.between(id, 1000, work),
-      busy: (id) => engine.busy(id),
+      between: (id, work) => engine.between(sandboxSubject(id), 1000, work),
+      busy: (id) => engine.busy(sandboxSubject(id)),
     });
   }
 
@@ -329,6 +338,25 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
       }
   });
 
+  test('converges when another server takes over after a crash at every point', async () => {
+    for (const point of await pointsOf(run)) {
+      const world = await newWorld();
+      const other = world.newEngine(false);
+      world.crashAt = point;
+      await run(world).catch(() => undefined);
+      await world.engine.close();
+      // The lease of what has crashed is respected until it is over.
+      const left = await unfinishedOperations(world.store);
+      expect(await other.recover()).toBe(0);
+      await world.store.updateTable('operations').set({ owned_until: 0 }).execute();
+      expect(await other.recover()).toBe(left.length);
+      world.engine = other;
+      await world.settled();
+      await expectConverged(world);
+      await world.end();
+    }
+  });
+
   test('its steps may be done twice, and its undos', async () => {
     const world = await newWorld();
     await run(world).catch(() => undefined);
@@ -336,8 +364,12 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
     const operations = await world.store.selectFrom('operations').selectAll().execute();
     for (const row of operations) {
       const definition = world.definitions.find(({ kind }) => kind === row.kind);
-      const sandbox = await findSandbox(world.store, row.sandbox_id);
-      const context = { sandboxId: row.sandbox_id, input: JSON.parse(row.input) as never, signal: never };
+      const sandbox = await findSandbox(world.store, row.subject_id);
+      const context = {
+        subject: sandboxSubject(row.subject_id),
+        input: JSON.parse(row.input) as never,
+        signal: never,
+      };
       const last = row === operations.at(-1);
       for (const step of definition?.steps ?? []) {
         // What came later may have changed what an earlier one did.

@@ -6,6 +6,7 @@ import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 import type { Cause } from './starts.ts';
+import { sandboxSubject } from './subject.ts';
 import { SharedWakes, whileAwake } from './waking.ts';
 
 const needed: Cause = { actor: 'system', reason: 'an operation needs it' };
@@ -83,7 +84,7 @@ export class Lifecycle {
     };
     return whileAwake(wake, async () => {
       if (current.state === 'creating') {
-        await engine.between(row.id, turnMs, () => Promise.resolve());
+        await engine.between(sandboxSubject(row.id), turnMs, () => Promise.resolve());
         current = await this.#row(row.id);
       }
       const refused = refusal(current, 'use');
@@ -95,7 +96,7 @@ export class Lifecycle {
   /** The state of a sandbox once the change that is under way has ended; undefined when there is none. */
   async settled(id: string): Promise<SandboxState | undefined> {
     const { engine, store } = this.#options;
-    await engine.between(id, turnMs, () => Promise.resolve());
+    await engine.between(sandboxSubject(id), turnMs, () => Promise.resolve());
     return (await findSandbox(store, id))?.state;
   }
 
@@ -147,7 +148,7 @@ export class Lifecycle {
     try {
       await engine.submit(
         kind,
-        id,
+        sandboxSubject(id),
         input,
         async (tx) => {
           const row = await findSandbox(tx, id);

@@ -8,6 +8,7 @@ import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
 import { inTransaction } from '../store/transaction.ts';
 import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
+import { sandboxSubject } from './subject.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { insertNewSandbox, type NewSandbox, toCreationError } from './new-sandbox.ts';
 import type { Quota } from './quota.ts';
@@ -54,15 +55,20 @@ export class SandboxService {
     const { engine, idle, quota } = this.#options;
     const id = await this.#freeId();
     const abandoned = new CreationAbandoned('the client went away before it was created');
-    const cancel = (): void => engine.cancel(id, abandoned);
+    const cancel = (): void => engine.cancel(sandboxSubject(id), abandoned);
     clientGone.addEventListener('abort', cancel, { once: true });
     try {
-      await engine.submit(sandbox.checkpointId === undefined ? 'create' : 'fork', id, {}, async (tx) => {
-        if (clientGone.aborted) throw abandoned;
-        await quota.requireRoom(tx, sandbox.owner);
-        await insertNewSandbox(tx, id, sandbox);
-        return true;
-      });
+      await engine.submit(
+        sandbox.checkpointId === undefined ? 'create' : 'fork',
+        sandboxSubject(id),
+        {},
+        async (tx) => {
+          if (clientGone.aborted) throw abandoned;
+          await quota.requireRoom(tx, sandbox.owner);
+          await insertNewSandbox(tx, id, sandbox);
+          return true;
+        },
+      );
     } catch (error) {
       throw toCreationError(error);
     } finally {
@@ -165,10 +171,10 @@ export class SandboxService {
     begun: () => void = () => undefined,
   ): Promise<void> {
     const { engine, idle } = this.#options;
-    engine.cancel(id, new CreationAbandoned(reason));
+    engine.cancel(sandboxSubject(id), new CreationAbandoned(reason));
     await engine.submit(
       'stop',
-      id,
+      sandboxSubject(id),
       { actor },
       async (tx) => {
         const row = await findSandbox(tx, id);

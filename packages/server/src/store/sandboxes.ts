@@ -9,6 +9,7 @@ import {
   transitions,
 } from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
+import { forgetOperations } from './operations.ts';
 import type { EventTable, NewSandboxRow, SandboxRow, Store, Tables } from './tables.ts';
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
@@ -36,8 +37,9 @@ export async function insertSandbox(store: Store, row: NewSandboxRow): Promise<v
   await store.insertInto('sandboxes').values(row).execute();
 }
 
-/** Forgets a sandbox, with all that refers to it. */
+/** Forgets a sandbox, with all that refers to it; call it in a transaction. */
 export async function deleteSandbox(store: Store, id: string): Promise<void> {
+  await forgetOperations(store, { kind: 'sandbox', id });
   await store.deleteFrom('sandboxes').where('id', '=', id).execute();
 }
 

@@ -87,7 +87,8 @@ type OperationState = 'running' | 'undoing' | 'done' | 'undone';
 interface OperationTable {
   id: string;
   kind: string;
-  sandbox_id: string;
+  subject_kind: string;
+  subject_id: string;
   /** JSON. */
   input: string;
   state: OperationState;
@@ -99,6 +100,10 @@ interface OperationTable {
   created_at: number;
   updated_at: number;
   deadline_at: number;
+  /** The server that runs it, or ran it last. */
+  owner: string;
+  /** When another server may take it over. */
+  owned_until: number;
 }
 
 export interface EventTable {

@@ -58,7 +58,7 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
       step<CheckpointInput, Taken>({
         name: 'snapshot',
         attemptMs: deadlineMs,
-        run: ({ sandboxId, input, signal }) => {
+        run: ({ subject: { id: sandboxId }, input, signal }) => {
           const options = { signal, timeoutMs: deadlineMs };
           const { kind, requireQuiesced = false } = input;
           const request = { machine: sandboxId, kind, ...(requireQuiesced ? { requireQuiesced } : {}) };
@@ -66,11 +66,12 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
             worker.putSnapshot(input.checkpointId, request, options),
           );
         },
-        commit: (tx, { sandboxId, input }, taken) => noteTaken(tx, sandboxId, input.checkpointId, taken),
+        commit: (tx, { subject: { id: sandboxId }, input }, taken) =>
+          noteTaken(tx, sandboxId, input.checkpointId, taken),
         undo: ({ input, signal }) => worker.deleteSnapshot(input.checkpointId, { signal }),
       }),
     ],
-    undone: async (tx, sandboxId, { checkpointId }, error) => {
+    undone: async (tx, { id: sandboxId }, { checkpointId }, error) => {
       const reason = error.message.slice(0, 1000);
       await updateCheckpoint(tx, checkpointId, { state: 'failed', error: reason, failed_at: Date.now() });
       await addEvent(tx, { sandbox_id: sandboxId, kind: 'checkpointFailed', actor: 'system', reason });

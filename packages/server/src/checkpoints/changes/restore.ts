@@ -12,7 +12,7 @@ export function restoreOperation(parts: PowerParts): OperationDefinition<Restore
   const { worker } = parts;
   return powerOperation<RestoreInput>('restore', 'creation_failed', [
     startStep<RestoreInput>(parts, {
-      run: ({ sandboxId, input, signal }) =>
+      run: ({ subject: { id: sandboxId }, input, signal }) =>
         worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs }),
       commit: async (tx, id, { checkpointId, actor, reason }, machine) => {
         const there = await findCheckpoint(tx, checkpointId);

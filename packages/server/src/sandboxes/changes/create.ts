@@ -76,7 +76,7 @@ export function createOperation(
       step<CreateInput, { machine: MachineInfo; workerId: string }>({
         name: 'machine',
         attemptMs: deadlineMs,
-        run: async ({ sandboxId, signal }) => {
+        run: async ({ subject: { id: sandboxId }, signal }) => {
           const row = await findSandbox(store, sandboxId);
           if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${sandboxId} not found`);
           const machine = await worker.putMachine(sandboxId, machineSpec(row), {
@@ -85,15 +85,15 @@ export function createOperation(
           });
           return { machine, workerId: await workerId() };
         },
-        commit: async (tx, { sandboxId }, { machine, workerId: id }) => {
+        commit: async (tx, { subject: { id: sandboxId } }, { machine, workerId: id }) => {
           const values = { started_at: Date.now(), worker_id: id, ...startValues(machine) };
           await changeSandbox(tx, sandboxId, { action: 'created', actor: 'client', values });
           await noteColdBoot(tx, sandboxId, machine);
         },
-        undo: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        undo: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
       }),
       ...patches,
     ],
-    undone: (tx, sandboxId, _input, error) => endUndone(tx, sandboxId, error),
+    undone: (tx, { id: sandboxId }, _input, error) => endUndone(tx, sandboxId, error),
   };
 }

@@ -22,8 +22,8 @@ export function stopOperation(worker: WorkerClient): OperationDefinition<StopInp
       step<StopInput, void>({
         name: 'machine',
         attemptMs,
-        run: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
-        commit: async (tx, { sandboxId, input }) => {
+        run: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        commit: async (tx, { subject: { id: sandboxId }, input }) => {
           if ((await findSandbox(tx, sandboxId)) === undefined) return;
           await changeSandbox(tx, sandboxId, { action: 'stopped', actor: input.actor });
         },
