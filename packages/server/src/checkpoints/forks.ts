@@ -13,7 +13,7 @@ import type { Quota } from '../sandboxes/quota.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import { endForkGroup, forksCutOff } from '../store/sandboxes.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
-import { inTransaction } from '../store/transaction.ts';
+import { transact } from '../store/transaction.ts';
 import type { CheckpointService } from './service.ts';
 
 /** Forks of one call that are made at the same time. */
@@ -50,7 +50,7 @@ export class Forks {
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await inTransaction(store, (tx) => quota.requireRoom(tx, owner, count));
+    await transact(store, (tx) => quota.requireRoom(tx, owner, count));
     if (forkGroup === undefined) return [await sandboxes.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
     await endForkGroup(store, forkGroup);
@@ -68,7 +68,7 @@ export class Forks {
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
     checkFork(sandbox, request);
-    await inTransaction(store, (tx) => quota.requireRoom(tx, owner, request.count ?? 1));
+    await transact(store, (tx) => quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApiError, type CreatePatch, limits } from '@opencomputer/protocol';
 import { insertPatch, patchesOf, removePatch } from '../store/patches.ts';
 import type { PatchRow, Store } from '../store/tables.ts';
-import { inTransaction } from '../store/transaction.ts';
+import { transact } from '../store/transaction.ts';
 
 /** Adds a patch behind the others of a checkpoint. @throws ApiError `conflict` when there are too many. */
 export function addPatch(
@@ -10,7 +10,7 @@ export function addPatch(
   checkpointId: string,
   { script, description }: CreatePatch,
 ): Promise<PatchRow> {
-  return inTransaction(store, async (tx) => {
+  return transact(store, async (tx) => {
     const others = await patchesOf(tx, checkpointId);
     if (others.length >= limits.patches)
       throw new ApiError('conflict', `the checkpoint has ${others.length} patches, no more are allowed`, {

@@ -10,7 +10,7 @@ import {
   unfinishedOperations,
 } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
-import { inTransaction } from '../store/transaction.ts';
+import { transact } from '../store/transaction.ts';
 import type { OperationDefinition } from './definition.ts';
 import { KeyedLock, tooLong } from './keyed-lock.ts';
 import { LeaseLost, Leases } from './leases.ts';
@@ -166,7 +166,9 @@ export class OperationEngine {
   ): Promise<OperationRow | undefined> {
     let row: OperationRow | undefined;
     await this.#othersEnded(subject, patienceMs, () =>
-      inTransaction(this.#options.store, async (tx) => {
+      transact(this.#options.store, async (tx) => {
+        // A database may do the work of a transaction anew.
+        row = undefined;
         const other = await operationOfAnother(tx, subject, this.#leases.owner);
         if (other !== undefined || !(await begin(tx))) return other;
         row = this.#newRow(definition, subject, input);

@@ -3,7 +3,7 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { type Subject, updateOperation } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
-import { inTransaction } from '../store/transaction.ts';
+import { transact } from '../store/transaction.ts';
 import { canBeGivenUp, type OperationDefinition, type Step } from './definition.ts';
 import { LeaseLost } from './leases.ts';
 import type { Pacer } from './pacer.ts';
@@ -98,7 +98,7 @@ export class Runner {
         const result = await step.run(context);
         this.#crash(`${row.kind}:${step.name}:ran`);
         cancelled.throwIfAborted();
-        await inTransaction(this.#options.store, async (tx) => {
+        await transact(this.#options.store, async (tx) => {
           // First: who has lost the lease does nothing of what else a commit does.
           const state = row.step + 1 === definition.steps.length ? 'done' : 'running';
           await this.#write(tx, row, { state, step: row.step + 1, attempts });
@@ -141,7 +141,7 @@ export class Runner {
       this.#crash(`${row.kind}:${step.name}:undone`);
     }
     await this.#persist(run, () =>
-      inTransaction(store, async (tx) => {
+      transact(store, async (tx) => {
         await this.#write(tx, row, { state: 'undone' });
         await definition.undone(tx, subject, input, error);
       }),

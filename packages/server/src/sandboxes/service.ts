@@ -5,7 +5,7 @@ import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
 import { changeSandbox, findSandbox, refusal, updateSandbox } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
-import { inTransaction } from '../store/transaction.ts';
+import { transact } from '../store/transaction.ts';
 import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import { sandboxSubject } from './subject.ts';
@@ -122,7 +122,7 @@ export class SandboxService {
     const { store, idle } = this.#options;
     await this.#options.lifecycle.usable(await this.get(owner, id));
     await this.#options.lifecycle.whileAwake(id, () =>
-      inTransaction(store, async (tx) => {
+      transact(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
         const refused = refusal(row, 'setTimeout');
