@@ -1,9 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { isErrorCode } from './errors.ts';
-import { publicState, publicStates, sandboxActions, sandboxStates, transitions } from './states.ts';
+import {
+  publicState,
+  publicStates,
+  sandboxActions,
+  sandboxCondition,
+  sandboxConditions,
+  sandboxStates,
+  transitions,
+} from './states.ts';
 
 describe('state table', () => {
-  const cells = sandboxStates.flatMap((state) => sandboxActions.map((action) => ({ state, action })));
+  const cells = sandboxConditions.flatMap((state) => sandboxActions.map((action) => ({ state, action })));
 
   test.each(cells)('$state x $action has an answer', ({ state, action }) => {
     const cell = transitions[state][action];
@@ -18,7 +26,7 @@ describe('state table', () => {
   });
 
   test('every state can be left by stop or has been', () => {
-    for (const state of sandboxStates) expect('refuse' in transitions[state].stop).toBe(false);
+    for (const state of sandboxConditions) expect('refuse' in transitions[state].stop).toBe(false);
   });
 
   test('what hibernates can always be woken, and what has failed be started from its disk', () => {
@@ -27,13 +35,21 @@ describe('state table', () => {
       expect(transitions.error[action]).toEqual({ next: 'running' });
   });
 
+  test('what never ran has nothing to start from, and can only be removed', () => {
+    expect(sandboxCondition('error', false)).toBe('neverRan');
+    expect(sandboxCondition('error', true)).toBe('error');
+    expect(sandboxCondition('creating', false)).toBe('creating');
+    const possible = sandboxActions.filter((action) => 'next' in transitions.neverRan[action]);
+    expect(possible).toEqual(['stop']);
+  });
+
   test('hibernating and waking twice are successes', () => {
     expect(transitions.hibernated.hibernate).toEqual({ already: true });
     expect(transitions.running.wake).toEqual({ already: true });
   });
 
   test('what has ended is refused as ended', () => {
-    for (const state of ['stopping', 'stopped'] as const)
+    for (const state of ['stopping', 'stopped', 'neverRan'] as const)
       for (const action of ['use', 'hibernate', 'wake', 'reboot', 'checkpoint', 'restore'] as const)
         expect(transitions[state][action]).toMatchObject({ refuse: 'sandbox_stopped' });
   });

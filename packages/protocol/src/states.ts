@@ -4,6 +4,18 @@ import type { ErrorCode } from './errors.ts';
 export const sandboxStates = ['creating', 'running', 'hibernated', 'stopping', 'stopped', 'error'] as const;
 export type SandboxState = (typeof sandboxStates)[number];
 
+/**
+ * Columns of the table: the states, and beside `error` that of a sandbox which never ran and so has no disk to start
+ * from.
+ */
+export const sandboxConditions = [...sandboxStates, 'neverRan'] as const;
+export type SandboxCondition = (typeof sandboxConditions)[number];
+
+/** The column of the table that a sandbox is in. @param hasRun Whether its machine has ever run. */
+export function sandboxCondition(state: SandboxState, hasRun: boolean): SandboxCondition {
+  return state === 'error' && !hasRun ? 'neverRan' : state;
+}
+
 /** States that clients see. */
 export const publicStates = ['running', 'hibernated', 'stopped', 'error'] as const;
 export type PublicState = (typeof publicStates)[number];
@@ -44,7 +56,7 @@ const notYet = refuse('conflict', 'it is still being created');
 const impossible = refuse('conflict', 'the platform does not do this in this state');
 
 /** The one table of what is allowed when. The server enforces it; a test walks every cell. */
-export const transitions: Record<SandboxState, Record<SandboxAction, Transition>> = {
+export const transitions: Record<SandboxCondition, Record<SandboxAction, Transition>> = {
   creating: {
     created: to('running'),
     createFailed: to('error'),
@@ -133,6 +145,21 @@ export const transitions: Record<SandboxState, Record<SandboxAction, Transition>
     powerCycle: to('running'),
     checkpoint: gone,
     restore: to('running'),
+    stop: to('stopping'),
+    stopped: impossible,
+    machineLost: already,
+  },
+  neverRan: {
+    created: impossible,
+    createFailed: already,
+    use: gone,
+    setTimeout: gone,
+    hibernate: gone,
+    wake: gone,
+    reboot: gone,
+    powerCycle: gone,
+    checkpoint: gone,
+    restore: gone,
     stop: to('stopping'),
     stopped: impossible,
     machineLost: already,

@@ -10,13 +10,13 @@ import { SandboxTokens, tokenSecret } from './auth/sandbox-tokens.ts';
 import { signingSecret } from './auth/signatures.ts';
 import { builtClients, readClients } from './clients.ts';
 import { dataFiles, type ServerConfig } from './config.ts';
-import { listen } from './http.ts';
-import { type ClientTiming, defaultClientTiming } from './live/client.ts';
-import { ClientHub } from './live/hub.ts';
-import { Upgrades } from './live/upgrade.ts';
+import { listen } from './http/server.ts';
+import { type ClientTiming, defaultClientTiming } from './sockets/client.ts';
+import { ClientHub } from './sockets/hub.ts';
+import { Upgrades } from './sessions/upgrade.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { startPlatform } from './platform.ts';
+import { assemble } from './assembly.ts';
 import { becomeUser } from './privileges.ts';
 import { openStore } from './store/database.ts';
 import { lockDirectory } from './store/lock.ts';
@@ -61,15 +61,15 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   stack.defer(() => store.destroy());
   const newKey = await ensureFirstKey(store, config.apiKey, files.apiKey);
   const metrics = createMetrics();
-  const platform = await startPlatform({ config, store, log, metrics });
-  stack.defer(() => platform.close());
+  const assembly = await assemble({ config, store, log, metrics });
+  stack.defer(() => assembly.close());
   let stopping = false;
   const tokens = new SandboxTokens(await tokenSecret(store));
   const authenticator = new Authenticator(new KeyVerifier(store), tokens);
   const revocations = new Revocations(store, log);
   stack.defer(() => revocations.close());
   const app = createApp({
-    ...platform.services,
+    ...assembly.services,
     store,
     log,
     metrics,
@@ -87,7 +87,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   });
   const hub = new ClientHub();
   const upgrades = new Upgrades({
-    ...platform.services,
+    ...assembly.services,
     authenticator,
     revocations,
     hub,

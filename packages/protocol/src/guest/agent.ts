@@ -9,7 +9,7 @@ export const agentPortName = 'opencomputer.agent';
 export const agentProtocol = 1;
 
 /** Since this generation of the agent commands can be attached to. */
-export const liveGeneration = 2;
+export const sessionsGeneration = 2;
 /** Since this generation the agent tells what is in use. */
 export const useGeneration = 3;
 /** Since this generation a command can be kept out of logs and lists. */

@@ -6,7 +6,7 @@ import * as checkpoints from './checkpoints.ts';
 import { serveClients } from './clients.ts';
 import { type ApiContext, type ApiEnv, type Handler, type Services } from './context.ts';
 import { docsPage, openApiText } from './docs.ts';
-import { toApiError } from './errors.ts';
+import { toApiError } from '../http/errors.ts';
 import * as exec from './exec.ts';
 import * as files from './files.ts';
 import * as forks from './forks.ts';
@@ -22,7 +22,7 @@ import * as terminals from './terminals.ts';
 import { refreshToken } from './tokens.ts';
 
 /** Every endpoint of the contract has a handler here: the type sees to it. */
-const handlers: Record<EndpointId, Handler> = {
+const handlers: Record<EndpointId, Handler<keyof Services>> = {
   createSandbox: sandboxes.createSandbox,
   listSandboxes: sandboxes.listSandboxes,
   getSandbox: sandboxes.getSandbox,

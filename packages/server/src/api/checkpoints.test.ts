@@ -269,6 +269,21 @@ describe('a fork', () => {
     expect((await post(id, '/fork', { envs: { A: 5 } })).json).toMatchObject({ code: 'invalid_request' });
   });
 
+  test('that is too much with what the sandbox has is refused before a checkpoint is taken', async () => {
+    const variables = (letter: string) =>
+      Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`${letter}${index}`, '1']));
+    const id = await server.create({ envs: variables('A') });
+    const taken = () => server.worker.calls.filter((call) => call === 'PUT snapshot').length;
+    const before = taken();
+    expect((await post(id, '/fork', { envs: variables('B') })).json).toMatchObject({
+      code: 'invalid_request',
+      error: expect.stringContaining('together with those of the checkpoint'),
+    });
+    expect(taken()).toBe(before);
+    expect((await post(id, '/fork', { envs: variables('A') })).status).toBe(201);
+    expect(taken()).toBe(before + 1);
+  });
+
   test('is refused for what is unknown, malformed or somebody else’s', async () => {
     const id = await server.create();
     const { id: cid } = await take(id, 'a');

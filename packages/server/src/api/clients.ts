@@ -11,7 +11,10 @@ const stableOc = 'opencomputer-cli.tgz';
 const stablePip = 'python.txt';
 
 /** Hands out the clients of this very version, to anybody: no key, and nothing but what was built with the server. */
-export function serveClients(app: Hono<ApiEnv>, { clients, publicUrl, version }: Services): void {
+export function serveClients(
+  app: Hono<ApiEnv>,
+  { clients, publicUrl, version }: Pick<Services, 'clients' | 'publicUrl' | 'version'>,
+): void {
   const { npm, oc, wheel } = clients;
   const base = (c: ApiContext): string => `${publicBase(c, publicUrl)}/sdk`;
   const addressOf = (c: ApiContext, { fileName, sha256 }: ClientPackage): string =>

@@ -6,26 +6,28 @@ import type { Caller } from '../auth/keys.ts';
 import type { Revocations } from '../auth/revocations.ts';
 import type { SandboxTokens } from '../auth/sandbox-tokens.ts';
 import type { ClientPackages } from '../clients.ts';
-import type { AgentSessions } from '../live/agents.ts';
-import type { LiveSessions } from '../live/sessions.ts';
+import type { AgentSessions } from '../sessions/agents.ts';
+import type { SessionService } from '../sessions/sessions.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Log } from '../observe/log.ts';
 import type { Commands } from '../sandboxes/commands.ts';
 import type { Machines } from '../sandboxes/machines.ts';
 import type { Installation } from '../sandboxes/present.ts';
+import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
 import type { EndpointId, ShapeLimits } from '@opencomputer/protocol';
-import { type Every, everyInterval } from './every.ts';
+import { type Every, everyInterval } from '../http/every.ts';
 
-/** What handlers work with. */
+/** What handlers work with, each with a few of them. */
 export interface Services {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly tokens: SandboxTokens;
   readonly revocations: Revocations;
   readonly sandboxes: SandboxService;
+  readonly lifecycle: Lifecycle;
   readonly commands: Commands;
   readonly idle: IdleClock;
   readonly machines: Machines;
@@ -39,7 +41,7 @@ export interface Services {
   /** Scheme and host that clients reach us under, where it is configured. */
   readonly publicUrl: string | undefined;
   readonly agents: AgentSessions;
-  readonly live: LiveSessions;
+  readonly sessions: SessionService;
   readonly version: string;
   readonly clients: ClientPackages;
   readonly workerConnected: () => boolean;
@@ -78,20 +80,15 @@ interface Variables {
 // oxlint-disable-next-line typescript/consistent-type-definitions -- Hono wants a type that is open to indexing.
 export type ApiEnv = { Variables: Variables };
 export type ApiContext = Context<ApiEnv>;
-export type Handler = (c: ApiContext, services: Services) => Promise<Response>;
+/** Answers a request, with those services only that it names. */
+export type Handler<Needed extends keyof Services = never> = (
+  c: ApiContext,
+  services: Pick<Services, Needed>,
+) => Promise<Response>;
 
 /** Who makes the request. Only for routes that need a key. */
 export function callerOf(c: ApiContext): Caller {
   const caller = c.get('caller');
   if (caller === undefined) throw new Error('this route does not authenticate');
   return caller;
-}
-
-/** Headers of every answer. */
-export function commonHeaders(requestId: string): Record<string, string> {
-  return {
-    'x-request-id': requestId,
-    'access-control-allow-origin': '*',
-    'access-control-expose-headers': 'X-Request-Id, X-Next-Cursor, X-Truncated',
-  };
 }

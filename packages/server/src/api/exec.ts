@@ -1,10 +1,13 @@
 import { ApiError, execRequestSchema, isExecId, limits } from '@opencomputer/protocol';
-import { clientGone } from '../http.ts';
+import { clientGone } from '../http/server.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, sandboxId } from './input.ts';
-import { paddedJson } from './padding.ts';
+import { paddedJson } from '../http/padding.ts';
 
-export const runCommand: Handler = async (c, { sandboxes, commands, timing, log }) => {
+export const runCommand: Handler<'commands' | 'log' | 'sandboxes' | 'timing'> = async (
+  c,
+  { sandboxes, commands, timing, log },
+) => {
   const { owner } = callerOf(c);
   const id = sandboxId(c);
   const request = await readJson(c, execRequestSchema, limits.commandBodyBytes);
@@ -13,7 +16,10 @@ export const runCommand: Handler = async (c, { sandboxes, commands, timing, log 
   return paddedJson(c, result, timing.padMs, log, { every: timing.every });
 };
 
-export const runCommandAsync: Handler = async (c, { sandboxes, commands, timing }) => {
+export const runCommandAsync: Handler<'commands' | 'sandboxes' | 'timing'> = async (
+  c,
+  { sandboxes, commands, timing },
+) => {
   const id = sandboxId(c);
   const request = await readJson(c, execRequestSchema, limits.commandBodyBytes);
   const startedAt = new Date().toISOString();
@@ -24,7 +30,10 @@ export const runCommandAsync: Handler = async (c, { sandboxes, commands, timing 
   return c.json({ execId: started.execId, running: true, startedAt }, 202);
 };
 
-export const getCommandResult: Handler = async (c, { sandboxes, commands, timing }) => {
+export const getCommandResult: Handler<'commands' | 'sandboxes' | 'timing'> = async (
+  c,
+  { sandboxes, commands, timing },
+) => {
   const id = sandboxId(c);
   const execId = c.req.param('execId') ?? '';
   const result = await sandboxes.withMachine(callerOf(c).owner, id, () => {

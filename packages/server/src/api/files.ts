@@ -7,8 +7,9 @@ import {
   limits,
   resolveGuestPath,
 } from '@opencomputer/protocol';
-import { clientGone, requestBody, sendStream } from '../http.ts';
-import { type ApiContext, callerOf, commonHeaders, type Handler, type Services } from './context.ts';
+import { commonHeaders } from '../http/headers.ts';
+import { clientGone, requestBody, sendStream } from '../http/server.ts';
+import { type ApiContext, callerOf, type Handler, type Services } from './context.ts';
 import { sandboxId } from './input.ts';
 import { answerUnreadable } from './unreadable.ts';
 import { boundedBody } from './upload.ts';
@@ -28,7 +29,7 @@ function toFileEntry(entry: Omit<GuestFileEntry, 'uid' | 'gid'>): FileEntry {
 /** Sends a file. @param owner Undefined where a signature has authorized the request. */
 export async function sendFile(
   c: ApiContext,
-  { sandboxes, machines }: Services,
+  { sandboxes, machines }: Pick<Services, 'machines' | 'sandboxes'>,
   owner: string | undefined,
   path: string,
 ): Promise<Response> {
@@ -52,7 +53,7 @@ export async function sendFile(
 /** Stores the body of the request in a file; a body that is cut off changes nothing. */
 export async function receiveFile(
   c: ApiContext,
-  { sandboxes, machines }: Services,
+  { sandboxes, machines }: Pick<Services, 'machines' | 'sandboxes'>,
   owner: string | undefined,
   path: string,
 ): Promise<Response> {
@@ -70,7 +71,7 @@ export async function receiveFile(
   return c.body(null, 204);
 }
 
-export const readFile: Handler = async (c, services) => {
+export const readFile: Handler<'machines' | 'sandboxes'> = async (c, services) => {
   try {
     return await sendFile(c, services, callerOf(c).owner, queryPath(c));
   } catch (error) {
@@ -80,10 +81,10 @@ export const readFile: Handler = async (c, services) => {
   }
 };
 
-export const writeFile: Handler = async (c, services) =>
+export const writeFile: Handler<'machines' | 'sandboxes'> = async (c, services) =>
   receiveFile(c, services, callerOf(c).owner, queryPath(c));
 
-export const deleteFile: Handler = async (c, { sandboxes, machines }) => {
+export const deleteFile: Handler<'machines' | 'sandboxes'> = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = queryPath(c);
   await sandboxes.withMachine(callerOf(c).owner, id, () => machines.deleteFile(id, path));
@@ -112,7 +113,7 @@ async function presentList(list: FileList, directory: string): Promise<AsyncIter
   })();
 }
 
-export const listFiles: Handler = async (c, { sandboxes, machines }) => {
+export const listFiles: Handler<'machines' | 'sandboxes'> = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = resolveGuestPath(c.req.query('path') || '/');
   const gone = clientGone(c);
@@ -132,7 +133,7 @@ export const listFiles: Handler = async (c, { sandboxes, machines }) => {
   return sendStream(c, headers, Readable.from(pieces), sandboxes.hold(id));
 };
 
-export const makeDirectory: Handler = async (c, { sandboxes, machines }) => {
+export const makeDirectory: Handler<'machines' | 'sandboxes'> = async (c, { sandboxes, machines }) => {
   const id = sandboxId(c);
   const path = queryPath(c);
   await sandboxes.withMachine(callerOf(c).owner, id, () => machines.makeDirectory(id, path));

@@ -11,7 +11,7 @@ import {
   type Endpoint,
   refuseUnsupported,
 } from '@opencomputer/protocol';
-import { requestBody } from '../http.ts';
+import { requestBody } from '../http/server.ts';
 import type { ApiContext } from './context.ts';
 
 /** Milliseconds for the whole of a JSON body. */

@@ -8,15 +8,18 @@ import {
 import { listEvents } from '../store/events.ts';
 import { callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
-import { paddedJson, slowMs } from './padding.ts';
+import { paddedJson, slowMs } from '../http/padding.ts';
 import { presentWithToken } from './present.ts';
 
 const byClient = { actor: 'client' } as const;
 
-export const hibernateSandbox: Handler = async (c, services) => {
-  const { sandboxes, installation, log } = services;
+export const hibernateSandbox: Handler<'installation' | 'lifecycle' | 'log' | 'sandboxes'> = async (
+  c,
+  services,
+) => {
+  const { sandboxes, lifecycle, installation, log } = services;
   const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
-  const answer = sandboxes.lifecycle.hibernate(id, byClient).then((row): Hibernated => ({
+  const answer = lifecycle.hibernate(id, byClient).then((row): Hibernated => ({
     sandboxID: id,
     sandboxId: id,
     status: 'hibernated',
@@ -29,32 +32,34 @@ export const hibernateSandbox: Handler = async (c, services) => {
   return paddedJson(c, answer, slowMs, log);
 };
 
-export const wakeSandbox: Handler = async (c, services) => {
-  const { sandboxes, log } = services;
+export const wakeSandbox: Handler<
+  'idle' | 'installation' | 'lifecycle' | 'log' | 'publicUrl' | 'sandboxes' | 'tokens'
+> = async (c, services) => {
+  const { sandboxes, lifecycle, log } = services;
   const { owner } = callerOf(c);
   const { timeout } = await readJson(c, wakeSchema);
   const { id } = await sandboxes.get(owner, sandboxId(c));
   const wake = async () => {
-    await sandboxes.lifecycle.wake(id, byClient);
+    await lifecycle.wake(id, byClient);
     if (timeout !== undefined) await sandboxes.setTimeout(owner, id, timeout);
     return presentWithToken(c, await sandboxes.get(owner, id), services);
   };
   return paddedJson(c, wake(), slowMs, log);
 };
 
-export const rebootSandbox: Handler = async (c, { sandboxes }) => {
+export const rebootSandbox: Handler<'lifecycle' | 'sandboxes'> = async (c, { sandboxes, lifecycle }) => {
   const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
-  await sandboxes.lifecycle.reboot(id, byClient);
+  await lifecycle.reboot(id, byClient);
   return c.body(null, 204);
 };
 
-export const powerCycleSandbox: Handler = async (c, { sandboxes }) => {
+export const powerCycleSandbox: Handler<'lifecycle' | 'sandboxes'> = async (c, { sandboxes, lifecycle }) => {
   const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
-  await sandboxes.lifecycle.powerCycle(id, byClient);
+  await lifecycle.powerCycle(id, byClient);
   return c.body(null, 204);
 };
 
-export const events: Handler = async (c, { sandboxes, store }) => {
+export const events: Handler<'sandboxes' | 'store'> = async (c, { sandboxes, store }) => {
   const { limit, cursor } = readQuery(c, pageQuerySchema);
   const { id } = await sandboxes.get(callerOf(c).owner, sandboxId(c));
   if (cursor !== undefined && !/^\d{1,15}$/.test(cursor))

@@ -1,7 +1,8 @@
 import { logsQuerySchema, type LogsQuery } from '@opencomputer/protocol';
-import { clientGone, sendStream } from '../http.ts';
-import { logEvents } from '../live/log-events.ts';
-import { callerOf, commonHeaders, type Handler } from './context.ts';
+import { commonHeaders } from '../http/headers.ts';
+import { clientGone, sendStream } from '../http/server.ts';
+import { logEvents } from '../logs/log-events.ts';
+import { callerOf, type Handler } from './context.ts';
 import { readQuery, sandboxId } from './input.ts';
 
 function guestQuery({ tail, since, until, q, source, limit }: LogsQuery): URLSearchParams {
@@ -15,7 +16,10 @@ function guestQuery({ tail, since, until, q, source, limit }: LogsQuery): URLSea
   });
 }
 
-export const readLogs: Handler = async (c, { sandboxes, machines, revocations }) => {
+export const readLogs: Handler<'lifecycle' | 'machines' | 'revocations' | 'sandboxes'> = async (
+  c,
+  { sandboxes, lifecycle, machines, revocations },
+) => {
   const id = sandboxId(c);
   const { owner, keyId } = callerOf(c);
   const asked = readQuery(c, logsQuerySchema);
@@ -24,7 +28,7 @@ export const readLogs: Handler = async (c, { sandboxes, machines, revocations })
   const lines = await sandboxes.withMachine(owner, id, () => machines.openLogs(id, query, gone));
   // Whoever has asked for an end gets it at once.
   const ended = async (): Promise<boolean> =>
-    asked.tail && !gone.aborted && (await sandboxes.lifecycle.settled(id)) === 'hibernated';
+    asked.tail && !gone.aborted && (await lifecycle.settled(id)) === 'hibernated';
   const headers = {
     ...commonHeaders(c.get('requestId')),
     'content-type': 'text/event-stream',

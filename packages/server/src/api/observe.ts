@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { MiddlewareHandler } from 'hono';
 import { ApiError } from '@opencomputer/protocol';
-import { onAnswered } from '../http.ts';
-import { type ApiEnv, commonHeaders, type Services } from './context.ts';
+import { commonHeaders } from '../http/headers.ts';
+import { onAnswered } from '../http/server.ts';
+import { type ApiEnv, type Services } from './context.ts';
 
 /** Ids of requests that clients may choose. */
 const sanePattern = /^[\w.:-]{1,128}$/;
 
 /** Gives every request an id and the common headers, answers preflights, and writes the log and the metrics. */
-export function observe({ log, metrics, stopping }: Services): MiddlewareHandler<ApiEnv> {
+export function observe({
+  log,
+  metrics,
+  stopping,
+}: Pick<Services, 'log' | 'metrics' | 'stopping'>): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     const started = performance.now();
     const given = c.req.header('x-request-id');

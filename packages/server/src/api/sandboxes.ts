@@ -4,7 +4,7 @@ import {
   endpoints,
   setTimeoutSchema,
 } from '@opencomputer/protocol';
-import { clientGone } from '../http.ts';
+import { clientGone } from '../http/server.ts';
 import { pageOfSandboxes } from '../sandboxes/listing.ts';
 import { type ApiContext, callerOf, type Handler } from './context.ts';
 import { readJson, readQuery, sandboxId } from './input.ts';
@@ -18,13 +18,17 @@ function metadataFilters(c: ApiContext): [key: string, value: string][] {
   });
 }
 
-export const createSandbox: Handler = async (c, services) => {
+export const createSandbox: Handler<
+  'idle' | 'installation' | 'publicUrl' | 'sandboxes' | 'shape' | 'tokens'
+> = async (c, services) => {
   const request = await readJson(c, createSandboxSchema(services.shape));
-  const row = await services.sandboxes.create(callerOf(c).owner, request, clientGone(c));
+  const template = request.templateID === 'default' ? 'base' : request.templateID;
+  const sandbox = { ...request, owner: callerOf(c).owner, template };
+  const row = await services.sandboxes.create(sandbox, clientGone(c));
   return c.json(await presentWithToken(c, row, services), 201);
 };
 
-export const listSandboxes: Handler = async (c, services) => {
+export const listSandboxes: Handler<'idle' | 'installation' | 'store'> = async (c, services) => {
   const query = readQuery(c, listSandboxesQuerySchema);
   const { owner } = callerOf(c);
   const page = await pageOfSandboxes(services.store, owner, query, metadataFilters(c));
@@ -32,17 +36,20 @@ export const listSandboxes: Handler = async (c, services) => {
   return c.json(page.rows.map((row) => present(row, services)));
 };
 
-export const getSandbox: Handler = async (c, services) => {
+export const getSandbox: Handler<'idle' | 'installation' | 'publicUrl' | 'sandboxes' | 'tokens'> = async (
+  c,
+  services,
+) => {
   const row = await services.sandboxes.get(callerOf(c).owner, sandboxId(c));
   return c.json(await presentWithToken(c, row, services));
 };
 
-export const deleteSandbox: Handler = async (c, { sandboxes }) => {
+export const deleteSandbox: Handler<'sandboxes'> = async (c, { sandboxes }) => {
   await sandboxes.kill(callerOf(c).owner, sandboxId(c));
   return c.body(null, 204);
 };
 
-export const setTimeout: Handler = async (c, { sandboxes }) => {
+export const setTimeout: Handler<'sandboxes'> = async (c, { sandboxes }) => {
   const { timeout } = await readJson(c, setTimeoutSchema);
   await sandboxes.setTimeout(callerOf(c).owner, sandboxId(c), timeout);
   return c.body(null, 204);

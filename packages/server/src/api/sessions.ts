@@ -39,11 +39,11 @@ export function presentSession(sandboxID: string, session: GuestSession): Sessio
   };
 }
 
-export const createSession: Handler = async (c, { sandboxes, live }) => {
+export const createSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const sandboxID = sandboxId(c);
   const request = await readJson(c, createSessionSchema, limits.commandBodyBytes);
   const started = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
-    live.create(sandboxID, request),
+    sessions.create(sandboxID, request),
   );
   const [command = '', ...args] = started.argv;
   const { id: sessionID, startedAt } = started;
@@ -59,27 +59,27 @@ export const createSession: Handler = async (c, { sandboxes, live }) => {
   return c.json(session, 201);
 };
 
-export const listSessions: Handler = async (c, { sandboxes, live }) => {
+export const listSessions: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
-  const sessions = await sandboxes.withMachine(callerOf(c).owner, id, () =>
-    live.list(id, ['session', 'agent', 'run']),
+  const found = await sandboxes.withMachine(callerOf(c).owner, id, () =>
+    sessions.list(id, ['session', 'agent', 'run']),
   );
-  const shown = sessions.filter(({ kind, running, unlisted }) => !unlisted && (kind !== 'run' || running));
+  const shown = found.filter(({ kind, running, unlisted }) => !unlisted && (kind !== 'run' || running));
   return c.json(shown.map((session) => presentSession(id, session)));
 };
 
-export const killSession: Handler = async (c, { sandboxes, live }) => {
+export const killSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const { signal } = await readJson(c, killSchema);
   await sandboxes.withMachine(callerOf(c).owner, id, () =>
-    live.signal(id, sessionId(c), signal ?? undefined),
+    sessions.signal(id, sessionId(c), signal ?? undefined),
   );
   return c.json({});
 };
 
-export const resizeSession: Handler = async (c, { sandboxes, live }) => {
+export const resizeSession: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
   const size = await readJson(c, terminalSizeSchema);
-  await sandboxes.withMachine(callerOf(c).owner, id, () => live.resize(id, sessionId(c), size));
+  await sandboxes.withMachine(callerOf(c).owner, id, () => sessions.resize(id, sessionId(c), size));
   return c.json({});
 };

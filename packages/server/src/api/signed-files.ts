@@ -15,7 +15,7 @@ function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-function sign(action: SignedAction): Handler {
+function sign(action: SignedAction): Handler<'publicUrl' | 'sandboxes' | 'signingSecret'> {
   return async (c, { sandboxes, signingSecret, publicUrl }) => {
     const { path, expiresIn } = await readJson(c, signUrlSchema);
     resolveGuestPath(path);
@@ -37,7 +37,7 @@ function sign(action: SignedAction): Handler {
  */
 async function allowedPath(
   c: ApiContext,
-  { signingSecret, authenticator }: Services,
+  { signingSecret, authenticator }: Pick<Services, 'authenticator' | 'signingSecret'>,
   action: SignedAction,
 ): Promise<string> {
   const { path, expires, signature, key } = c.req.query();
@@ -56,8 +56,12 @@ async function allowedPath(
 export const signDownload = sign('download');
 export const signUpload = sign('upload');
 
-export const signedDownload: Handler = async (c, services) =>
-  sendFile(c, services, undefined, await allowedPath(c, services, 'download'));
+export const signedDownload: Handler<'authenticator' | 'machines' | 'sandboxes' | 'signingSecret'> = async (
+  c,
+  services,
+) => sendFile(c, services, undefined, await allowedPath(c, services, 'download'));
 
-export const signedUpload: Handler = async (c, services) =>
-  receiveFile(c, services, undefined, await allowedPath(c, services, 'upload'));
+export const signedUpload: Handler<'authenticator' | 'machines' | 'sandboxes' | 'signingSecret'> = async (
+  c,
+  services,
+) => receiveFile(c, services, undefined, await allowedPath(c, services, 'upload'));

@@ -26,7 +26,7 @@ export const health: Handler = async (c) => c.json({ status: 'ok' });
 
 export const alive: Handler = async (c) => c.json({ status: 'alive' });
 
-export const readiness: Handler = async (c, { store, workerConnected }) => {
+export const readiness: Handler<'store' | 'workerConnected'> = async (c, { store, workerConnected }) => {
   const failure = await databaseFailure(store);
   const worker = workerConnected();
   const reasons = [
@@ -38,7 +38,10 @@ export const readiness: Handler = async (c, { store, workerConnected }) => {
   return c.json({ status: 'not_ready', database, worker, reason: reasons.join('; ') }, 503);
 };
 
-export const metrics: Handler = async (c, { store, metrics: all, workerConnected }) => {
+export const metrics: Handler<'metrics' | 'store' | 'workerConnected'> = async (
+  c,
+  { store, metrics: all, workerConnected },
+) => {
   const counts = await countByState(store);
   for (const state of sandboxStates) all.sandboxes.set({ state }, counts.get(state) ?? 0);
   all.workerReachable.set(workerConnected() ? 1 : 0);

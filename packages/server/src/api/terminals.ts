@@ -3,23 +3,23 @@ import { callerOf, type Handler } from './context.ts';
 import { readJson, sandboxId } from './input.ts';
 import { presentSession, sessionId } from './sessions.ts';
 
-export const createTerminal: Handler = async (c, { sandboxes, live }) => {
+export const createTerminal: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const sandboxID = sandboxId(c);
   const request = await readJson(c, createTerminalSchema);
   const started = await sandboxes.withMachine(callerOf(c).owner, sandboxID, () =>
-    live.createTerminal(sandboxID, request),
+    sessions.createTerminal(sandboxID, request),
   );
   return c.json({ sessionID: started.id, sandboxID } satisfies Terminal, 201);
 };
 
-export const listTerminals: Handler = async (c, { sandboxes, live }) => {
+export const listTerminals: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
-  const sessions = await sandboxes.withMachine(callerOf(c).owner, id, () => live.list(id, ['pty']));
-  return c.json(sessions.map((session) => presentSession(id, session)));
+  const found = await sandboxes.withMachine(callerOf(c).owner, id, () => sessions.list(id, ['pty']));
+  return c.json(found.map((session) => presentSession(id, session)));
 };
 
-export const killTerminal: Handler = async (c, { sandboxes, live }) => {
+export const killTerminal: Handler<'sandboxes' | 'sessions'> = async (c, { sandboxes, sessions }) => {
   const id = sandboxId(c);
-  await sandboxes.withMachine(callerOf(c).owner, id, () => live.closeTerminal(id, sessionId(c)));
+  await sandboxes.withMachine(callerOf(c).owner, id, () => sessions.closeTerminal(id, sessionId(c)));
   return c.body(null, 204);
 };

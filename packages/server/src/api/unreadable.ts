@@ -1,6 +1,7 @@
 import { ApiError } from '@opencomputer/protocol';
-import { sendBrokenOff } from '../http.ts';
-import { type ApiContext, commonHeaders } from './context.ts';
+import { commonHeaders } from '../http/headers.ts';
+import { sendBrokenOff } from '../http/server.ts';
+import { type ApiContext } from './context.ts';
 
 /** Codes of what is there and cannot be read. */
 const unreadable = new Set(['is_directory', 'not_regular_file']);

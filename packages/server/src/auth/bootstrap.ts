@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { findKeyByHash, insertKey, listKeys, revokeOtherBootstrapKeys } from '../store/keys.ts';
 import type { Store } from '../store/tables.ts';
+import { transact } from '../store/transaction.ts';
 import { defaultOwner, generateKey, hashKey, keyRow } from './keys.ts';
 
 /** A key that was generated, to be shown once. */
@@ -70,7 +71,7 @@ export async function ensureFirstKey(
       `OPENCOMPUTER_API_KEY: key ${known.id} was revoked and stays so; set another key, or none to have one generated`,
     );
   if (readKeyFile(keyFile) !== key) writeKeyFile(keyFile, key);
-  await store.transaction().execute(async (tx) => {
+  await transact(store, async (tx) => {
     if (configured !== undefined) await revokeOtherBootstrapKeys(tx, hash, Date.now());
     if (known === undefined)
       await insertKey(tx, keyRow(key, { name: 'bootstrap', owner: defaultOwner, source: 'bootstrap' }));

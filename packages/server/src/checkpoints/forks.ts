@@ -8,9 +8,12 @@ import {
 } from '@opencomputer/protocol';
 import type { z } from 'zod';
 import type { Log } from '../observe/log.ts';
-import type { NewSandbox } from '../sandboxes/creation.ts';
+import type { NewSandbox } from '../sandboxes/new-sandbox.ts';
+import type { Quota } from '../sandboxes/quota.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
+import { endForkGroup, forksCutOff } from '../store/sandboxes.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
+import { transact } from '../store/transaction.ts';
 import type { CheckpointService } from './service.ts';
 
 /** Forks of one call that are made at the same time. */
@@ -20,6 +23,7 @@ export interface ForkOptions {
   readonly store: Store;
   readonly sandboxes: SandboxService;
   readonly checkpoints: CheckpointService;
+  readonly quota: Quota;
   readonly log: Log;
 }
 
@@ -41,19 +45,15 @@ export class Forks {
     request: ForkRequest,
     clientGone: AbortSignal,
   ): Promise<SandboxRow[]> {
-    const { store, sandboxes, checkpoints } = this.#options;
+    const { store, sandboxes, checkpoints, quota } = this.#options;
     const checkpoint = await checkpoints.ready(await checkpoints.readable(owner, checkpointId));
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, count));
-    if (forkGroup === undefined) return [await sandboxes.creation.create(sandbox, clientGone)];
+    await transact(store, (tx) => quota.requireRoom(tx, owner, count));
+    if (forkGroup === undefined) return [await sandboxes.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
-    await store
-      .updateTable('sandboxes')
-      .set({ fork_group: null })
-      .where('fork_group', '=', forkGroup)
-      .execute();
+    await endForkGroup(store, forkGroup);
     return rows;
   }
 
@@ -64,11 +64,11 @@ export class Forks {
     request: ForkRequest & { name?: string | undefined },
     clientGone: AbortSignal,
   ): Promise<SandboxRow[]> {
-    const { store, sandboxes, checkpoints, log } = this.#options;
+    const { store, sandboxes, checkpoints, quota, log } = this.#options;
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
-    newFork(owner, sandbox, request);
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, request.count ?? 1));
+    checkFork(sandbox, request);
+    await transact(store, (tx) => quota.requireRoom(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {
@@ -93,13 +93,7 @@ export class Forks {
   /** Ends the forks of calls which a stop of the server has cut off before all of them stood. */
   async removeLeftOver(): Promise<void> {
     const { store, sandboxes, log } = this.#options;
-    const rows = await store
-      .selectFrom('sandboxes')
-      .select('id')
-      .where('fork_group', 'is not', null)
-      .where('state', 'not in', ['stopping', 'stopped'])
-      .execute();
-    for (const { id } of rows)
+    for (const id of await forksCutOff(store))
       sandboxes.abandon(id, 'the other forks of its call were interrupted').catch((error: unknown) => {
         log.warn({ err: error, sandboxId: id }, 'fork not ended');
       });
@@ -116,7 +110,7 @@ export class Forks {
       while (left > 0 && !signal.aborted) {
         left -= 1;
         try {
-          rows.push(await sandboxes.creation.create(sandbox, signal));
+          rows.push(await sandboxes.create(sandbox, signal));
         } catch (error) {
           failures.push(error);
           giveUp.abort();
@@ -136,20 +130,26 @@ export class Forks {
   }
 }
 
-function newFork(
-  owner: string,
-  from: CheckpointRow | SandboxRow,
-  { timeout, envs, metadata }: ForkRequest,
-): NewSandbox {
+/** What a fork has of what it comes from and of its request. */
+type Merged = Pick<NewSandbox, 'envs' | 'metadata'>;
+
+/** Refuses a request for a fork that could not be. @throws ApiError `invalid_request` */
+function checkFork(from: Pick<SandboxRow, 'envs' | 'metadata'>, request: ForkRequest): Merged {
+  return {
+    envs: merged('envs', envSchema, from.envs, request.envs),
+    metadata: merged('metadata', metadataSchema, from.metadata, request.metadata),
+  };
+}
+
+function newFork(owner: string, from: CheckpointRow, request: ForkRequest): NewSandbox {
   return {
     owner,
     template: from.template,
     cpuCount: from.cpu_count,
     memoryMB: from.memory_mb,
     diskMB: from.disk_mb,
-    envs: merged('envs', envSchema, from.envs, envs),
-    metadata: merged('metadata', metadataSchema, from.metadata, metadata),
-    timeout,
+    ...checkFork(from, request),
+    timeout: request.timeout,
     checkpointId: from.id,
   };
 }

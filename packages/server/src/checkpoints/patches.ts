@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { ApiError, type CreatePatch, limits } from '@opencomputer/protocol';
-import { patchesOf } from '../store/patches.ts';
+import { insertPatch, patchesOf, removePatch } from '../store/patches.ts';
 import type { PatchRow, Store } from '../store/tables.ts';
+import { transact } from '../store/transaction.ts';
 
 /** Adds a patch behind the others of a checkpoint. @throws ApiError `conflict` when there are too many. */
 export function addPatch(
@@ -9,7 +10,7 @@ export function addPatch(
   checkpointId: string,
   { script, description }: CreatePatch,
 ): Promise<PatchRow> {
-  return store.transaction().execute(async (tx) => {
+  return transact(store, async (tx) => {
     const others = await patchesOf(tx, checkpointId);
     if (others.length >= limits.patches)
       throw new ApiError('conflict', `the checkpoint has ${others.length} patches, no more are allowed`, {
@@ -17,29 +18,19 @@ export function addPatch(
         details: { limit: limits.patches },
       });
     const sequence = (others.at(-1)?.sequence ?? 0) + 1;
-    return tx
-      .insertInto('patches')
-      .values({
-        id: randomUUID(),
-        checkpoint_id: checkpointId,
-        sequence,
-        script,
-        description,
-        created_at: Date.now(),
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
+    return insertPatch(tx, {
+      id: randomUUID(),
+      checkpoint_id: checkpointId,
+      sequence,
+      script,
+      description,
+      created_at: Date.now(),
+    });
   });
 }
 
 /** @throws ApiError `patch_not_found`. */
 export async function deletePatch(store: Store, checkpointId: string, patchId: string): Promise<void> {
-  const deleted = await store
-    .deleteFrom('patches')
-    .where('id', '=', patchId)
-    .where('checkpoint_id', '=', checkpointId)
-    .returning('id')
-    .executeTakeFirst();
-  if (deleted === undefined)
+  if (!(await removePatch(store, checkpointId, patchId)))
     throw new ApiError('patch_not_found', `checkpoint ${checkpointId} has no patch ${patchId.slice(0, 64)}`);
 }

@@ -1,13 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError, checkpointLimit, type CreateCheckpoint, type SnapshotKind } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
+import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
+import { sandboxSubject } from '../sandboxes/subject.ts';
 import {
+  checkpointNameTaken,
   countedCheckpoints,
   findCheckpoint,
+  insertCheckpoint,
   namelessCheckpoints,
+  nextCheckpointTime,
+  pruneFailedCheckpoints,
   updateCheckpoint,
 } from '../store/checkpoints.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
@@ -29,6 +35,7 @@ export interface CheckpointServiceOptions {
   readonly store: Store;
   readonly engine: OperationEngine;
   readonly sandboxes: SandboxService;
+  readonly lifecycle: Lifecycle;
   readonly log: Log;
   readonly answerMs?: number;
   /** How many one sandbox may have, by kind. */
@@ -71,7 +78,7 @@ export class CheckpointService {
       );
     const sandbox = await this.#options.sandboxes.get(owner, sandboxId);
     const { id, ended } = await this.begin(sandbox, { name, kind, keep, requireQuiesced });
-    await within(ended, this.#options.answerMs ?? answerMs);
+    await endsWithin(ended, this.#options.answerMs ?? answerMs);
     return this.#row(id);
   }
 
@@ -80,7 +87,7 @@ export class CheckpointService {
     sandbox: SandboxRow,
     request: CheckpointRequest,
   ): Promise<{ id: string; ended: Promise<void> }> {
-    const { lifecycle } = this.#options.sandboxes;
+    const { lifecycle } = this.#options;
     const id = randomUUID();
     const begun = Promise.withResolvers<void>();
     const ended = lifecycle
@@ -125,7 +132,7 @@ export class CheckpointService {
     const { engine } = this.#options;
     let current: CheckpointRow | undefined = row;
     if (row.state === 'processing') {
-      const turn = engine.between(row.sandbox_id, readyMs, () => Promise.resolve());
+      const turn = engine.between(sandboxSubject(row.sandbox_id), readyMs, () => Promise.resolve());
       await turn.catch((error: unknown) => {
         if (!(error instanceof ApiError) || error.code !== 'conflict') throw error;
       });
@@ -140,20 +147,19 @@ export class CheckpointService {
 
   /** Puts a sandbox back to one of its checkpoints and waits until it runs. */
   async restore(owner: string, sandboxId: string, id: string): Promise<void> {
-    const { sandboxes } = this.#options;
+    const { sandboxes, lifecycle } = this.#options;
     await sandboxes.get(owner, sandboxId);
     const row = await this.readable(owner, id);
     if (row.sandbox_id !== sandboxId)
       throw new ApiError('invalid_request', `checkpoint ${id} is one of another sandbox`, {
         hint: 'Fork it with POST /api/sandboxes/from-checkpoint/:cid.',
       });
-    const { lifecycle } = sandboxes;
     const input = { checkpointId: id, actor: 'client', reason: `checkpoint ${row.name ?? id}` };
     await this.ready(row);
     await lifecycle.submit('restore', 'restore', sandboxId, input, async (tx, sandbox) => {
       const current = await findCheckpoint(tx, id);
       if (current?.state !== 'ready') throw notFound(id);
-      await lifecycle.requireLive(tx, sandbox);
+      await lifecycle.requireRoom(tx, sandbox);
       return true;
     });
   }
@@ -168,7 +174,7 @@ export class CheckpointService {
       this.#options.log.warn({ err: error, checkpointId: id }, 'deletion of a checkpoint not finished');
     });
     await Promise.race([begun.promise, deleted]);
-    await within(deleted, deleteAnswerMs);
+    await endsWithin(deleted, deleteAnswerMs);
   }
 
   /** Deletes a checkpoint and its files; tried until it is done. */
@@ -176,7 +182,7 @@ export class CheckpointService {
     const input = { checkpointId: row.id };
     return this.#options.engine.submit(
       'deleteCheckpoint',
-      row.sandbox_id,
+      sandboxSubject(row.sandbox_id),
       input,
       async (tx) => {
         const current = await findCheckpoint(tx, row.id);
@@ -208,30 +214,27 @@ export class CheckpointService {
   async #insert(tx: Store, id: string, sandbox: SandboxRow, request: CheckpointRequest): Promise<void> {
     const { name, kind, keep } = request;
     if (name !== null) await requireFree(tx, sandbox.id, { name, kind, keep, limit: this.#limit(kind) });
-    await tx
-      .insertInto('checkpoints')
-      .values({
-        id,
-        owner: sandbox.owner,
-        sandbox_id: sandbox.id,
-        name,
-        kind,
-        state: 'processing',
-        error: null,
-        parent_id: sandbox.base_checkpoint_id,
-        template: sandbox.template,
-        cpu_count: sandbox.cpu_count,
-        memory_mb: sandbox.memory_mb,
-        disk_mb: sandbox.disk_mb,
-        envs: sandbox.envs,
-        metadata: sandbox.metadata,
-        size_bytes: 0,
-        pause_ms: null,
-        is_public: 0,
-        created_at: await nextTime(tx, sandbox.id),
-        failed_at: null,
-      })
-      .execute();
+    await insertCheckpoint(tx, {
+      id,
+      owner: sandbox.owner,
+      sandbox_id: sandbox.id,
+      name,
+      kind,
+      state: 'processing',
+      error: null,
+      parent_id: sandbox.base_checkpoint_id,
+      template: sandbox.template,
+      cpu_count: sandbox.cpu_count,
+      memory_mb: sandbox.memory_mb,
+      disk_mb: sandbox.disk_mb,
+      envs: sandbox.envs,
+      metadata: sandbox.metadata,
+      size_bytes: 0,
+      pause_ms: null,
+      is_public: 0,
+      created_at: await nextCheckpointTime(tx, sandbox.id),
+      failed_at: null,
+    });
   }
 
   /** Deletes what the policy of a new checkpoint says, now that the new one is ready. */
@@ -259,16 +262,6 @@ function notFound(id: string): ApiError {
   return new ApiError('checkpoint_not_found', `checkpoint not found: ${id}`);
 }
 
-/** A time after that of every other checkpoint of the sandbox, so that their order is certain. */
-async function nextTime(tx: Store, sandboxId: string): Promise<number> {
-  const row = await tx
-    .selectFrom('checkpoints')
-    .select((eb) => eb.fn.max('created_at').as('last'))
-    .where('sandbox_id', '=', sandboxId)
-    .executeTakeFirst();
-  return Math.max(Date.now(), (row?.last ?? 0) + 1);
-}
-
 /** @throws ApiError `name_taken`, `too_many_checkpoints`. */
 async function requireFree(
   tx: Store,
@@ -276,13 +269,7 @@ async function requireFree(
   wanted: { name: string; kind: SnapshotKind; keep: number | undefined; limit: number },
 ): Promise<void> {
   const { name, kind, keep, limit } = wanted;
-  const others = tx.selectFrom('checkpoints').where('sandbox_id', '=', sandboxId);
-  const taken = await others
-    .select('id')
-    .where('name', '=', name)
-    .where('state', 'in', ['processing', 'ready'])
-    .executeTakeFirst();
-  if (taken !== undefined)
+  if (await checkpointNameTaken(tx, sandboxId, name))
     throw new ApiError('name_taken', `sandbox ${sandboxId} has a checkpoint ${JSON.stringify(name)}`);
   const counted = await countedCheckpoints(tx, sandboxId, kind);
   if (keep === undefined && counted.length >= limit)
@@ -295,20 +282,5 @@ async function requireFree(
       },
     );
   // Failed ones only tell why; one that is tried again needs no telling.
-  const failed = await others
-    .select(['id', 'name'])
-    .where('state', '=', 'failed')
-    .orderBy('created_at', 'desc')
-    .execute();
-  for (const [index, row] of failed.entries())
-    if (row.name === name || index >= failedKept)
-      await tx.deleteFrom('checkpoints').where('id', '=', row.id).execute();
-}
-
-/** Waits for work, so long at most. @throws what the work throws in that time. */
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  const waited = new AbortController();
-  const patience = delay(ms, undefined, { signal: waited.signal });
-  const settled = work.finally(() => waited.abort());
-  await Promise.race([settled, patience.catch(() => settled)]);
+  await pruneFailedCheckpoints(tx, sandboxId, name, failedKept);
 }

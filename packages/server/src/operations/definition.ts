@@ -1,9 +1,10 @@
 import type { ApiError, ErrorCode } from '@opencomputer/protocol';
+import type { Subject } from '../store/operations.ts';
 import type { Store } from '../store/tables.ts';
 
 /** What a step works on. */
-interface StepContext<Input> {
-  readonly sandboxId: string;
+export interface StepContext<Input> {
+  readonly subject: Subject;
   readonly input: Input;
   /** Aborted at the deadline of the attempt, when the operation is cancelled, and when the server stops. */
   readonly signal: AbortSignal;
@@ -21,11 +22,27 @@ export interface Step<Input, Result> {
   commit(tx: Store, context: StepContext<Input>, result: Result): Promise<void>;
   /** Milliseconds that one attempt may take. */
   readonly attemptMs: number;
-  /** Takes the work back, finished or not; tried until it succeeds. A reason where that cannot be. */
-  readonly undo: ((context: StepContext<Input>) => Promise<void>) | { readonly impossible: string };
+  readonly undo: Undo<Input>;
 }
 
-/** A kind of durable operation on a sandbox. */
+/** What becomes of the work of a step, finished or not, when its operation is given up. */
+export type Undo<Input> =
+  /** It is taken back; tried until it succeeds. */
+  | ((context: StepContext<Input>) => Promise<void>)
+  /**
+   * It stays as it is. Where nobody knows how far it came, the comparison with the worker finds out (`reconcile`), or
+   * the next start of its subject does what is left (`nextStart`).
+   */
+  | { readonly settledBy: 'reconcile' | 'nextStart' }
+  /** The operation cannot be given up, for this reason: it is tried until it succeeds. */
+  | { readonly impossible: string };
+
+/** True for an operation that is undone when it fails; any other is tried until it succeeds. */
+export function canBeGivenUp({ steps }: Pick<OperationDefinition<never>, 'steps'>): boolean {
+  return steps.every(({ undo }) => !('impossible' in undo));
+}
+
+/** A kind of durable operation. */
 export interface OperationDefinition<Input = unknown> {
   readonly kind: string;
   readonly steps: readonly Step<Input, unknown>[];
@@ -35,12 +52,12 @@ export interface OperationDefinition<Input = unknown> {
   readonly patienceMs: number;
   /** The code of the error when a step does not end in time. */
   readonly overdue: ErrorCode;
-  /** False: it is waited for also by what would end the sandbox. */
+  /** False: it is waited for also by what would end its subject. */
   readonly cancellable: boolean;
   /** What to do at start with one that a crash cut off: go on, or undo it for the given reason. */
   readonly afterCrash: 'resume' | (() => ApiError);
   /** Writes down that it was undone, in the transaction that ends it. */
-  undone(tx: Store, sandboxId: string, input: Input, error: ApiError): Promise<void>;
+  undone(tx: Store, subject: Subject, input: Input, error: ApiError): Promise<void>;
 }
 
 /** Lets a step be written with its own type of result. */

@@ -1,30 +1,33 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '@opencomputer/protocol';
-import type { Log } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import { insertOperation, unfinishedOperations, updateOperation } from '../store/operations.ts';
+import {
+  claimOperation,
+  findOperation,
+  insertOperation,
+  operationOfAnother,
+  type Subject,
+  unfinishedOperations,
+} from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
-import type { OperationDefinition, Step } from './definition.ts';
-import { KeyedLock } from './keyed-lock.ts';
+import { transact } from '../store/transaction.ts';
+import type { OperationDefinition } from './definition.ts';
+import { KeyedLock, tooLong } from './keyed-lock.ts';
+import { LeaseLost, Leases } from './leases.ts';
 import { type Pace, Pacer } from './pacer.ts';
+import { errorOf, keyOf, Runner, type RunnerOptions, subjectOf } from './runner.ts';
 
-/** Thrown by a crash point of a test: the operation stops where it is and nothing more is written. */
-export class SimulatedCrash extends Error {}
-
-export interface EngineOptions {
-  readonly store: Store;
-  readonly log: Log;
-  readonly metrics?: Metrics;
+export interface EngineOptions extends RunnerOptions {
   readonly definitions: readonly OperationDefinition<never>[];
-  /** Called at every place where a crash would make a difference. */
-  readonly crashPoint?: (point: string) => void;
   readonly pace?: Pace;
-  /** Milliseconds that a caller waits for an undo before it is told of the failure. */
-  readonly undoWaitMs?: number;
+  /** No other server can be on the database: what is unfinished at the start was left by one that has ended. */
+  readonly alone?: boolean;
+  /** Milliseconds after which other servers take over what this one does not renew. */
+  readonly leaseMs?: number;
 }
 
 export interface SubmitOptions {
-  /** Milliseconds that it waits for other changes of the sandbox. */
+  /** Milliseconds that it waits for other changes of the subject. */
   readonly patienceMs?: number;
   /** Called once the intent is kept. */
   readonly begun?: (() => void) | undefined;
@@ -32,21 +35,33 @@ export interface SubmitOptions {
 
 type Definition = OperationDefinition;
 
-/** Runs durable operations, one at a time for each sandbox. */
+const defaultLeaseMs = 30_000;
+/** How often it is looked whether another server has ended an operation. */
+const lookMs = 200;
+
+/**
+ * Runs durable operations, one at a time for each subject. Several engines may share a database: what one runs is its
+ * own as long as it renews the lease in the row, and no other writes anything of it.
+ */
 export class OperationEngine {
   readonly #options: EngineOptions;
   readonly #definitions: Map<string, Definition>;
   readonly #locks = new KeyedLock();
-  readonly #cancellers = new Map<string, AbortController>();
   readonly #running = new Set<Promise<unknown>>();
   readonly #stopping = new AbortController();
   readonly #pacer: Pacer;
+  readonly #runner: Runner;
+  readonly #leases: Leases;
+  readonly #takingUp = new Set<string>();
+  #sweeping: NodeJS.Timeout | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
     const definitions = options.definitions as unknown as readonly Definition[];
     this.#definitions = new Map(definitions.map((definition) => [definition.kind, definition]));
     this.#pacer = new Pacer(options.pace ?? { first: 100, longest: 15_000 }, this.#stopping.signal);
+    this.#runner = new Runner(options, this.#pacer, this.#stopping.signal);
+    this.#leases = new Leases({ ...options, leaseMs: this.#leaseMs });
   }
 
   /**
@@ -57,7 +72,7 @@ export class OperationEngine {
    */
   async submit(
     kind: string,
-    sandboxId: string,
+    subject: Subject,
     input: unknown,
     begin: (tx: Store) => Promise<boolean>,
     { patienceMs = Infinity, begun }: SubmitOptions = {},
@@ -66,46 +81,55 @@ export class OperationEngine {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const change = async (): Promise<void> => {
       this.#stopping.signal.throwIfAborted();
-      const row = newRow(definition, sandboxId, input);
-      const began = await this.#options.store.transaction().execute(async (tx) => {
-        if (!(await begin(tx))) return false;
-        await insertOperation(tx, row);
-        return true;
-      });
-      this.#crash(`${kind}:begun`);
+      const row = await this.#begin(definition, subject, input, begin, patienceMs);
+      this.#options.crashPoint?.(`${kind}:begun`);
       begun?.();
-      if (began) await this.#execute(definition, row, reject);
+      if (row === undefined) return;
+      try {
+        await this.#leases.hold(row.id, (lost) => this.#runner.execute({ definition, row, lost }, reject));
+      } catch (error) {
+        if (!(error instanceof LeaseLost)) throw error;
+        await this.#outcome(row);
+      }
     };
-    this.#track(this.#locks.hold(sandboxId, change, patienceMs)).then(resolve, reject);
+    this.#track(this.#locks.hold(keyOf(subject), change, patienceMs, subject.kind)).then(resolve, reject);
     return promise;
   }
 
-  /** True while an operation on the sandbox is under way or waits. */
-  busy(sandboxId: string): boolean {
-    return this.#locks.held(sandboxId);
+  /** True while an operation of this server on the subject is under way or waits. */
+  busy(subject: Subject): boolean {
+    return this.#locks.held(keyOf(subject));
   }
 
-  /** Does something while no operation on the sandbox is under way. @throws ApiError `conflict` when its turn does not come. */
-  between<T>(sandboxId: string, patienceMs: number, work: () => Promise<T>): Promise<T> {
-    return this.#track(this.#locks.hold(sandboxId, work, patienceMs));
+  /** Does something while no operation on the subject is under way. @throws ApiError `conflict` when its turn does not come. */
+  between<T>(subject: Subject, patienceMs: number, work: () => Promise<T>): Promise<T> {
+    const alone = async (): Promise<T> => {
+      const { store } = this.#options;
+      await this.#othersEnded(subject, patienceMs, () =>
+        operationOfAnother(store, subject, this.#leases.owner),
+      );
+      return work();
+    };
+    return this.#track(this.#locks.hold(keyOf(subject), alone, patienceMs, subject.kind));
   }
 
-  /** Makes the running operation of a sandbox be undone, if its kind can be. */
-  cancel(sandboxId: string, reason: ApiError): void {
-    this.#cancellers.get(sandboxId)?.abort(reason);
+  /** Makes the operation of this server on a subject be undone, if its kind can be. */
+  cancel(subject: Subject, reason: ApiError): void {
+    this.#runner.cancel(subject, reason);
   }
 
-  /** Takes up the operations that a crash cut off; they go on in the background. Returns their number. */
+  /**
+   * Takes up the operations that a crash cut off, and from now on those of other servers whose lease is over; they go on
+   * in the background. Returns the number of those that are taken up now.
+   */
   async recover(): Promise<number> {
-    const rows = await unfinishedOperations(this.#options.store);
-    for (const row of rows) {
-      const work = this.#locks.hold(row.sandbox_id, () => this.#resume(row));
-      this.#track(work).catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted)
-          this.#options.log.error({ err: error, operation: row.id, kind: row.kind }, 'recovery failed');
-      });
-    }
-    return rows.length;
+    if (this.#options.alone !== true)
+      this.#sweeping ??= setInterval(() => {
+        this.#takeUpLeft().catch((error: unknown) => {
+          this.#options.log.warn({ err: error }, 'operations of other servers not looked for');
+        });
+      }, this.#leaseMs / 2).unref();
+    return this.#takeUpLeft();
   }
 
   /** Ends the waits between attempts, e.g. because the worker is back. */
@@ -115,8 +139,10 @@ export class OperationEngine {
 
   /** Stops where it is; what is unfinished is taken up at the next start. */
   async close(): Promise<void> {
+    clearInterval(this.#sweeping);
     this.#stopping.abort(new ApiError('shutting_down', 'the server is stopping'));
     await Promise.allSettled(this.#running);
+    await this.#leases.close();
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -126,119 +152,102 @@ export class OperationEngine {
     return work;
   }
 
-  async #resume(row: OperationRow): Promise<void> {
-    const definition = this.#definition(row.kind);
-    if (row.state === 'undoing')
-      return this.#undo(definition, row, ApiError.fromBody(JSON.parse(row.error ?? 'null'), 'internal'));
-    if (definition.afterCrash !== 'resume') return this.#undo(definition, row, definition.afterCrash());
-    return this.#execute(definition, row, () => undefined);
+  get #leaseMs(): number {
+    return this.#options.leaseMs ?? defaultLeaseMs;
   }
 
-  /** Runs the steps; `failed` hears of a failure before the undo ends if that takes long. */
-  async #execute(definition: Definition, row: OperationRow, failed: (error: unknown) => void): Promise<void> {
-    const { metrics } = this.#options;
-    const { kind } = definition;
-    const cancel = new AbortController();
-    const canUndo = definition.steps.every((step) => typeof step.undo === 'function');
-    if (canUndo && definition.cancellable) this.#cancellers.set(row.sandbox_id, cancel);
-    metrics?.operationsRunning.inc({ kind });
-    try {
-      for (const [index, step] of definition.steps.entries())
-        if (index >= row.step) await this.#attempt(definition, step, row, cancel.signal);
-      metrics?.operations.inc({ kind, outcome: 'done' });
-    } catch (error) {
-      if (!canUndo || error instanceof SimulatedCrash || this.#stopping.signal.aborted) throw error;
-      const timer = setTimeout(failed, this.#options.undoWaitMs ?? 5000, error);
-      await this.#undo(definition, row, toApiError(error)).finally(() => clearTimeout(timer));
-      throw error;
-    } finally {
-      this.#cancellers.delete(row.sandbox_id);
-      metrics?.operationsRunning.dec({ kind });
-    }
-  }
-
-  /** Tries one step until it succeeds, fails for good, or its time is over. */
-  async #attempt(
+  /** Writes the intent once no other server works on the subject; undefined when there is nothing to do. */
+  async #begin(
     definition: Definition,
-    step: Step<unknown, unknown>,
-    row: OperationRow,
-    cancelled: AbortSignal,
-  ): Promise<void> {
-    const started = performance.now();
-    for (let attempts = 1; ; attempts += 1) {
-      const timeout = AbortSignal.timeout(
-        Math.min(step.attemptMs, Math.max(row.deadline_at - Date.now(), 1)),
-      );
-      const signal = AbortSignal.any([timeout, cancelled, this.#stopping.signal]);
-      const context = { sandboxId: row.sandbox_id, input: JSON.parse(row.input) as unknown, signal };
-      this.#crash(`${row.kind}:${step.name}:before`);
-      try {
-        const result = await step.run(context);
-        this.#crash(`${row.kind}:${step.name}:ran`);
-        cancelled.throwIfAborted();
-        await this.#options.store.transaction().execute(async (tx) => {
-          await step.commit(tx, context, result);
-          const state = row.step + 1 === definition.steps.length ? 'done' : 'running';
-          await updateOperation(tx, row.id, { state, step: row.step + 1, attempts });
-        });
-        row.step += 1;
-        this.#crash(`${row.kind}:${step.name}:committed`);
-        return;
-      } catch (error) {
-        if (error instanceof SimulatedCrash) throw error;
-        this.#stopping.signal.throwIfAborted();
-        cancelled.throwIfAborted();
-        const patient = performance.now() - started < definition.patienceMs && Date.now() < row.deadline_at;
-        if (definition.deadlineMs !== Infinity && !(patient && mayPass(error)))
-          throw timeout.aborted ? overdue(definition, step, error) : error;
-        const about = { err: error, kind: row.kind, sandboxId: row.sandbox_id, attempts };
-        this.#options.log.warn(about, 'step failed, trying again');
-        await this.#pacer.wait(attempts, cancelled);
-      }
-    }
-  }
-
-  async #undo(definition: Definition, row: OperationRow, error: ApiError): Promise<void> {
-    const { store } = this.#options;
-    const input: unknown = JSON.parse(row.input);
-    const stored = JSON.stringify(error.toBody());
-    await this.#persist(row, () => updateOperation(store, row.id, { state: 'undoing', error: stored }));
-    this.#crash(`${row.kind}:undo:noted`);
-    for (const step of definition.steps.slice(0, row.step + 1).toReversed()) {
-      const { undo } = step;
-      if (typeof undo !== 'function') continue;
-      await this.#persist(row, () => {
-        const signal = AbortSignal.any([AbortSignal.timeout(step.attemptMs), this.#stopping.signal]);
-        return undo({ sandboxId: row.sandbox_id, input, signal });
-      });
-      this.#crash(`${row.kind}:${step.name}:undone`);
-    }
-    await this.#persist(row, () =>
-      store.transaction().execute(async (tx) => {
-        await updateOperation(tx, row.id, { state: 'undone' });
-        await definition.undone(tx, row.sandbox_id, input, error);
+    subject: Subject,
+    input: unknown,
+    begin: (tx: Store) => Promise<boolean>,
+    patienceMs: number,
+  ): Promise<OperationRow | undefined> {
+    let row: OperationRow | undefined;
+    await this.#othersEnded(subject, patienceMs, () =>
+      transact(this.#options.store, async (tx) => {
+        // A database may do the work of a transaction anew.
+        row = undefined;
+        const other = await operationOfAnother(tx, subject, this.#leases.owner);
+        if (other !== undefined || !(await begin(tx))) return other;
+        row = this.#newRow(definition, subject, input);
+        await insertOperation(tx, row);
+        return undefined;
       }),
     );
-    this.#crash(`${row.kind}:undo:committed`);
-    this.#options.metrics?.operations.inc({ kind: row.kind, outcome: 'undone' });
+    return row;
   }
 
-  /** Tries work that must be done until it is. */
-  async #persist(row: OperationRow, work: () => Promise<void>): Promise<void> {
-    for (let attempts = 1; ; attempts += 1) {
-      this.#stopping.signal.throwIfAborted();
-      try {
-        return await work();
-      } catch (error) {
-        const about = { err: error, kind: row.kind, sandboxId: row.sandbox_id, attempts };
-        this.#options.log.warn(about, 'undo failed, trying again');
-        await this.#pacer.wait(attempts);
-      }
+  /** Calls `find` until it finds no operation of another server; one that is left to nobody is run to its end here. */
+  async #othersEnded(
+    subject: Subject,
+    patienceMs: number,
+    find: () => Promise<OperationRow | undefined>,
+  ): Promise<void> {
+    const end = performance.now() + patienceMs;
+    for (let other = await find(); other !== undefined; other = await find()) {
+      if (await this.#takeUp(other)) continue;
+      if (performance.now() > end) throw tooLong(subject.kind, patienceMs);
+      await this.#look();
     }
   }
 
-  #crash(point: string): void {
-    this.#options.crashPoint?.(point);
+  /** Waits a moment before the next look at what another server does. @throws `shutting_down` */
+  async #look(): Promise<void> {
+    await delay(Math.min(lookMs, this.#leaseMs / 4));
+    this.#stopping.signal.throwIfAborted();
+  }
+
+  /** Takes up what other servers have left, each once its subject is free. Returns the number. */
+  async #takeUpLeft(): Promise<number> {
+    const { owner } = this.#leases;
+    const { alone } = this.#options;
+    const now = Date.now();
+    const rows = await unfinishedOperations(this.#options.store);
+    const left = rows.filter(
+      (row) => row.owner !== owner && (alone || row.owned_until < now) && !this.#takingUp.has(row.id),
+    );
+    for (const row of left) {
+      this.#takingUp.add(row.id);
+      const taken = this.#locks.hold(keyOf(subjectOf(row)), () => this.#takeUp(row));
+      this.#track(taken.finally(() => this.#takingUp.delete(row.id))).catch((error: unknown) =>
+        this.#noteFailure(row, error),
+      );
+    }
+    return left.length;
+  }
+
+  /** Runs an operation to its end whose server has left it. @returns false when it has ended, or belongs to another */
+  async #takeUp({ id }: OperationRow): Promise<boolean> {
+    const { store, alone = false } = this.#options;
+    const claim = { owner: this.#leases.owner, until: this.#leases.until(), respectLease: !alone };
+    const row = await claimOperation(store, id, claim);
+    if (row === undefined) return false;
+    try {
+      await this.#leases.hold(id, (lost) =>
+        this.#runner.resume({ definition: this.#definition(row.kind), row, lost }),
+      );
+    } catch (error) {
+      this.#noteFailure(row, error);
+    }
+    return true;
+  }
+
+  #noteFailure({ id, kind }: OperationRow, error: unknown): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#options.log.error({ err: error, operation: id, kind }, 'recovery failed');
+  }
+
+  /** Waits for the end of an operation that another server has taken over. @throws what made it be undone */
+  async #outcome({ id }: OperationRow): Promise<void> {
+    for (;;) {
+      const row = await findOperation(this.#options.store, id);
+      if (row?.state === 'done') return;
+      if (row === undefined) throw new ApiError('conflict', 'another server took it over and took it back');
+      if (row.state === 'undone') throw errorOf(row);
+      await this.#look();
+    }
   }
 
   #definition(kind: string): Definition {
@@ -246,35 +255,24 @@ export class OperationEngine {
     if (definition === undefined) throw new Error(`no operation of kind ${kind} is registered`);
     return definition;
   }
-}
 
-function newRow(definition: Definition, sandboxId: string, input: unknown): OperationRow {
-  const now = Date.now();
-  return {
-    id: randomUUID(),
-    kind: definition.kind,
-    sandbox_id: sandboxId,
-    input: JSON.stringify(input),
-    state: 'running',
-    step: 0,
-    attempts: 0,
-    error: null,
-    created_at: now,
-    updated_at: now,
-    deadline_at: definition.deadlineMs === Infinity ? Number.MAX_SAFE_INTEGER : now + definition.deadlineMs,
-  };
-}
-
-function mayPass(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 'worker_unavailable';
-}
-
-function toApiError(error: unknown): ApiError {
-  return error instanceof ApiError
-    ? error
-    : new ApiError('internal', 'the operation failed', { cause: error });
-}
-
-function overdue(definition: Definition, step: Step<unknown, unknown>, cause: unknown): ApiError {
-  return new ApiError(definition.overdue, `step "${step.name}" did not end in time`, { cause });
+  #newRow(definition: Definition, subject: Subject, input: unknown): OperationRow {
+    const now = Date.now();
+    return {
+      id: randomUUID(),
+      kind: definition.kind,
+      subject_kind: subject.kind,
+      subject_id: subject.id,
+      input: JSON.stringify(input),
+      state: 'running',
+      step: 0,
+      attempts: 0,
+      error: null,
+      created_at: now,
+      updated_at: now,
+      deadline_at: definition.deadlineMs === Infinity ? Number.MAX_SAFE_INTEGER : now + definition.deadlineMs,
+      owner: this.#leases.owner,
+      owned_until: this.#leases.until(),
+    };
+  }
 }

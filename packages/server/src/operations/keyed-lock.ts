@@ -1,4 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 
 /** Locks by name, each given in the order of asking. */
 export class KeyedLock {
@@ -11,9 +12,10 @@ export class KeyedLock {
 
   /**
    * Waits until nobody holds `key`, holds it while `work` runs, and returns what it returns.
+   * @param what The kind of thing that is locked, for the error.
    * @throws ApiError `conflict` when it is not free within `patienceMs`; what `work` throws.
    */
-  async hold<T>(key: string, work: () => Promise<T>, patienceMs = Infinity): Promise<T> {
+  async hold<T>(key: string, work: () => Promise<T>, patienceMs = Infinity, what = 'sandbox'): Promise<T> {
     const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#tails.set(key, promise);
@@ -21,12 +23,10 @@ export class KeyedLock {
       resolve();
       if (this.#tails.get(key) === promise) this.#tails.delete(key);
     };
-    try {
-      await within(before, patienceMs);
-    } catch (error) {
+    if (before !== undefined && !(await endsWithin(before, patienceMs))) {
       // The next in line still waits for the one before.
-      void before?.then(release);
-      throw error;
+      void before.then(release);
+      throw tooLong(what, patienceMs);
     }
     try {
       return await work();
@@ -36,12 +36,8 @@ export class KeyedLock {
   }
 }
 
-async function within(turn: Promise<void> | undefined, patienceMs: number): Promise<void> {
-  if (turn === undefined || patienceMs === Infinity) return turn;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const seconds = Math.round(patienceMs / 1000);
-    reject(new ApiError('conflict', `a change of the sandbox has been under way for more than ${seconds} s`));
-  }, patienceMs);
-  await Promise.race([turn, promise]).finally(() => clearTimeout(timer));
+/** The error of a change whose turn does not come. @param what The kind of thing that it would change. */
+export function tooLong(what: string, patienceMs: number): ApiError {
+  const seconds = Math.round(patienceMs / 1000);
+  return new ApiError('conflict', `a change of the ${what} has been under way for more than ${seconds} s`);
 }

@@ -3,8 +3,16 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import { noteColdBoot, noteStart, startValues } from '../sandboxes/starts.ts';
-import { changeSandbox, findSandbox, findSandboxes, sandboxesInState } from '../store/sandboxes.ts';
+import {
+  changeSandbox,
+  conditionOf,
+  findSandbox,
+  findSandboxes,
+  sandboxesInState,
+  updateSandbox,
+} from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
+import { transact } from '../store/transaction.ts';
 import type { WorkerClient } from '../workers/client.ts';
 import { compareSnapshots } from './snapshots.ts';
 
@@ -63,7 +71,7 @@ export class Reconciler {
   /** A machine has ended unexpectedly: its sandbox is in error from now on. */
   async machineLost(id: string, reason: string): Promise<void> {
     const { store, log, ended } = this.#options;
-    const row = await store.transaction().execute(async (tx) => {
+    const row = await transact(store, async (tx) => {
       const [current] = await findSandboxes(tx, [id]);
       // One that is being created is watched by its operation.
       const resting = current?.state === 'hibernated' && !this.#options.busy(id);
@@ -84,10 +92,10 @@ export class Reconciler {
     await between(id, async () => {
       const machine = await worker.machine(id);
       if (machine.state !== 'running') return;
-      const noted = await store.transaction().execute(async (tx) => {
+      const noted = await transact(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row?.state !== 'running' || !(told || differsInStart(row, machine))) return false;
-        await tx.updateTable('sandboxes').set(startValues(machine)).where('id', '=', id).execute();
+        await updateSandbox(tx, id, startValues(machine));
         await noteColdBoot(tx, id, machine);
         return true;
       });
@@ -135,20 +143,21 @@ export class Reconciler {
     await between(id, async () => {
       const row = await findSandbox(store, id);
       const machine = await worker.machine(id);
-      if (row === undefined || row.started_at === null || machine.state === row.state) return;
+      if (row === undefined || machine.state === row.state) return;
+      const condition = conditionOf(row);
       const awake = row.state === 'running' && machine.state === 'hibernated';
-      const asleep = (row.state === 'hibernated' || row.state === 'error') && machine.state !== 'failed';
+      const asleep = (condition === 'hibernated' || condition === 'error') && machine.state !== 'failed';
       if (!awake && !asleep) return;
       log.warn(
         { sandboxId: id, row: row.state, machine: machine.state },
         'row and machine differ; row corrected',
       );
       if (machine.state === 'running') {
-        await store.transaction().execute((tx) => noteStart(tx, id, 'wake', cause, machine));
+        await transact(store, (tx) => noteStart(tx, id, 'wake', cause, machine));
         idle.watch(id, row.timeout_s);
         return;
       }
-      await store.transaction().execute(async (tx) => {
+      await transact(store, async (tx) => {
         if (row.state === 'error') await changeSandbox(tx, id, { action: 'wake', ...cause });
         const values = { hibernation_bytes: machine.hibernationBytes ?? 0 };
         await changeSandbox(tx, id, { action: 'hibernate', ...cause, values });
@@ -172,8 +181,8 @@ export class Reconciler {
       const row = rows.get(machine.id);
       if (row === undefined) continue;
       // A sandbox in error that has run keeps its disk until it is deleted.
-      const neverRan = row.state === 'error' && row.started_at === null;
-      if (row.state !== 'stopped' && !neverRan) continue;
+      const condition = conditionOf(row);
+      if (condition !== 'stopped' && condition !== 'neverRan') continue;
       log.warn({ sandboxId: row.id, state: row.state }, 'deleting a machine whose sandbox has ended');
       await worker.deleteMachine(row.id);
     }

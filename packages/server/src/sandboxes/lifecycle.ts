@@ -2,15 +2,16 @@ import { ApiError, type SandboxState } from '@opencomputer/protocol';
 import type { OperationEngine } from '../operations/engine.ts';
 import { changeSandbox, findSandbox, isHibernated, refusal } from '../store/sandboxes.ts';
 import type { SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './create.ts';
+import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { Quota } from './quota.ts';
 import type { Cause } from './starts.ts';
+import { sandboxSubject } from './subject.ts';
+import { SharedWakes, whileAwake } from './waking.ts';
 
+const needed: Cause = { actor: 'system', reason: 'an operation needs it' };
 /** How long a change waits for the changes before it. */
 const turnMs = 180_000;
-/** How often it is tried again when somebody else hibernates the sandbox in between. */
-const attemptsMax = 4;
 
 export interface LifecycleOptions {
   readonly store: Store;
@@ -27,7 +28,7 @@ type StillWanted = () => boolean;
 /** Changes of the power of sandboxes, one at a time for each. Whoever calls has checked whose they are. */
 export class Lifecycle {
   readonly #options: LifecycleOptions;
-  readonly #waking = new Map<string, Promise<void>>();
+  readonly #wakes = new SharedWakes();
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
@@ -52,10 +53,10 @@ export class Lifecycle {
    * @throws ApiError `sandbox_stopped`, `too_many_sandboxes`, `no_capacity`, `creation_failed`, `worker_unavailable`.
    */
   async wake(id: string, cause: Cause): Promise<SandboxRow> {
-    await this.#sharedWake(id, () =>
+    await this.#wakes.share(id, () =>
       this.#change('wake', id, cause, async (tx, row) => {
         if (row.state === 'running') return false;
-        await this.requireLive(tx, row);
+        await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -65,10 +66,10 @@ export class Lifecycle {
   /** Wakes a sandbox that the worker says is hibernated, although its row may say that it runs. */
   foundHibernated(id: string): Promise<void> {
     const cause: Cause = { actor: 'system', reason: 'the worker had it hibernated' };
-    return this.#sharedWake(id, () =>
+    return this.#wakes.share(id, () =>
       this.#change('wake', id, cause, async (tx, row) => {
         if (row.state === 'running') await changeSandbox(tx, id, { action: 'hibernate', ...cause });
-        else await this.requireLive(tx, row);
+        else await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -76,27 +77,26 @@ export class Lifecycle {
 
   /** Waits until a sandbox can be used, waking it if it is hibernated. @throws ApiError when it has ended. */
   async usable(row: SandboxRow): Promise<SandboxRow> {
-    const { engine, store } = this.#options;
+    const { engine } = this.#options;
     let current = row;
-    for (let attempt = 1; current.state !== 'running' && attempt <= attemptsMax; attempt += 1) {
+    const wake = async (): Promise<void> => {
+      current = await this.wake(row.id, needed);
+    };
+    return whileAwake(wake, async () => {
       if (current.state === 'creating') {
-        await engine.between(row.id, turnMs, () => Promise.resolve());
-        const now = await findSandbox(store, row.id);
-        if (now === undefined) throw new ApiError('sandbox_not_found', `sandbox ${row.id} not found`);
-        current = now;
-      } else if (current.state === 'hibernated')
-        current = await this.wake(row.id, { actor: 'system', reason: 'an operation needs it' });
-      else break;
-    }
-    const refused = refusal(current, 'use');
-    if (refused !== undefined) throw refused;
-    return current;
+        await engine.between(sandboxSubject(row.id), turnMs, () => Promise.resolve());
+        current = await this.#row(row.id);
+      }
+      const refused = refusal(current, 'use');
+      if (refused !== undefined) throw refused;
+      return current;
+    });
   }
 
   /** The state of a sandbox once the change that is under way has ended; undefined when there is none. */
   async settled(id: string): Promise<SandboxState | undefined> {
     const { engine, store } = this.#options;
-    await engine.between(id, turnMs, () => Promise.resolve());
+    await engine.between(sandboxSubject(id), turnMs, () => Promise.resolve());
     return (await findSandbox(store, id))?.state;
   }
 
@@ -104,7 +104,7 @@ export class Lifecycle {
   async reboot(id: string, cause: Cause): Promise<void> {
     await this.whileAwake(id, () =>
       this.#change('reboot', id, cause, async (tx, row) => {
-        await this.requireLive(tx, row);
+        await this.requireRoom(tx, row);
         return true;
       }),
     );
@@ -113,27 +113,20 @@ export class Lifecycle {
   /** Turns the machine off and on. */
   async powerCycle(id: string, cause: Cause): Promise<void> {
     await this.#change('powerCycle', id, cause, async (tx, row) => {
-      await this.requireLive(tx, row);
+      await this.requireRoom(tx, row);
       return true;
     });
   }
 
   /** Does something for which a sandbox has to be awake, waking it as often as need be. */
-  async whileAwake<T>(id: string, work: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!isHibernated(error) || attempt === attemptsMax) throw error;
-        await this.wake(id, { actor: 'system', reason: 'an operation needs it' });
-      }
-    }
+  whileAwake<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return whileAwake(() => this.wake(id, needed), work);
   }
 
   /** Refuses to start a sandbox that is not running when that would be one too many. */
-  async requireLive(tx: Store, row: SandboxRow): Promise<void> {
+  async requireRoom(tx: Store, row: SandboxRow): Promise<void> {
     if (row.state === 'hibernated' || row.state === 'error')
-      await this.#options.quota.requireLive(tx, row.owner);
+      await this.#options.quota.requireRoom(tx, row.owner);
   }
 
   /**
@@ -155,7 +148,7 @@ export class Lifecycle {
     try {
       await engine.submit(
         kind,
-        id,
+        sandboxSubject(id),
         input,
         async (tx) => {
           const row = await findSandbox(tx, id);
@@ -178,14 +171,6 @@ export class Lifecycle {
     begin: (tx: Store, row: SandboxRow) => Promise<boolean>,
   ): Promise<void> {
     return this.submit(kind, kind, id, cause, begin);
-  }
-
-  #sharedWake(id: string, wake: () => Promise<void>): Promise<void> {
-    const current = this.#waking.get(id);
-    if (current !== undefined) return current;
-    const waking = wake().finally(() => this.#waking.delete(id));
-    this.#waking.set(id, waking);
-    return waking;
   }
 
   /** Says that the sandbox has ended where that is why a change failed, and finds out how the machine is now. */

@@ -8,10 +8,8 @@ import {
   type GuestSession,
   type TerminalSize,
 } from '@opencomputer/protocol';
-import { isHibernated } from '../store/sandboxes.ts';
 import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
-
-const attemptsMax = 4;
+import { onceAwake, whileAwake } from './waking.ts';
 
 /**
  * What goes on inside machines. A call that finds its machine hibernated has done nothing: the machine is woken and
@@ -66,16 +64,16 @@ export class Machines {
 
   /** The body can be read once only, so that nothing is tried again here. */
   async writeFile(id: string, path: string, body: Readable, length: number | undefined): Promise<void> {
-    try {
-      await this.#worker.writeFile(id, path, body, length);
-    } catch (error) {
-      if (!isHibernated(error)) throw error;
-      await this.#wake(id);
-      throw new ApiError('worker_unavailable', 'the sandbox was hibernated when the file arrived', {
+    const refused = (cause: unknown): ApiError =>
+      new ApiError('worker_unavailable', 'the sandbox was hibernated when the file arrived', {
         hint: 'It is awake now: send the file again.',
-        cause: error,
+        cause,
       });
-    }
+    await onceAwake(
+      () => this.#wake(id),
+      () => this.#worker.writeFile(id, path, body, length),
+      refused,
+    );
   }
 
   deleteFile(id: string, path: string): Promise<void> {
@@ -90,14 +88,7 @@ export class Machines {
     return this.#awake(id, () => this.#worker.makeDirectory(id, path));
   }
 
-  async #awake<T>(id: string, call: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await call();
-      } catch (error) {
-        if (!isHibernated(error) || attempt === attemptsMax) throw error;
-        await this.#wake(id);
-      }
-    }
+  #awake<T>(id: string, call: () => Promise<T>): Promise<T> {
+    return whileAwake(() => this.#wake(id), call);
   }
 }

@@ -13,7 +13,7 @@ export class Quota {
   }
 
   /** @throws ApiError `too_many_sandboxes` when `more` would be too many live ones. */
-  async requireLive(tx: Store, owner: string, more = 1): Promise<void> {
+  async requireRoom(tx: Store, owner: string, more = 1): Promise<void> {
     const active = await countLive(tx, owner);
     const limit = this.#maxLive;
     if (active + more <= limit) return;

@@ -1,25 +1,25 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, type CreateSandbox } from '@opencomputer/protocol';
+import { ApiError, newSandboxId } from '@opencomputer/protocol';
+import { endsWithin } from '../deadline.ts';
 import type { Log } from '../observe/log.ts';
 import type { OperationEngine } from '../operations/engine.ts';
 import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox, refusal } from '../store/sandboxes.ts';
+import { changeSandbox, findSandbox, refusal, updateSandbox } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
-import { CreationAbandoned } from './create.ts';
-import { Creation } from './creation.ts';
+import { transact } from '../store/transaction.ts';
+import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
-import { Lifecycle } from './lifecycle.ts';
-import { Quota } from './quota.ts';
+import { sandboxSubject } from './subject.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import { insertNewSandbox, type NewSandbox, toCreationError } from './new-sandbox.ts';
+import type { Quota } from './quota.ts';
 
 export interface SandboxServiceOptions {
   readonly store: Store;
   readonly engine: OperationEngine;
   readonly idle: IdleClock;
   readonly log: Log;
-  /** Live sandboxes that one owner may have. */
-  readonly maxSandboxes: number;
-  /** Hibernated sandboxes that one owner may have. */
-  readonly maxHibernated: number;
+  readonly lifecycle: Lifecycle;
+  readonly quota: Quota;
   /** Compares what should run with what does. */
   readonly reconcile: () => Promise<void>;
   /** Milliseconds that a client waits for the machine to be gone; the stop goes on afterwards. */
@@ -39,23 +39,47 @@ const explicable = new Set([
 
 /** The life of sandboxes. Everything is in the name of an owner; what belongs to others is not found. */
 export class SandboxService {
-  readonly lifecycle: Lifecycle;
-  readonly creation: Creation;
-  readonly quota: Quota;
   readonly #options: SandboxServiceOptions;
 
   constructor(options: SandboxServiceOptions) {
     this.#options = options;
-    this.quota = new Quota(options.maxSandboxes, options.maxHibernated);
-    this.lifecycle = new Lifecycle({ ...options, quota: this.quota });
-    const abandon = (id: string, reason: string): Promise<void> => this.abandon(id, reason);
-    this.creation = new Creation({ ...options, quota: this.quota, abandon });
   }
 
-  /** Creates a sandbox from a template; see `Creation.create`. */
-  create(owner: string, request: CreateSandbox, clientGone: AbortSignal): Promise<SandboxRow> {
-    const template = request.templateID === 'default' ? 'base' : request.templateID;
-    return this.creation.create({ ...request, owner, template }, clientGone);
+  /**
+   * Creates a sandbox, from a template or a checkpoint, and waits until it takes commands. When `clientGone` is aborted
+   * it is undone, since nobody would know its id.
+   * @throws ApiError `too_many_sandboxes`, `template_not_found`, `checkpoint_not_found`, `no_capacity`,
+   *   `creation_failed`, `worker_unavailable`.
+   */
+  async create(sandbox: NewSandbox, clientGone: AbortSignal): Promise<SandboxRow> {
+    const { engine, idle, quota } = this.#options;
+    const id = await this.#freeId();
+    const abandoned = new CreationAbandoned('the client went away before it was created');
+    const cancel = (): void => engine.cancel(sandboxSubject(id), abandoned);
+    clientGone.addEventListener('abort', cancel, { once: true });
+    try {
+      await engine.submit(
+        sandbox.checkpointId === undefined ? 'create' : 'fork',
+        sandboxSubject(id),
+        {},
+        async (tx) => {
+          if (clientGone.aborted) throw abandoned;
+          await quota.requireRoom(tx, sandbox.owner);
+          await insertNewSandbox(tx, id, sandbox);
+          return true;
+        },
+      );
+    } catch (error) {
+      throw toCreationError(error);
+    } finally {
+      clientGone.removeEventListener('abort', cancel);
+    }
+    idle.watch(id, sandbox.timeout);
+    if (clientGone.aborted) {
+      await this.abandon(id, abandoned.message);
+      throw abandoned;
+    }
+    return this.get(sandbox.owner, id);
   }
 
   /** @throws ApiError `sandbox_not_found`. */
@@ -77,7 +101,7 @@ export class SandboxService {
     id: string,
     work: (row: SandboxRow) => Promise<T>,
   ): Promise<T> {
-    const row = await this.lifecycle.usable(await this.get(owner, id));
+    const row = await this.#options.lifecycle.usable(await this.get(owner, id));
     const release = this.hold(id);
     try {
       return await work(row);
@@ -96,18 +120,14 @@ export class SandboxService {
   /** Sets the idle timeout, in seconds, and restarts the clock. @throws ApiError `sandbox_not_found`, `sandbox_stopped`. */
   async setTimeout(owner: string, id: string, seconds: number): Promise<void> {
     const { store, idle } = this.#options;
-    await this.lifecycle.usable(await this.get(owner, id));
-    await this.lifecycle.whileAwake(id, () =>
-      store.transaction().execute(async (tx) => {
+    await this.#options.lifecycle.usable(await this.get(owner, id));
+    await this.#options.lifecycle.whileAwake(id, () =>
+      transact(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
         const refused = refusal(row, 'setTimeout');
         if (refused !== undefined) throw refused;
-        await tx
-          .updateTable('sandboxes')
-          .set({ timeout_s: seconds, last_active_at: Date.now() })
-          .where('id', '=', id)
-          .execute();
+        await updateSandbox(tx, id, { timeout_s: seconds, last_active_at: Date.now() });
         await addEvent(tx, { sandbox_id: id, kind: 'setTimeout', actor: 'client', reason: `${seconds} s` });
       }),
     );
@@ -127,10 +147,7 @@ export class SandboxService {
     );
     // What may not be cut off, such as a checkpoint, ends before: until then nothing of the stop is kept.
     await Promise.race([begun.promise, stopped]);
-    const waited = new AbortController();
-    const patience = delay(this.#options.stopWaitMs ?? 10_000, undefined, { signal: waited.signal });
-    const settled = stopped.finally(() => waited.abort());
-    await Promise.race([settled, patience.catch(() => settled)]);
+    await endsWithin(stopped, this.#options.stopWaitMs ?? 10_000);
   }
 
   /** Hibernates a sandbox that is still idle. */
@@ -139,7 +156,7 @@ export class SandboxService {
     const row = await findSandbox(store, id);
     if (row?.state !== 'running') return idle.forget(id);
     const cause = { actor: 'system', reason: `idle for ${row.timeout_s} s` } as const;
-    await this.lifecycle.hibernate(id, cause, () => idle.expired(id));
+    await this.#options.lifecycle.hibernate(id, cause, () => idle.expired(id));
   }
 
   /** Ends a sandbox that nobody knows of. */
@@ -154,10 +171,10 @@ export class SandboxService {
     begun: () => void = () => undefined,
   ): Promise<void> {
     const { engine, idle } = this.#options;
-    engine.cancel(id, new CreationAbandoned(reason));
+    engine.cancel(sandboxSubject(id), new CreationAbandoned(reason));
     await engine.submit(
       'stop',
-      id,
+      sandboxSubject(id),
       { actor },
       async (tx) => {
         const row = await findSandbox(tx, id);
@@ -168,6 +185,13 @@ export class SandboxService {
       },
       { begun },
     );
+  }
+
+  async #freeId(): Promise<string> {
+    for (;;) {
+      const id = newSandboxId();
+      if ((await findSandbox(this.#options.store, id)) === undefined) return id;
+    }
   }
 
   /** Says that the sandbox has ended where that is why something failed. */

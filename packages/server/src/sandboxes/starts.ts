@@ -1,8 +1,9 @@
 import type { MachineInfo, SandboxAction } from '@opencomputer/protocol';
 import { addEvent } from '../store/events.ts';
-import { changeSandbox, isHibernated } from '../store/sandboxes.ts';
+import { changeSandbox } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
 import type { WorkerClient } from '../workers/client.ts';
+import { whileAwake } from './waking.ts';
 
 /** Who asked for a change, and why. */
 export interface Cause {
@@ -51,11 +52,10 @@ export async function withWake<T>(
   options: { signal: AbortSignal; timeoutMs: number },
   work: () => Promise<T>,
 ): Promise<{ result: T; woken: MachineInfo | undefined }> {
-  try {
-    return { result: await work(), woken: undefined };
-  } catch (error) {
-    if (!isHibernated(error)) throw error;
-    const woken = await worker.wake(id, options);
-    return { result: await work(), woken };
-  }
+  let woken: MachineInfo | undefined;
+  const wake = async (): Promise<void> => {
+    woken = await worker.wake(id, options);
+  };
+  const result = await whileAwake(wake, work);
+  return { result, woken };
 }

@@ -1,5 +1,5 @@
 import type { SnapshotKind } from '@opencomputer/protocol';
-import type { CheckpointRow, SandboxRow, Store } from './tables.ts';
+import type { CheckpointRow, NewCheckpointRow, SandboxRow, Store } from './tables.ts';
 
 export function findCheckpoint(store: Store, id: string): Promise<CheckpointRow | undefined> {
   return store.selectFrom('checkpoints').selectAll().where('id', '=', id).executeTakeFirst();
@@ -64,6 +64,51 @@ export function countedCheckpoints(
     .orderBy('created_at')
     .orderBy('id')
     .execute();
+}
+
+export async function insertCheckpoint(store: Store, row: NewCheckpointRow): Promise<void> {
+  await store.insertInto('checkpoints').values(row).execute();
+}
+
+/** A time after that of every other checkpoint of the sandbox, so that their order is certain. */
+export async function nextCheckpointTime(store: Store, sandboxId: string): Promise<number> {
+  const row = await store
+    .selectFrom('checkpoints')
+    .select((eb) => eb.fn.max('created_at').as('last'))
+    .where('sandbox_id', '=', sandboxId)
+    .executeTakeFirst();
+  return Math.max(Date.now(), (row?.last ?? 0) + 1);
+}
+
+/** True when a checkpoint of a sandbox that is ready, or being written, has the name. */
+export async function checkpointNameTaken(store: Store, sandboxId: string, name: string): Promise<boolean> {
+  const row = await store
+    .selectFrom('checkpoints')
+    .select('id')
+    .where('sandbox_id', '=', sandboxId)
+    .where('name', '=', name)
+    .where('state', 'in', ['processing', 'ready'])
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Forgets failed checkpoints of a sandbox: all of one name, and of the others all but the newest `kept`. */
+export async function pruneFailedCheckpoints(
+  store: Store,
+  sandboxId: string,
+  name: string,
+  kept: number,
+): Promise<void> {
+  const failed = await store
+    .selectFrom('checkpoints')
+    .select(['id', 'name'])
+    .where('sandbox_id', '=', sandboxId)
+    .where('state', '=', 'failed')
+    .orderBy('created_at', 'desc')
+    .execute();
+  for (const [index, row] of failed.entries())
+    if (row.name === name || index >= kept)
+      await store.deleteFrom('checkpoints').where('id', '=', row.id).execute();
 }
 
 /** Checkpoints that were made for one call and whose call has ended. */

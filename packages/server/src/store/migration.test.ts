@@ -4,7 +4,36 @@ import { expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/harness.ts';
 import { openStore, readMigrations } from './database.ts';
 import { addEvent, listEvents } from './events.ts';
-import { changeSandbox, findSandbox } from './sandboxes.ts';
+import { claimOperation, unfinishedOperations } from './operations.ts';
+import { changeSandbox, deleteSandbox, findSandbox } from './sandboxes.ts';
+
+test('operations that an older release left unfinished are taken up in their order, by whoever comes first', async () => {
+  using directory = temporaryDirectory();
+  const path = join(directory.path, 'a.db');
+  const raw = new DatabaseSync(path);
+  for (const { sql } of readMigrations().slice(0, 3)) raw.exec(sql);
+  const columns = `id, owner, state, template, cpu_count, memory_mb, disk_mb, envs, metadata, timeout_s, created_at,
+    last_active_at, worker_id, emulated`;
+  raw.exec(`
+    pragma user_version = 3;
+    insert into sandboxes (${columns}) values ('sb-1', 'o', 'running', 'base', 1, 512, 20480, '{}', '{}', 300, 1, 3, 'w', 1);
+    insert into operations values ('b', 'hibernate', 'sb-1', '{"actor":"client"}', 'running', 0, 0, null, 5, 5, 900);
+    insert into operations values ('a', 'stop', 'sb-1', '{}', 'undoing', 1, 2, '{"error":"no"}', 5, 6, 901);
+  `);
+  raw.close();
+  const store = openStore(path);
+  const left = await unfinishedOperations(store);
+  expect(left).toMatchObject([
+    { id: 'b', subject_id: 'sb-1', input: '{"actor":"client"}', step: 0, deadline_at: 900 },
+    { id: 'a', subject_id: 'sb-1', state: 'undoing', error: '{"error":"no"}', step: 1, attempts: 2 },
+  ]);
+  const claim = { owner: 'server', until: Date.now() + 60_000, respectLease: true };
+  expect(await claimOperation(store, 'b', claim)).toMatchObject({ owner: 'server' });
+  expect(await claimOperation(store, 'b', { ...claim, owner: 'other' })).toBeUndefined();
+  await deleteSandbox(store, 'sb-1');
+  expect(await unfinishedOperations(store)).toEqual([]);
+  await store.destroy();
+});
 
 test('a database of the first schema keeps all it has, and its rows can hibernate', async () => {
   using directory = temporaryDirectory();
@@ -27,7 +56,11 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
     hibernation_bytes: 0,
     from_checkpoint_id: null,
   });
-  expect(await store.selectFrom('operations').select('id').execute()).toEqual([{ id: 'op' }]);
+  const operations = await store
+    .selectFrom('operations')
+    .select(['id', 'subject_kind', 'subject_id'])
+    .execute();
+  expect(operations).toEqual([{ id: 'op', subject_kind: 'sandbox', subject_id: 'sb-00000001' }]);
   const hibernate = { action: 'hibernate', actor: 'client' } as const;
   expect(await changeSandbox(store, 'sb-00000001', hibernate)).toMatchObject({ state: 'hibernated' });
   const events = await listEvents(store, 'sb-00000001', 0, 10);

@@ -5,26 +5,109 @@ export async function insertOperation(store: Store, row: OperationRow): Promise<
   await store.insertInto('operations').values(row).execute();
 }
 
+/** What an operation works on. */
+export interface Subject {
+  readonly kind: string;
+  readonly id: string;
+}
+
+const unfinished: readonly OperationRow['state'][] = ['running', 'undoing'];
+
 /** Operations that have not ended, in the order in which they began. */
 export function unfinishedOperations(store: Store): Promise<OperationRow[]> {
   return store
     .selectFrom('operations')
     .selectAll()
-    .where('state', 'in', ['running', 'undoing'])
+    .where('state', 'in', unfinished)
     .orderBy('created_at')
     .orderBy(sql`rowid`)
     .execute();
 }
 
-export async function updateOperation(
+export function findOperation(store: Store, id: string): Promise<OperationRow | undefined> {
+  return store.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** The operation on a subject that another server runs, or has left. */
+export function operationOfAnother(
+  store: Store,
+  { kind, id }: Subject,
+  owner: string,
+): Promise<OperationRow | undefined> {
+  return store
+    .selectFrom('operations')
+    .selectAll()
+    .where('subject_kind', '=', kind)
+    .where('subject_id', '=', id)
+    .where('state', 'in', unfinished)
+    .where('owner', '!=', owner)
+    .executeTakeFirst();
+}
+
+export interface Claim {
+  readonly owner: string;
+  readonly until: number;
+  /** Whether the lease of the present owner is respected; not where that is known to be dead. */
+  readonly respectLease: boolean;
+}
+
+/**
+ * Makes a server the owner of an operation that has not ended and whose lease is over, by one conditional update.
+ * @returns The row; undefined when it has ended, or belongs to another.
+ */
+export function claimOperation(
   store: Store,
   id: string,
+  { owner, until, respectLease }: Claim,
+): Promise<OperationRow | undefined> {
+  const update = store
+    .updateTable('operations')
+    .set({ owner, owned_until: until })
+    .where('id', '=', id)
+    .where('state', 'in', unfinished);
+  const claim = respectLease ? update.where('owned_until', '<', Date.now()) : update;
+  return claim.returningAll().executeTakeFirst();
+}
+
+/** Renews the leases of a server. @returns the ids of the operations that are still its own */
+export async function renewLeases(
+  store: Store,
+  owner: string,
+  ids: readonly string[],
+  until: number,
+): Promise<string[]> {
+  const rows = await store
+    .updateTable('operations')
+    .set({ owned_until: until })
+    .where('owner', '=', owner)
+    .where('id', 'in', ids)
+    .returning('id')
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Changes an operation of a server. @returns false when it belongs to another, or is gone: nothing has changed */
+export async function updateOperation(
+  store: Store,
+  { id, owner }: Pick<OperationRow, 'id' | 'owner'>,
   values: Partial<Pick<OperationRow, 'state' | 'step' | 'attempts' | 'error'>>,
-): Promise<void> {
-  await store
+): Promise<boolean> {
+  const row = await store
     .updateTable('operations')
     .set({ ...values, updated_at: Date.now() })
     .where('id', '=', id)
+    .where('owner', '=', owner)
+    .returning('id')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Forgets all operations on a subject. */
+export async function forgetOperations(store: Store, { kind, id }: Subject): Promise<void> {
+  await store
+    .deleteFrom('operations')
+    .where('subject_kind', '=', kind)
+    .where('subject_id', '=', id)
     .execute();
 }
 

@@ -10,6 +10,21 @@ export function patchesOf(store: Store, checkpointId: string): Promise<PatchRow[
     .execute();
 }
 
+export function insertPatch(store: Store, row: PatchRow): Promise<PatchRow> {
+  return store.insertInto('patches').values(row).returningAll().executeTakeFirstOrThrow();
+}
+
+/** @returns false when the checkpoint has no such patch */
+export async function removePatch(store: Store, checkpointId: string, patchId: string): Promise<boolean> {
+  const removed = await store
+    .deleteFrom('patches')
+    .where('id', '=', patchId)
+    .where('checkpoint_id', '=', checkpointId)
+    .returning('id')
+    .executeTakeFirst();
+  return removed !== undefined;
+}
+
 export interface PatchRun {
   readonly execId: string;
   /** False when an earlier attempt has begun it. */

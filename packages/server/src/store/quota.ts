@@ -25,8 +25,9 @@ async function countLeaving(
 ): Promise<number> {
   const row = await store
     .selectFrom('operations')
-    .innerJoin('sandboxes', 'sandboxes.id', 'operations.sandbox_id')
+    .innerJoin('sandboxes', 'sandboxes.id', 'operations.subject_id')
     .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('operations.subject_kind', '=', 'sandbox')
     .where('operations.state', 'in', ['running', 'undoing'])
     .where('operations.kind', 'in', kinds)
     .where('sandboxes.owner', '=', owner)

@@ -1,7 +1,16 @@
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
-import { ApiError, type SandboxAction, type SandboxState, transitions } from '@opencomputer/protocol';
+import {
+  ApiError,
+  type SandboxAction,
+  sandboxCondition,
+  type SandboxCondition,
+  type SandboxState,
+  type Transition,
+  transitions,
+} from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
-import type { EventTable, SandboxRow, Store, Tables } from './tables.ts';
+import { forgetOperations } from './operations.ts';
+import type { EventTable, NewSandboxRow, SandboxRow, Store, Tables } from './tables.ts';
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -24,6 +33,36 @@ export async function countByState(store: Store): Promise<Map<SandboxState, numb
   return new Map(rows.map((row) => [row.state, row.count]));
 }
 
+export async function insertSandbox(store: Store, row: NewSandboxRow): Promise<void> {
+  await store.insertInto('sandboxes').values(row).execute();
+}
+
+/** Forgets a sandbox, with all that refers to it; call it in a transaction. */
+export async function deleteSandbox(store: Store, id: string): Promise<void> {
+  await forgetOperations(store, { kind: 'sandbox', id });
+  await store.deleteFrom('sandboxes').where('id', '=', id).execute();
+}
+
+/** Sandboxes that were forked in one call, not all of whose forks stood, and that have not been ended. */
+export async function forksCutOff(store: Store): Promise<string[]> {
+  const rows = await store
+    .selectFrom('sandboxes')
+    .select('id')
+    .where('fork_group', 'is not', null)
+    .where('state', 'not in', ['stopping', 'stopped'])
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Notes that all forks of one call stand. */
+export async function endForkGroup(store: Store, forkGroup: string): Promise<void> {
+  await store
+    .updateTable('sandboxes')
+    .set({ fork_group: null })
+    .where('fork_group', '=', forkGroup)
+    .execute();
+}
+
 type Changeable =
   | 'started_at'
   | 'worker_id'
@@ -32,6 +71,15 @@ type Changeable =
   | 'started_from'
   | 'cold_boot_reason'
   | 'base_checkpoint_id';
+
+/** Changes what the row of a sandbox says beside its state. */
+export async function updateSandbox(
+  store: Store,
+  id: string,
+  values: Partial<Pick<SandboxRow, Changeable | 'timeout_s' | 'last_active_at'>>,
+): Promise<void> {
+  await store.updateTable('sandboxes').set(values).where('id', '=', id).execute();
+}
 
 export interface SandboxChange {
   readonly action: SandboxAction;
@@ -49,7 +97,7 @@ export async function changeSandbox(store: Store, id: string, change: SandboxCha
   const { action, actor, reason, values } = change;
   const row = await findSandbox(store, id);
   if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
-  const transition = transitions[row.state][action];
+  const transition = transitionOf(row, action);
   if ('already' in transition) return row;
   const refused = refusal(row, action);
   if (refused !== undefined) throw refused;
@@ -74,14 +122,20 @@ function consequences(next: SandboxState, reason: string | undefined): Partial<S
   return given;
 }
 
+/** The column of the table of states that a sandbox is in. */
+export function conditionOf(row: Pick<SandboxRow, 'state' | 'started_at'>): SandboxCondition {
+  return sandboxCondition(row.state, row.started_at !== null);
+}
+
+function transitionOf(row: SandboxRow, action: SandboxAction): Transition {
+  return transitions[conditionOf(row)][action];
+}
+
 /** Why the state of a sandbox does not allow an action now; undefined when it does. */
 export function refusal(row: SandboxRow, action: SandboxAction): ApiError | undefined {
-  const transition = transitions[row.state][action];
+  const transition = transitionOf(row, action);
   if ('wakeFirst' in transition) return hibernatedError(row.id);
-  // One that never ran has no disk to start from.
-  const neverRan = row.state === 'error' && row.started_at === null && action !== 'stop';
-  if ('next' in transition) return neverRan ? endedError(row) : undefined;
-  if ('already' in transition) return undefined;
+  if ('next' in transition || 'already' in transition) return undefined;
   if (transition.refuse === 'sandbox_stopped') return endedError(row);
   return new ApiError(transition.refuse, `sandbox ${row.id}: ${transition.because}`);
 }

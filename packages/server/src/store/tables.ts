@@ -1,4 +1,4 @@
-import type { Generated, Kysely, Selectable } from 'kysely';
+import type { Generated, Insertable, Kysely, Selectable } from 'kysely';
 import type { CheckpointStatus, SandboxState, SnapshotKind } from '@opencomputer/protocol';
 
 interface SandboxTable {
@@ -87,7 +87,8 @@ type OperationState = 'running' | 'undoing' | 'done' | 'undone';
 interface OperationTable {
   id: string;
   kind: string;
-  sandbox_id: string;
+  subject_kind: string;
+  subject_id: string;
   /** JSON. */
   input: string;
   state: OperationState;
@@ -99,6 +100,10 @@ interface OperationTable {
   created_at: number;
   updated_at: number;
   deadline_at: number;
+  /** The server that runs it, or ran it last. */
+  owner: string;
+  /** When another server may take it over. */
+  owned_until: number;
 }
 
 export interface EventTable {
@@ -142,8 +147,10 @@ export interface Tables {
 /** The database, or a transaction in it. */
 export type Store = Kysely<Tables>;
 export type SandboxRow = Selectable<SandboxTable>;
+export type NewSandboxRow = Insertable<SandboxTable>;
 export type OperationRow = Selectable<OperationTable>;
 export type EventRow = Selectable<EventTable>;
 export type CheckpointRow = Selectable<CheckpointTable>;
+export type NewCheckpointRow = Insertable<CheckpointTable>;
 export type PatchRow = Selectable<PatchTable>;
 export type ApiKeyRow = Selectable<ApiKeyTable>;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { ExecTiming } from '../api/context.ts';
-import type { ClientTiming } from '../live/client.ts';
+import type { ClientTiming } from '../sockets/client.ts';
 import { addKey } from '../auth/keys.ts';
 import { dataFiles, loadConfig } from '../config.ts';
 import type { Log } from '../observe/log.ts';

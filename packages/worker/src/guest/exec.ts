@@ -1,7 +1,7 @@
 import { agentPaths, ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
-import { requireLive, requireQuiet } from './generation.ts';
+import { requireSessions, requireQuiet } from './generation.ts';
 import { callJson } from './request.ts';
 import { callResult } from './result.ts';
 
@@ -21,7 +21,7 @@ export async function startCommand(
 ): Promise<GuestExecResult> {
   const waitMs = Math.min(request.waitMs ?? longestWaitMs, longestWaitMs);
   const session = await channel.session();
-  if (request.stdin === true || request.tty !== undefined) requireLive(channel);
+  if (request.stdin === true || request.tty !== undefined) requireSessions(channel);
   if (request.unlogged === true || request.unlisted === true) requireQuiet(channel);
   const result = await callResult(session, 'POST', agentPaths.exec, {
     arrives,

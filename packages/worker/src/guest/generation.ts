@@ -1,12 +1,12 @@
-import { ApiError, liveGeneration, quietGeneration } from '@opencomputer/protocol';
+import { ApiError, sessionsGeneration, quietGeneration } from '@opencomputer/protocol';
 import type { GuestChannel } from './channel.ts';
 
 /**
  * Refuses what the agent of a guest is too old for: it is frozen with the memory of a snapshot.
  * @throws ApiError `unsupported_guest`
  */
-export function requireLive(channel: GuestChannel): void {
-  requireGeneration(channel, liveGeneration, 'sessions need');
+export function requireSessions(channel: GuestChannel): void {
+  requireGeneration(channel, sessionsGeneration, 'sessions need');
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
-import { requireLive } from './generation.ts';
+import { requireSessions } from './generation.ts';
 import { begin, callJson } from './request.ts';
 
 const answerMs = 30_000;
@@ -68,7 +68,7 @@ export async function guestUse(channel: GuestChannel): Promise<GuestUse> {
 /** Changes the size of a session's terminal. @throws ApiError `exec_not_found`, `not_terminal`, `session_ended` */
 export async function resizeTerminal(channel: GuestChannel, id: string, size: TerminalSize): Promise<void> {
   const session = await channel.session();
-  requireLive(channel);
+  requireSessions(channel);
   await callJson(session, 'POST', `${agentPaths.exec}/${id}/resize`, z.object({}), {
     body: size,
     deadlineMs: answerMs,
@@ -89,7 +89,7 @@ export async function attachSession(
   signal: AbortSignal,
 ): Promise<ClientHttp2Stream> {
   const session = await channel.session();
-  requireLive(channel);
+  requireSessions(channel);
   const { stream } = await begin(session, 'POST', `${agentPaths.exec}/${id}/attach?${query.toString()}`, {
     deadlineMs: answerMs,
     duplex: true,
@@ -106,7 +106,7 @@ export async function openLogs(
   signal: AbortSignal,
 ): Promise<ClientHttp2Stream> {
   const session = await channel.session();
-  requireLive(channel);
+  requireSessions(channel);
   const { stream } = await begin(session, 'GET', `${agentPaths.logs}?${query.toString()}`, {
     deadlineMs: answerMs,
     signal,

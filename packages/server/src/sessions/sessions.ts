@@ -31,7 +31,7 @@ export interface StartedSession {
 type SessionOptions = Partial<Omit<GuestExecRequest, 'argv' | 'id' | 'waitMs'>>;
 
 /** Starts, lists and ends sessions in machines that are awake. Whoever calls has checked whose they are. */
-export class LiveSessions {
+export class SessionService {
   readonly #machines: Machines;
   readonly #commands: Commands;
   /** Terminals nobody has attached to yet: the first one sees what was printed before. */

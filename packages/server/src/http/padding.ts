@@ -1,7 +1,8 @@
+import type { Context } from 'hono';
 import type { Log } from '../observe/log.ts';
-import { type ApiContext, commonHeaders } from './context.ts';
 import { toApiError } from './errors.ts';
 import { type Every, everyInterval } from './every.ts';
+import { commonHeaders } from './headers.ts';
 
 /** How long the header of a slow change is held back, so that most failures have their proper status. */
 export const slowMs = 100_000;
@@ -12,7 +13,7 @@ export const slowMs = 100_000;
  * is the body: clients tell it from a result by its `code`.
  */
 export async function paddedJson(
-  c: ApiContext,
+  c: Context,
   result: Promise<unknown>,
   padMs: number,
   log: Log,
@@ -26,7 +27,7 @@ export async function paddedJson(
   const settled = result.finally(stop);
   if ((await Promise.race([settled.then(() => 'settled'), late])) === 'settled')
     return c.json((await result) as object, status);
-  const requestId = c.get('requestId');
+  const requestId: string = c.get('requestId');
   const body = settled.catch((error: unknown) => toApiError(error, log, requestId).toBody(requestId));
   return new Response(padded(body, padMs, every), {
     status,

@@ -2,28 +2,28 @@ import { ApiError } from '@opencomputer/protocol';
 import { KeyedLock } from '../operations/keyed-lock.ts';
 import { AttachedSession, type AttachingParts } from './attaching.ts';
 import { sendInput } from './sending.ts';
-import type { LiveSessions, StartedSession } from './sessions.ts';
+import type { SessionService, StartedSession } from './sessions.ts';
 
 /** How long a line waits for the lines before it. */
 const turnMs = 20_000;
 
 /** Agent sessions: sessions of one program, which is told what to do in lines of JSON. */
 export class AgentSessions {
-  readonly #live: LiveSessions;
+  readonly #sessions: SessionService;
   readonly #parts: AttachingParts;
   readonly #command: string;
   /** Lines of several callers do not run into each other. */
   readonly #turns = new KeyedLock();
 
-  constructor(live: LiveSessions, parts: AttachingParts, command: string) {
-    this.#live = live;
+  constructor(sessions: SessionService, parts: AttachingParts, command: string) {
+    this.#sessions = sessions;
     this.#parts = parts;
     this.#command = command;
   }
 
-  /** Starts the agent program and tells it `lines`. @throws ApiError like `LiveSessions.create` */
+  /** Starts the agent program and tells it `lines`. @throws ApiError like `SessionService.create` */
   async start(owner: string, sandboxId: string, lines: string): Promise<StartedSession> {
-    const started = await this.#live.start(sandboxId, 'agent', [this.#command]);
+    const started = await this.#sessions.start(sandboxId, 'agent', [this.#command]);
     if (lines === '') return started;
     try {
       await this.write(owner, sandboxId, started.id, lines);

@@ -6,7 +6,9 @@ import { getRequestListener, type HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
 import { ApiError } from '@opencomputer/protocol';
-import type { ServerConfig } from './config.ts';
+import type { ServerConfig } from '../config.ts';
+import { ClientGone } from './errors.ts';
+import { answerRaw } from './raw-answer.ts';
 
 /** Milliseconds for the header of a request. */
 const headerMs = 20_000;
@@ -54,14 +56,14 @@ export async function listen(address: ServerConfig['listen']): Promise<HttpServe
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',
     },
     (incoming, outgoing) => {
-      if (severalHosts(incoming)) return refuse(incoming.socket, severalHostsError());
+      if (severalHosts(incoming)) return answerRaw(incoming.socket, severalHostsError());
       void handlers.promise.then(({ request }) => request(incoming, outgoing));
     },
   );
   server.timeout = silenceMs;
   server.on('clientError', answerClientError);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (severalHosts(request)) return refuse(socket, severalHostsError());
+    if (severalHosts(request)) return answerRaw(socket, severalHostsError());
     void handlers.promise.then(({ upgrade }) => upgrade(request, socket, head));
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -117,7 +119,7 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     : cutOff
       ? 'the request was cut off'
       : 'the request is not valid HTTP, or took too long';
-  refuse(socket, new ApiError(tooLarge ? 'too_large' : 'invalid_request', message));
+  answerRaw(socket, new ApiError(tooLarge ? 'too_large' : 'invalid_request', message));
 }
 
 /** Which of them is meant is for nobody to guess: proxies and servers choose differently. */
@@ -129,15 +131,6 @@ function severalHostsError(): ApiError {
   return new ApiError('invalid_request', 'the request has more than one Host header', {
     hint: 'Send one, with the name and port of the server.',
   });
-}
-
-/** Answers on the bare connection and closes it. */
-function refuse(socket: Duplex, answer: ApiError): void {
-  const body = JSON.stringify(answer.toBody());
-  const status = `${answer.status} ${answer.status === 413 ? 'Payload Too Large' : 'Bad Request'}`;
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
 }
 
 interface NodeEnv {
@@ -154,13 +147,6 @@ export function onAnswered(c: Context, then: (status: number, complete: boolean)
   const { outgoing } = nodeEnv(c);
   outgoing?.once('close', () => then(outgoing.statusCode, outgoing.writableFinished));
   return outgoing !== undefined;
-}
-
-/** Why work for a client that went away is broken off: nobody's fault, and nobody reads the answer. */
-export class ClientGone extends Error {
-  constructor() {
-    super('the client went away');
-  }
 }
 
 /** Aborted with ClientGone when the client goes away before the answer is complete. */

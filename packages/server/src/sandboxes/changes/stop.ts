@@ -1,7 +1,7 @@
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { EventTable } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { EventTable } from '../../store/tables.ts';
+import type { WorkerClient } from '../../workers/client.ts';
 
 const attemptMs = 60_000;
 
@@ -22,8 +22,8 @@ export function stopOperation(worker: WorkerClient): OperationDefinition<StopInp
       step<StopInput, void>({
         name: 'machine',
         attemptMs,
-        run: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
-        commit: async (tx, { sandboxId, input }) => {
+        run: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        commit: async (tx, { subject: { id: sandboxId }, input }) => {
           if ((await findSandbox(tx, sandboxId)) === undefined) return;
           await changeSandbox(tx, sandboxId, { action: 'stopped', actor: input.actor });
         },

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiError } from '@opencomputer/protocol';
 import { expect, test, vi } from 'vitest';
-import { ClientGone } from '../http.ts';
 import { quietLog } from '../testing/harness.ts';
-import { toApiError } from './errors.ts';
+import { ClientGone, toApiError } from './errors.ts';
 
 function heard(error: unknown): { answer: ApiError; errors: number } {
   const errors = vi.fn();

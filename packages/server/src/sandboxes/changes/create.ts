@@ -1,10 +1,11 @@
 import { ApiError, errorKinds, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { SandboxRow, Store } from '../store/tables.ts';
+import { type OperationDefinition, step } from '../../operations/definition.ts';
+import { addEvent } from '../../store/events.ts';
+import { changeSandbox, deleteSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { SandboxRow, Store } from '../../store/tables.ts';
+import { CreationAbandoned } from '../abandoned.ts';
 import { patchStep, type PowerParts } from './power.ts';
-import { noteColdBoot, startValues } from './starts.ts';
+import { noteColdBoot, startValues } from '../starts.ts';
 
 /**
  * A new shape is cold-booted once, which takes minutes where the CPU is emulated, and many that are created at once wait
@@ -34,16 +35,9 @@ function wasRefused(error: ApiError): boolean {
   return errorKinds[error.code].status < 500 || error.code === 'no_capacity';
 }
 
-/** The reason of a creation that ended because nobody wants it any more. */
-export class CreationAbandoned extends ApiError {
-  constructor(reason: string) {
-    super('creation_failed', reason, { details: { abandoned: true } });
-  }
-}
-
 async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise<void> {
   if (wasRefused(error)) {
-    await tx.deleteFrom('sandboxes').where('id', '=', sandboxId).execute();
+    await deleteSandbox(tx, sandboxId);
     return;
   }
   const row = await findSandbox(tx, sandboxId);
@@ -82,7 +76,7 @@ export function createOperation(
       step<CreateInput, { machine: MachineInfo; workerId: string }>({
         name: 'machine',
         attemptMs: deadlineMs,
-        run: async ({ sandboxId, signal }) => {
+        run: async ({ subject: { id: sandboxId }, signal }) => {
           const row = await findSandbox(store, sandboxId);
           if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${sandboxId} not found`);
           const machine = await worker.putMachine(sandboxId, machineSpec(row), {
@@ -91,15 +85,15 @@ export function createOperation(
           });
           return { machine, workerId: await workerId() };
         },
-        commit: async (tx, { sandboxId }, { machine, workerId: id }) => {
+        commit: async (tx, { subject: { id: sandboxId } }, { machine, workerId: id }) => {
           const values = { started_at: Date.now(), worker_id: id, ...startValues(machine) };
           await changeSandbox(tx, sandboxId, { action: 'created', actor: 'client', values });
           await noteColdBoot(tx, sandboxId, machine);
         },
-        undo: ({ sandboxId, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        undo: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
       }),
       ...patches,
     ],
-    undone: (tx, sandboxId, _input, error) => endUndone(tx, sandboxId, error),
+    undone: (tx, { id: sandboxId }, _input, error) => endUndone(tx, sandboxId, error),
   };
 }

@@ -20,11 +20,11 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { AttachedSession, type AttachingParts } from './attaching.ts';
 import { Bridge } from './bridge.ts';
-import { ClientSocket, type ClientTiming } from './client.ts';
-import type { ClientHub } from './hub.ts';
+import { ClientSocket, type ClientTiming } from '../sockets/client.ts';
+import type { ClientHub } from '../sockets/hub.ts';
 import { CountedForm, type OutputForm, PlainForm, RawForm } from './output.ts';
-import { refuseUpgrade } from './refusal.ts';
-import type { LiveSessions } from './sessions.ts';
+import { refuseUpgrade } from '../http/raw-answer.ts';
+import type { SessionService } from './sessions.ts';
 import { isPlausible, readTarget, type Target } from './target.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -32,7 +32,7 @@ import type { Upstream } from './upstream.ts';
 const revokedCode = 4401;
 
 export interface UpgradeParts extends AttachingParts {
-  readonly live: LiveSessions;
+  readonly sessions: SessionService;
   readonly authenticator: Authenticator;
   readonly revocations: Revocations;
   readonly hub: ClientHub;
@@ -100,7 +100,7 @@ export class Upgrades {
   }
 
   async #open(request: IncomingMessage, asked: Asked): Promise<Opened> {
-    const { authenticator, sandboxes, machines, live, hub, stopping } = this.#parts;
+    const { authenticator, sandboxes, machines, sessions, hub, stopping } = this.#parts;
     if (stopping()) throw new ApiError('shutting_down', 'the server is stopping');
     const url = URL.parse(request.url ?? '', 'http://server');
     const target = url === null ? undefined : readTarget(url.pathname);
@@ -129,11 +129,11 @@ export class Upgrades {
         query.client,
       );
       const session = await sandboxes.withMachine(owner, sandboxId, () =>
-        live.find(sandboxId, sessionId, target.kind === 'pty' ? ['pty'] : undefined),
+        sessions.find(sandboxId, sessionId, target.kind === 'pty' ? ['pty'] : undefined),
       );
       const start = target.kind === 'pty' ? this.#terminalStart(target, query) : (query.from ?? '0');
       const upstream = await place.attach(start, true);
-      if (target.kind === 'pty') live.noLongerFresh(sandboxId, sessionId);
+      if (target.kind === 'pty') sessions.noLongerFresh(sandboxId, sessionId);
       return { target, caller, query, session, place, start, upstream, release };
     } catch (error) {
       release();
@@ -143,7 +143,7 @@ export class Upgrades {
 
   /** The first to attach to a terminal sees what it printed so far, later ones what it prints from now on. */
   #terminalStart({ sandboxId, sessionId }: Target, { replay }: AttachQuery): string {
-    const fresh = this.#parts.live.isFresh(sandboxId, sessionId);
+    const fresh = this.#parts.sessions.isFresh(sandboxId, sessionId);
     return replay === '1' || (fresh && replay === undefined) ? '0' : 'end';
   }
 

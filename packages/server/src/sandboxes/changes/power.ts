@@ -1,12 +1,12 @@
 import type { ErrorCode, MachineInfo } from '@opencomputer/protocol';
-import { type OperationDefinition, step } from '../operations/definition.ts';
-import { addEvent } from '../store/events.ts';
-import { changeSandbox, findSandbox } from '../store/sandboxes.ts';
-import type { Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
-import type { IdleClock } from './idle-clock.ts';
-import type { Patcher } from './patcher.ts';
-import { type Cause, noteStart, withWake } from './starts.ts';
+import { type OperationDefinition, step, type StepContext } from '../../operations/definition.ts';
+import { addEvent } from '../../store/events.ts';
+import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
+import type { Store } from '../../store/tables.ts';
+import type { WorkerClient } from '../../workers/client.ts';
+import type { IdleClock } from '../idle-clock.ts';
+import type { Patcher } from '../patcher.ts';
+import { type Cause, noteStart, withWake } from '../starts.ts';
 
 /** Longest time of one save or start; emulated CPUs boot slowly. */
 export const startMs = 180_000;
@@ -40,7 +40,7 @@ export function powerOperation<Input extends Cause>(
     cancellable: true,
     afterCrash: 'resume',
     steps,
-    undone: async (tx, sandboxId, _input, error) => {
+    undone: async (tx, { id: sandboxId }, _input, error) => {
       if ((await findSandbox(tx, sandboxId)) === undefined) return;
       const reason = error.message.slice(0, 1000);
       await addEvent(tx, { sandbox_id: sandboxId, kind: `${kind}Failed`, actor: 'system', reason });
@@ -48,14 +48,11 @@ export function powerOperation<Input extends Cause>(
   };
 }
 
-/** See `powerOperation`. */
-export const nothingToUndo = (): Promise<void> => Promise.resolve();
-
 /** A step that ends with a machine that runs. */
 export function startStep<Input extends Cause>(
   { idle }: Pick<PowerParts, 'idle'>,
   parts: {
-    run: (context: { sandboxId: string; input: Input; signal: AbortSignal }) => Promise<MachineInfo>;
+    run: (context: StepContext<Input>) => Promise<MachineInfo>;
     commit: (tx: Store, id: string, input: Input, machine: MachineInfo) => Promise<{ timeout_s: number }>;
   },
 ) {
@@ -63,11 +60,11 @@ export function startStep<Input extends Cause>(
     name: 'machine',
     attemptMs: startMs,
     run: parts.run,
-    commit: async (tx, { sandboxId, input }, machine) => {
+    commit: async (tx, { subject: { id: sandboxId }, input }, machine) => {
       const row = await parts.commit(tx, sandboxId, input, machine);
       idle.watch(sandboxId, row.timeout_s);
     },
-    undo: nothingToUndo,
+    undo: { settledBy: 'reconcile' },
   });
 }
 
@@ -77,8 +74,9 @@ export function hibernateOperation({ worker, idle }: PowerParts): OperationDefin
     step<Cause, { sizeBytes: number }>({
       name: 'machine',
       attemptMs: startMs,
-      run: ({ sandboxId, signal }) => worker.hibernate(sandboxId, { signal, timeoutMs: startMs }),
-      commit: async (tx, { sandboxId, input }, { sizeBytes }) => {
+      run: ({ subject: { id: sandboxId }, signal }) =>
+        worker.hibernate(sandboxId, { signal, timeoutMs: startMs }),
+      commit: async (tx, { subject: { id: sandboxId }, input }, { sizeBytes }) => {
         await changeSandbox(tx, sandboxId, {
           action: 'hibernate',
           ...input,
@@ -86,7 +84,7 @@ export function hibernateOperation({ worker, idle }: PowerParts): OperationDefin
         });
         idle.forget(sandboxId);
       },
-      undo: nothingToUndo,
+      undo: { settledBy: 'reconcile' },
     }),
   ]);
 }
@@ -96,9 +94,9 @@ export function patchStep<Input>({ patcher }: Pick<PowerParts, 'patcher'>) {
   return step<Input, void>({
     name: 'patches',
     attemptMs: patchesMs,
-    run: ({ sandboxId, signal }) => patcher.run(sandboxId, signal),
+    run: ({ subject: { id: sandboxId }, signal }) => patcher.run(sandboxId, signal),
     commit: () => Promise.resolve(),
-    undo: nothingToUndo,
+    undo: { settledBy: 'nextStart' },
   });
 }
 
@@ -107,7 +105,7 @@ export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
   const { worker } = parts;
   return powerOperation<Cause>('wake', 'creation_failed', [
     startStep<Cause>(parts, {
-      run: ({ sandboxId, signal }) => worker.wake(sandboxId, { signal, timeoutMs: startMs }),
+      run: ({ subject: { id: sandboxId }, signal }) => worker.wake(sandboxId, { signal, timeoutMs: startMs }),
       commit: (tx, id, input, machine) => noteStart(tx, id, 'wake', input, machine),
     }),
     patchStep<Cause>(parts),
@@ -120,7 +118,7 @@ function bootOperation(parts: PowerParts, kind: 'reboot' | 'powerCycle'): Operat
   const hard = kind === 'powerCycle';
   return powerOperation<Cause>(kind, 'creation_failed', [
     startStep<Cause>(parts, {
-      run: async ({ sandboxId, signal }) => {
+      run: async ({ subject: { id: sandboxId }, signal }) => {
         const options = { signal, timeoutMs: startMs };
         const reboot = (): Promise<MachineInfo> => worker.reboot(sandboxId, hard, options);
         return (await withWake(worker, sandboxId, options, reboot)).result;

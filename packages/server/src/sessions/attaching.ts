@@ -4,7 +4,7 @@ import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Machines } from '../sandboxes/machines.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { SessionPlace } from './bridge.ts';
-import { ClosedByPlatform } from './close-codes.ts';
+import { ClosedByPlatform } from '../sockets/close-codes.ts';
 import { Upstream } from './upstream.ts';
 
 /** How long a bridge waits at most for news of its sandbox before it looks for itself. */

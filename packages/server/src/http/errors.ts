@@ -1,6 +1,12 @@
 import { ApiError } from '@opencomputer/protocol';
-import { ClientGone } from '../http.ts';
 import type { Log } from '../observe/log.ts';
+
+/** Why work for a client that went away is broken off: nobody's fault, and nobody reads the answer. */
+export class ClientGone extends Error {
+  constructor() {
+    super('the client went away');
+  }
+}
 
 /** SQLite's code for a full disk. */
 const sqliteFull = 13;

@@ -1,22 +1,21 @@
 import { Forks } from './checkpoints/forks.ts';
-import {
-  checkpointOperation,
-  deleteCheckpointOperation,
-  restoreOperation,
-} from './checkpoints/operations.ts';
+import { checkpointOperation } from './checkpoints/changes/checkpoint.ts';
+import { deleteCheckpointOperation } from './checkpoints/changes/delete.ts';
+import { restoreOperation } from './checkpoints/changes/restore.ts';
 import { CheckpointService } from './checkpoints/service.ts';
 import type { Services } from './api/context.ts';
 import type { ServerConfig } from './config.ts';
-import { AgentSessions } from './live/agents.ts';
-import { LiveSessions } from './live/sessions.ts';
+import { AgentSessions } from './sessions/agents.ts';
+import { SessionService } from './sessions/sessions.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { OperationEngine } from './operations/engine.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { Commands } from './sandboxes/commands.ts';
-import { createOperation } from './sandboxes/create.ts';
+import { createOperation } from './sandboxes/changes/create.ts';
 import { Expiry } from './sandboxes/expiry.ts';
 import { IdleClock } from './sandboxes/idle-clock.ts';
+import { Lifecycle } from './sandboxes/lifecycle.ts';
 import { Machines } from './sandboxes/machines.ts';
 import { Patcher } from './sandboxes/patcher.ts';
 import {
@@ -25,9 +24,11 @@ import {
   type PowerParts,
   rebootOperation,
   wakeOperation,
-} from './sandboxes/power.ts';
+} from './sandboxes/changes/power.ts';
+import { Quota } from './sandboxes/quota.ts';
 import { SandboxService } from './sandboxes/service.ts';
-import { stopOperation } from './sandboxes/stop.ts';
+import { sandboxSubject } from './sandboxes/subject.ts';
+import { stopOperation } from './sandboxes/changes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
 import { sandboxesInState } from './store/sandboxes.ts';
 import type { Store } from './store/tables.ts';
@@ -40,7 +41,7 @@ const pruneEveryMs = 3600 * 1000;
 /** How long the comparison with the worker waits for an operation that has just begun. */
 const reconcileTurnMs = 1000;
 
-export interface PlatformOptions {
+export interface AssemblyOptions {
   readonly config: ServerConfig;
   readonly store: Store;
   readonly log: Log;
@@ -63,14 +64,15 @@ export function operationDefinitions(parts: PowerParts, workerId: () => Promise<
   ];
 }
 
-export interface Platform {
+export interface Assembly {
   readonly services: Pick<
     Services,
     | 'sandboxes'
+    | 'lifecycle'
     | 'checkpoints'
     | 'forks'
     | 'commands'
-    | 'live'
+    | 'sessions'
     | 'agents'
     | 'machines'
     | 'idle'
@@ -80,7 +82,7 @@ export interface Platform {
 }
 
 /** Puts together what is behind the API: operations, the worker, the reconciler and the idle clock. */
-export async function startPlatform({ config, store, log, metrics }: PlatformOptions): Promise<Platform> {
+export async function assemble({ config, store, log, metrics }: AssemblyOptions): Promise<Assembly> {
   const worker = new WorkerClient(config.workerSocket, metrics);
   const idle = new IdleClock();
   const reconciler = new Reconciler({
@@ -90,8 +92,8 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     metrics,
     idle,
     ended: (id) => idle.forget(id),
-    between: (id, work) => engine.between(id, reconcileTurnMs, work),
-    busy: (id) => engine.busy(id),
+    between: (id, work) => engine.between(sandboxSubject(id), reconcileTurnMs, work),
+    busy: (id) => engine.busy(sandboxSubject(id)),
   });
   const link = new WorkerLink(
     worker,
@@ -116,25 +118,29 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
     });
   const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
   const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
-  const engine = new OperationEngine({ store, log, metrics, definitions });
+  const engine = new OperationEngine({ store, log, metrics, definitions, alone: true });
+  const quota = new Quota(config.maxSandboxes, config.maxHibernated);
+  const reconcile = (): Promise<void> => reconciler.run();
+  const lifecycle = new Lifecycle({ store, engine, idle, quota, reconcile });
   const sandboxes = new SandboxService({
     store,
     engine,
     idle,
     log,
-    maxSandboxes: config.maxSandboxes,
-    maxHibernated: config.maxHibernated,
-    reconcile: () => reconciler.run(),
+    lifecycle,
+    quota,
+    reconcile,
   });
   const checkpoints = new CheckpointService({
     store,
     engine,
     sandboxes,
+    lifecycle,
     log,
     limits: config.maxCheckpoints,
   });
-  const forks = new Forks({ store, sandboxes, checkpoints, log });
-  const machines = new Machines(worker, (id) => sandboxes.lifecycle.foundHibernated(id));
+  const forks = new Forks({ store, sandboxes, checkpoints, quota, log });
+  const machines = new Machines(worker, (id) => lifecycle.foundHibernated(id));
   const expiry = new Expiry({ store, idle, worker, sandboxes, log, connected: () => link.connected });
 
   const recovered = await engine.recover();
@@ -153,14 +159,15 @@ export async function startPlatform({ config, store, log, metrics }: PlatformOpt
   reconciler.start();
   expiry.start();
   const commands = new Commands(machines);
-  const live = new LiveSessions(machines, commands);
+  const sessions = new SessionService(machines, commands);
   const services = {
     sandboxes,
+    lifecycle,
     checkpoints,
     forks,
     commands,
-    live,
-    agents: new AgentSessions(live, { sandboxes, machines, idle }, config.agentCommand),
+    sessions,
+    agents: new AgentSessions(sessions, { sandboxes, machines, idle }, config.agentCommand),
     machines,
     idle,
     workerConnected: () => link.connected,
