@@ -166,8 +166,8 @@ describe('tenants', () => {
     expect(server.worker.machines.has(mine)).toBe(true);
     await runKeysCommand(store, ['revoke', key]);
     await store.destroy();
-    await new Promise((resolve) => setTimeout(resolve, 1010));
-    expect((await server.call('GET', '/api/sandboxes', undefined, headers)).status).toBe(401);
+    const list = () => server.call('GET', '/api/sandboxes', undefined, headers);
+    await eventually('the revocation is noticed', async () => (await list()).status === 401);
   });
 });
 
