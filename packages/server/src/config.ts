@@ -48,6 +48,13 @@ const integer = (min: number, max: number) =>
 const environmentSchema = z.object({
   OPENCOMPUTER_LISTEN: listenSchema.default({ host: '127.0.0.1', port: 8080 }),
   OPENCOMPUTER_DATA_DIR: z.string().optional(),
+  OPENCOMPUTER_DATABASE_URL: z
+    .string()
+    .regex(
+      /^postgres(ql)?:\/\/\S+$/,
+      'expected an address such as postgres://user:password@host:5432/opencomputer',
+    )
+    .optional(),
   OPENCOMPUTER_API_KEY: z
     .string()
     .regex(/^[!-~]{16,256}$/, 'expected 16 to 256 printable characters without spaces')
@@ -82,6 +89,8 @@ export const settingNames: readonly string[] = Object.keys(environmentSchema.sha
 export interface ServerConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
+  /** Address of a PostgreSQL database, perhaps with its password; absent: SQLite in the data directory. */
+  readonly databaseUrl?: string | undefined;
   /** A key that is valid from the start; absent: one is generated when there is none. */
   readonly apiKey?: string | undefined;
   readonly workerSocket: string;
@@ -124,6 +133,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return {
     listen: env.OPENCOMPUTER_LISTEN,
     dataDirectory,
+    databaseUrl: env.OPENCOMPUTER_DATABASE_URL,
     apiKey: env.OPENCOMPUTER_API_KEY,
     workerSocket: resolve(env.OPENCOMPUTER_WORKER_SOCKET ?? join(dataDirectory, 'worker', 'worker.sock')),
     maxSandboxes: env.OPENCOMPUTER_MAX_SANDBOXES,

@@ -57,7 +57,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   makeDirectory(files.directory);
   const lock = lockDirectory(files.lock, config.dataDirectory);
   stack.defer(() => lock.release());
-  const store = openStore(files.database);
+  const store = await openStore(config.databaseUrl ?? files.database, log);
   stack.defer(() => store.destroy());
   const newKey = await ensureFirstKey(store, config.apiKey, files.apiKey);
   const metrics = createMetrics();

@@ -11,6 +11,7 @@ import {
 import { findKeyByHash, insertKey, listKeys, revokeOtherBootstrapKeys } from '../store/keys.ts';
 import type { Store } from '../store/tables.ts';
 import { defaultOwner, generateKey, hashKey, keyRow } from './keys.ts';
+import { transact } from '../store/transaction.ts';
 
 /** A key that was generated, to be shown once. */
 export interface NewKey {
@@ -70,7 +71,7 @@ export async function ensureFirstKey(
       `OPENCOMPUTER_API_KEY: key ${known.id} was revoked and stays so; set another key, or none to have one generated`,
     );
   if (readKeyFile(keyFile) !== key) writeKeyFile(keyFile, key);
-  await store.transaction().execute(async (tx) => {
+  await transact(store, async (tx) => {
     if (configured !== undefined) await revokeOtherBootstrapKeys(tx, hash, Date.now());
     if (known === undefined)
       await insertKey(tx, keyRow(key, { name: 'bootstrap', owner: defaultOwner, source: 'bootstrap' }));

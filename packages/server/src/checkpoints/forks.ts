@@ -12,6 +12,7 @@ import type { NewSandbox } from '../sandboxes/creation.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { CheckpointRow, SandboxRow, Store } from '../store/tables.ts';
 import type { CheckpointService } from './service.ts';
+import { transact } from '../store/transaction.ts';
 
 /** Forks of one call that are made at the same time. */
 const atOnce = 16;
@@ -46,7 +47,7 @@ export class Forks {
     const count = request.count ?? 1;
     const forkGroup = count > 1 ? randomUUID() : undefined;
     const sandbox = { ...newFork(owner, checkpoint, request), forkGroup };
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, count));
+    await transact(store, (tx) => sandboxes.quota.requireLive(tx, owner, count));
     if (forkGroup === undefined) return [await sandboxes.creation.create(sandbox, clientGone)];
     const rows = await this.#allOrNone(sandbox, count, clientGone);
     await store
@@ -68,7 +69,7 @@ export class Forks {
     const sandbox = await sandboxes.get(owner, sandboxId);
     // What cannot be is refused before anything is done.
     newFork(owner, sandbox, request);
-    await store.transaction().execute((tx) => sandboxes.quota.requireLive(tx, owner, request.count ?? 1));
+    await transact(store, (tx) => sandboxes.quota.requireLive(tx, owner, request.count ?? 1));
     const name = request.name ?? null;
     const { id, ended } = await checkpoints.begin(sandbox, { name, kind: 'full' });
     try {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ApiError, type CreatePatch, limits } from '@opencomputer/protocol';
 import { patchesOf } from '../store/patches.ts';
 import type { PatchRow, Store } from '../store/tables.ts';
+import { transact } from '../store/transaction.ts';
 
 /** Adds a patch behind the others of a checkpoint. @throws ApiError `conflict` when there are too many. */
 export function addPatch(
@@ -9,7 +10,7 @@ export function addPatch(
   checkpointId: string,
   { script, description }: CreatePatch,
 ): Promise<PatchRow> {
-  return store.transaction().execute(async (tx) => {
+  return transact(store, async (tx) => {
     const others = await patchesOf(tx, checkpointId);
     if (others.length >= limits.patches)
       throw new ApiError('conflict', `the checkpoint has ${others.length} patches, no more are allowed`, {

@@ -7,6 +7,7 @@ import type { OperationRow, Store } from '../store/tables.ts';
 import type { OperationDefinition, Step } from './definition.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { type Pace, Pacer } from './pacer.ts';
+import { transact } from '../store/transaction.ts';
 
 /** Thrown by a crash point of a test: the operation stops where it is and nothing more is written. */
 export class SimulatedCrash extends Error {}
@@ -67,7 +68,7 @@ export class OperationEngine {
     const change = async (): Promise<void> => {
       this.#stopping.signal.throwIfAborted();
       const row = newRow(definition, sandboxId, input);
-      const began = await this.#options.store.transaction().execute(async (tx) => {
+      const began = await transact(this.#options.store, async (tx) => {
         if (!(await begin(tx))) return false;
         await insertOperation(tx, row);
         return true;
@@ -176,7 +177,7 @@ export class OperationEngine {
         const result = await step.run(context);
         this.#crash(`${row.kind}:${step.name}:ran`);
         cancelled.throwIfAborted();
-        await this.#options.store.transaction().execute(async (tx) => {
+        await transact(this.#options.store, async (tx) => {
           await step.commit(tx, context, result);
           const state = row.step + 1 === definition.steps.length ? 'done' : 'running';
           await updateOperation(tx, row.id, { state, step: row.step + 1, attempts });
@@ -214,7 +215,7 @@ export class OperationEngine {
       this.#crash(`${row.kind}:${step.name}:undone`);
     }
     await this.#persist(row, () =>
-      store.transaction().execute(async (tx) => {
+      transact(store, async (tx) => {
         await updateOperation(tx, row.id, { state: 'undone' });
         await definition.undone(tx, row.sandbox_id, input, error);
       }),

@@ -7,6 +7,7 @@ import { changeSandbox, findSandbox, findSandboxes, sandboxesInState } from '../
 import type { SandboxRow, Store } from '../store/tables.ts';
 import type { WorkerClient } from '../workers/client.ts';
 import { compareSnapshots } from './snapshots.ts';
+import { transact } from '../store/transaction.ts';
 
 const everyMs = 30_000;
 
@@ -63,7 +64,7 @@ export class Reconciler {
   /** A machine has ended unexpectedly: its sandbox is in error from now on. */
   async machineLost(id: string, reason: string): Promise<void> {
     const { store, log, ended } = this.#options;
-    const row = await store.transaction().execute(async (tx) => {
+    const row = await transact(store, async (tx) => {
       const [current] = await findSandboxes(tx, [id]);
       // One that is being created is watched by its operation.
       const resting = current?.state === 'hibernated' && !this.#options.busy(id);
@@ -84,7 +85,7 @@ export class Reconciler {
     await between(id, async () => {
       const machine = await worker.machine(id);
       if (machine.state !== 'running') return;
-      const noted = await store.transaction().execute(async (tx) => {
+      const noted = await transact(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row?.state !== 'running' || !(told || differsInStart(row, machine))) return false;
         await tx.updateTable('sandboxes').set(startValues(machine)).where('id', '=', id).execute();
@@ -144,11 +145,11 @@ export class Reconciler {
         'row and machine differ; row corrected',
       );
       if (machine.state === 'running') {
-        await store.transaction().execute((tx) => noteStart(tx, id, 'wake', cause, machine));
+        await transact(store, (tx) => noteStart(tx, id, 'wake', cause, machine));
         idle.watch(id, row.timeout_s);
         return;
       }
-      await store.transaction().execute(async (tx) => {
+      await transact(store, async (tx) => {
         if (row.state === 'error') await changeSandbox(tx, id, { action: 'wake', ...cause });
         const values = { hibernation_bytes: machine.hibernationBytes ?? 0 };
         await changeSandbox(tx, id, { action: 'hibernate', ...cause, values });

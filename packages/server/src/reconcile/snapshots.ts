@@ -4,6 +4,7 @@ import { checkpointsWithFiles, findCheckpoint, updateCheckpoint } from '../store
 import { checkpointWasUndone } from '../store/operations.ts';
 import type { Store } from '../store/tables.ts';
 import type { WorkerClient } from '../workers/client.ts';
+import { transact } from '../store/transaction.ts';
 
 export interface SnapshotParts {
   readonly store: Store;
@@ -23,7 +24,7 @@ export async function compareSnapshots({ store, worker, log, metrics }: Snapshot
   const known = new Set(rows.map((row) => row.id));
   for (const row of rows)
     if (row.state === 'ready' && !there.has(row.id)) {
-      const lost = await store.transaction().execute(async (tx) => {
+      const lost = await transact(store, async (tx) => {
         if ((await findCheckpoint(tx, row.id))?.state !== 'ready') return false;
         const error = 'its files are missing on the worker';
         await updateCheckpoint(tx, row.id, { state: 'failed', error, failed_at: Date.now() });

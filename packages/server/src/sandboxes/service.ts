@@ -10,6 +10,7 @@ import { Creation } from './creation.ts';
 import type { IdleClock } from './idle-clock.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { Quota } from './quota.ts';
+import { transact } from '../store/transaction.ts';
 
 export interface SandboxServiceOptions {
   readonly store: Store;
@@ -98,7 +99,7 @@ export class SandboxService {
     const { store, idle } = this.#options;
     await this.lifecycle.usable(await this.get(owner, id));
     await this.lifecycle.whileAwake(id, () =>
-      store.transaction().execute(async (tx) => {
+      transact(store, async (tx) => {
         const row = await findSandbox(tx, id);
         if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${id} not found`);
         const refused = refusal(row, 'setTimeout');

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/harness.ts';
-import { openStore, readMigrations } from './database.ts';
+import { openStore } from './database.ts';
+import { readMigrations } from './migrations.ts';
 import { addEvent, listEvents } from './events.ts';
 import { changeSandbox, findSandbox } from './sandboxes.ts';
 
@@ -10,7 +11,7 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
   using directory = temporaryDirectory();
   const path = join(directory.path, 'a.db');
   const raw = new DatabaseSync(path);
-  raw.exec(readMigrations()[0]?.sql ?? '');
+  raw.exec(readMigrations('sqlite')[0]?.sql ?? '');
   raw.exec(`
     pragma user_version = 1;
     insert into sandboxes values ('sb-00000001', 'o', 'running', null, 'base', 1, 512, 20480, '{"A":"1"}', '{}',
@@ -19,7 +20,7 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
     insert into events (id, sandbox_id, time, actor, kind) values (7, 'sb-00000001', 1, 'client', 'create');
   `);
   raw.close();
-  const store = openStore(path);
+  const store = await openStore(path);
   expect(await findSandbox(store, 'sb-00000001')).toMatchObject({
     state: 'running',
     envs: '{"A":"1"}',

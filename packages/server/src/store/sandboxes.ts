@@ -1,7 +1,8 @@
-import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import { ApiError, type SandboxAction, type SandboxState, transitions } from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
-import type { EventTable, SandboxRow, Store, Tables } from './tables.ts';
+import { textAt } from './json.ts';
+import type { EventTable, SandboxRow, Store } from './tables.ts';
+import { transact } from './transaction.ts';
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -111,15 +112,6 @@ export interface SandboxFilter {
   readonly limit: number;
 }
 
-function hasMetadata(
-  eb: ExpressionBuilder<Tables, 'sandboxes'>,
-  [key, value]: readonly [string, string],
-): Expression<SqlBool> {
-  return eb.exists(
-    sql`(select 1 from json_each(${eb.ref('sandboxes.metadata')}) as pair where pair.key = ${key} and pair.value = ${value})`,
-  );
-}
-
 /** Sandboxes of one owner, newest first. */
 export function listSandboxes(store: Store, filter: SandboxFilter): Promise<SandboxRow[]> {
   let query = store
@@ -127,7 +119,8 @@ export function listSandboxes(store: Store, filter: SandboxFilter): Promise<Sand
     .selectAll()
     .where('owner', '=', filter.owner)
     .where('state', 'in', filter.states);
-  for (const pair of filter.metadata) query = query.where((eb) => hasMetadata(eb, pair));
+  for (const [key, value] of filter.metadata)
+    query = query.where((eb) => eb(textAt(store, eb.ref('metadata'), key), '=', value));
   const { after } = filter;
   if (after !== undefined)
     query = query.where((eb) =>
@@ -144,7 +137,7 @@ export async function saveActivity(
   store: Store,
   activity: readonly (readonly [id: string, at: number])[],
 ): Promise<void> {
-  await store.transaction().execute(async (tx) => {
+  await transact(store, async (tx) => {
     for (const [id, at] of activity)
       await tx.updateTable('sandboxes').set({ last_active_at: at }).where('id', '=', id).execute();
   });
