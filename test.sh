@@ -8,6 +8,7 @@ cd "$(dirname "$0")"
 need_languages
 need_runtime
 need_python
+need_postgres
 need_packages as binutils cpio cpio iptables iptables jq jq mount mount
 install_and_build
 for lock in sdk-python/requirements-dev.lock tests/conformance/clients/python/*.lock; do scripts/python-environment.sh "$lock" >/dev/null; done

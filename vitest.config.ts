@@ -1,6 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import { privateNetworks } from './scripts/test-runners/private-network.ts';
 
+const serverTests = 'packages/server/src/**/*.test.ts';
 const networkTests = 'packages/worker/src/network/**/*.test.ts';
 
 export default defineConfig({
@@ -20,6 +21,15 @@ export default defineConfig({
           name: 'unit',
           include: ['packages/**/*.test.ts', 'bench/*.test.ts', 'scripts/**/*.test.ts'],
           exclude: [...configDefaults.exclude, networkTests],
+        },
+      },
+      // The server's tests once more, with the other database that it takes.
+      {
+        extends: true,
+        test: {
+          name: 'postgres',
+          include: [serverTests],
+          globalSetup: ['packages/server/src/testing/postgres-cluster.ts'],
         },
       },
       // They set up bridges and firewalls, and what the host has is not theirs.

@@ -58,6 +58,15 @@ need_python() {
   need_packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')/ensurepip/__init__.py" python3-venv
 }
 
+# PostgreSQL for tests, which start a cluster of their own: Debian's package would make one and start it at each boot.
+need_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return 0
+  local settings=/etc/postgresql-common/createcluster.d
+  as_root mkdir -p "$settings"
+  echo 'create_main_cluster = false' | as_root tee "$settings/no-main-cluster.conf" >/dev/null
+  need_packages /usr/lib/postgresql postgresql
+}
+
 # Installs the locked dependencies when the lock file has changed since the last time, and builds the client library,
 # the command line, and the packages of the clients that the server hands out.
 install_and_build() {

@@ -34,6 +34,7 @@ export class Oc {
     return new Oc(home, {
       PATH: `${home}:${process.env['PATH']}`,
       HOME: home,
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
       TERM: 'xterm-256color',
       OPENCOMPUTER_API_URL: url,
       OPENCOMPUTER_API_KEY: key,

@@ -54,6 +54,16 @@ export const settings = {
     default: '127.0.0.1:8080',
     meaning: '`host:port` or `[ipv6]:port` of the API',
   },
+  OPENCOMPUTER_DATABASE_URL: {
+    schema: text.regex(
+      /^postgres(ql)?:\/\/\S+$/,
+      'expected an address such as postgres://user:password@host:5432/opencomputer',
+    ),
+    readers: ['server'],
+    section: 'server',
+    absent: 'SQLite in the data directory',
+    meaning: '`postgres://user:password@host:5432/name`, a database of PostgreSQL 15 or newer',
+  },
   OPENCOMPUTER_API_KEY: {
     schema: text.regex(/^[!-~]{16,256}$/, 'expected 16 to 256 printable characters without spaces'),
     readers: ['server'],

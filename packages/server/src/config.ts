@@ -12,6 +12,8 @@ import type { User } from './privileges.ts';
 export interface ServerConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
+  /** Address of a PostgreSQL database, perhaps with its password; absent: SQLite in the data directory. */
+  readonly databaseUrl?: string | undefined;
   /** A key that is valid from the start; absent: one is generated when there is none. */
   readonly apiKey?: string | undefined;
   readonly workerSocket: string;
@@ -43,6 +45,7 @@ export function loadConfig(environment: Environment): ServerConfig {
   return {
     listen: env.OPENCOMPUTER_LISTEN,
     dataDirectory: dataDirectory(env),
+    databaseUrl: env.OPENCOMPUTER_DATABASE_URL,
     apiKey: env.OPENCOMPUTER_API_KEY,
     workerSocket: workerSocket(env),
     maxSandboxes: env.OPENCOMPUTER_MAX_SANDBOXES,

@@ -14,6 +14,11 @@ answerHeartbeats();
 try {
   const server = await startServer(loadConfig(process.env));
   if (server.newKey !== undefined) announceKey(server.newKey);
+  // At once: what is under way is taken up by whoever has the database now, or by this one when it starts again.
+  server.lost.catch((error: unknown) => {
+    console.error(`ended, since another server may use the database: ${String(error)}`);
+    process.exit(1);
+  });
   const stop = (): void => {
     server.close().then(
       () => process.exit(0),

@@ -20,6 +20,7 @@ import { assemble } from './assembly.ts';
 import { becomeUser } from './privileges.ts';
 import { openStore } from './store/database.ts';
 import { lockDirectory } from './store/lock.ts';
+import { lockPostgres } from './store/postgres-lock.ts';
 
 /** Milliseconds that requests may take to finish when the server stops. */
 const graceMs = 10_000;
@@ -28,6 +29,8 @@ export interface RunningServer {
   readonly url: string;
   /** The first key, when one was generated at this start: to be shown once. */
   readonly newKey: NewKey | undefined;
+  /** Never fulfilled; rejected when this server may not go on, since another may use the database. */
+  readonly lost: Promise<never>;
   /** Stops accepting, lets requests finish for up to 10 s, and closes the database. */
   close(): Promise<void>;
 }
@@ -57,7 +60,14 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
   makeDirectory(files.directory);
   const lock = lockDirectory(files.lock, config.dataDirectory);
   stack.defer(() => lock.release());
-  const store = openStore(files.database);
+  const { promise: lost, reject: lose } = Promise.withResolvers<never>();
+  // Nobody may be waiting yet when it comes.
+  lost.catch(() => undefined);
+  if (config.databaseUrl !== undefined) {
+    const databaseLock = await lockPostgres(config.databaseUrl, lose);
+    stack.defer(() => databaseLock.release());
+  }
+  const store = await openStore(config.databaseUrl ?? files.database, log);
   stack.defer(() => store.destroy());
   const newKey = await ensureFirstKey(store, config.apiKey, files.apiKey);
   const metrics = createMetrics();
@@ -108,7 +118,7 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     closed ??= owned.disposeAsync();
     return closed;
   };
-  return { url: http.url, newKey, close };
+  return { url: http.url, newKey, lost, close };
 }
 
 /** @throws Error when it belongs to somebody else, or cannot be made. */

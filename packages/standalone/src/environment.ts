@@ -4,7 +4,7 @@ import { programPath } from '@opencomputer/worker/programs';
 /** What both parts may know of the operator's environment beside their own settings. */
 const common = [
   ...['LANG', 'LC_ALL', 'LC_CTYPE', 'TZ', 'NO_COLOR'],
-  ...['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_V8_COVERAGE', 'UV_THREADPOOL_SIZE'],
+  ...['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_V8_COVERAGE', 'NODE_COMPILE_CACHE', 'UV_THREADPOOL_SIZE'],
   ...['SSL_CERT_FILE', 'SSL_CERT_DIR'],
   ...['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'NO_PROXY'],
   ...['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy'],

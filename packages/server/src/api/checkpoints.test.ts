@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiError, checkpointSchema, sandboxSchema } from '@opencomputer/protocol';
-import { dataFiles } from '../config.ts';
-import { openStore } from '../store/database.ts';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -244,7 +242,7 @@ describe('a fork', () => {
     const id = await own.create();
     await own.call('POST', at(id, '/fork'), { count: 2, name: 'a' });
     await own.stopServer();
-    const store = openStore(dataFiles(own.directory).database);
+    const store = await own.openStore();
     await store.updateTable('sandboxes').set({ fork_group: 'cut off' }).where('id', '!=', id).execute();
     await store.destroy();
     await own.startServer();

@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { dataFiles } from '../config.ts';
-import { openStore } from '../store/database.ts';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -55,7 +53,7 @@ describe('a restart of the server', () => {
   /** Stops the server, puts last uses back by an hour, and starts it. */
   async function restartAnHourLater(ids: readonly string[]): Promise<void> {
     await server.stopServer();
-    const store = openStore(dataFiles(server.directory).database);
+    const store = await server.openStore();
     await store
       .updateTable('sandboxes')
       .set((eb) => ({ last_active_at: eb('last_active_at', '-', 3_600_000) }))

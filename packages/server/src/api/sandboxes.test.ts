@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sandboxSchema } from '@opencomputer/protocol';
 import { runKeysCommand } from '../commands/keys.ts';
-import { dataFiles } from '../config.ts';
-import { openStore } from '../store/database.ts';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -140,7 +138,7 @@ describe('the list', () => {
 
 describe('tenants', () => {
   test('do not see each other, and a revoked key ends at once', async () => {
-    const store = openStore(dataFiles(server.directory).database);
+    const store = await server.openStore();
     const [key = ''] = (await runKeysCommand(store, ['add', 'other', '--owner', 'acme'])).split('\n');
     const mine = await server.create();
     const headers = { 'x-api-key': key };
@@ -166,8 +164,8 @@ describe('tenants', () => {
     expect(server.worker.machines.has(mine)).toBe(true);
     await runKeysCommand(store, ['revoke', key]);
     await store.destroy();
-    await new Promise((resolve) => setTimeout(resolve, 1010));
-    expect((await server.call('GET', '/api/sandboxes', undefined, headers)).status).toBe(401);
+    const list = () => server.call('GET', '/api/sandboxes', undefined, headers);
+    await eventually('the revocation is noticed', async () => (await list()).status === 401);
   });
 });
 

@@ -2,22 +2,22 @@ import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runKeysCommand, UsageError } from '../commands/keys.ts';
-import { openStore } from '../store/database.ts';
 import { listKeys } from '../store/keys.ts';
 import type { Store } from '../store/tables.ts';
+import { newStore as newTestStore } from '../testing/database.ts';
 import { temporaryDirectory } from '../testing/harness.ts';
 import { ensureFirstKey } from './bootstrap.ts';
 import { addKey, KeyVerifier, revokeKey } from './keys.ts';
 
-function newStore(): Store {
-  const store = openStore(':memory:');
+async function newStore(): Promise<Store> {
+  const store = await newTestStore();
   onTestFinished(() => store.destroy());
   return store;
 }
 
 describe('keys', () => {
   test('a key that was added is known, without being stored', async () => {
-    const store = newStore();
+    const store = await newStore();
     const { key, row } = await addKey(store, 'ci', 'acme');
     expect(key).toMatch(/^osb_[0-9a-f]{64}$/);
     expect(await new KeyVerifier(store).verify(key)).toMatchObject({ owner: 'acme', keyId: row.id });
@@ -25,23 +25,24 @@ describe('keys', () => {
   });
 
   test.each([undefined, '', 'osb_wrong'])('the key %s is refused', async (key) => {
-    const store = newStore();
+    const store = await newStore();
     await addKey(store, 'ci', 'acme');
     await expect(new KeyVerifier(store).verify(key)).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
   test('a revoked key is refused within a second', async () => {
-    const store = newStore();
-    const verifier = new KeyVerifier(store);
+    const store = await newStore();
+    let now = 0;
+    const verifier = new KeyVerifier(store, () => now);
     const { key, row } = await addKey(store, 'ci', 'acme');
     await verifier.verify(key);
     await revokeKey(store, row.id);
-    await new Promise((resolve) => setTimeout(resolve, 1010));
+    now = 1000;
     await expect(verifier.verify(key)).rejects.toThrow('revoked');
   });
 
   test('revoking needs exactly one fitting key', async () => {
-    const store = newStore();
+    const store = await newStore();
     const { row } = await addKey(store, 'a', 'acme');
     await addKey(store, 'b', 'acme');
     await expect(revokeKey(store, 'osb_')).rejects.toThrow('2 keys start with');
@@ -55,7 +56,7 @@ describe('keys', () => {
 describe('the first key', () => {
   test('is generated once and written for its owner only', async () => {
     using directory = temporaryDirectory();
-    const store = newStore();
+    const store = await newStore();
     const file = join(directory.path, 'api-key');
     const made = await ensureFirstKey(store, undefined, file);
     expect(readFileSync(file, 'utf8').trim()).toBe(made?.key);
@@ -68,7 +69,7 @@ describe('the first key', () => {
     using directory = temporaryDirectory();
     const file = join(directory.path, 'api-key');
     writeFileSync(file, 'x'.repeat(500), { mode: 0o644 });
-    const made = await ensureFirstKey(newStore(), undefined, file);
+    const made = await ensureFirstKey(await newStore(), undefined, file);
     expect(readFileSync(file, 'utf8')).toBe(`${made?.key}\n`);
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
@@ -78,13 +79,13 @@ describe('the first key', () => {
     const [file, target] = [join(directory.path, 'api-key'), join(directory.path, 'target')];
     writeFileSync(target, 'kept');
     symlinkSync(target, file);
-    await expect(ensureFirstKey(newStore(), undefined, file)).rejects.toThrow();
+    await expect(ensureFirstKey(await newStore(), undefined, file)).rejects.toThrow();
     expect(readFileSync(target, 'utf8')).toBe('kept');
   });
 
   test('is the configured one, and another configured one replaces it', async () => {
     using directory = temporaryDirectory();
-    const store = newStore();
+    const store = await newStore();
     const file = join(directory.path, 'api-key');
     await ensureFirstKey(store, 'first-configured-key', file);
     await ensureFirstKey(store, 'second-configured-key', file);
@@ -96,7 +97,7 @@ describe('the first key', () => {
 
   test('is not generated while another is valid', async () => {
     using directory = temporaryDirectory();
-    const store = newStore();
+    const store = await newStore();
     await addKey(store, 'ci', 'acme');
     expect(await ensureFirstKey(store, undefined, join(directory.path, 'api-key'))).toBeUndefined();
     expect(existsSync(join(directory.path, 'api-key'))).toBe(false);
@@ -105,7 +106,7 @@ describe('the first key', () => {
 
 describe('the command', () => {
   test('adds, lists and revokes', async () => {
-    const store = newStore();
+    const store = await newStore();
     const key = (await runKeysCommand(store, ['add', 'ci', '--owner', 'acme'])).split('\n')[0] ?? '';
     const listed = await runKeysCommand(store, ['list']);
     expect(listed).toContain('acme');
@@ -124,10 +125,10 @@ describe('the command', () => {
     [['revoke']],
     [['--nonsense']],
   ])('%j is a usage error', async (args) => {
-    await expect(runKeysCommand(newStore(), args)).rejects.toBeInstanceOf(UsageError);
+    await expect(runKeysCommand(await newStore(), args)).rejects.toBeInstanceOf(UsageError);
   });
 
   test.each(['', 'a b', '../x', 'x'.repeat(65)])('the name %j is refused', async (name) => {
-    await expect(runKeysCommand(newStore(), ['add', name])).rejects.toThrow('the name must be');
+    await expect(runKeysCommand(await newStore(), ['add', name])).rejects.toThrow('the name must be');
   });
 });

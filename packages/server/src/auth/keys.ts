@@ -53,11 +53,14 @@ interface Trusted {
 /** Says who a key belongs to. */
 export class KeyVerifier {
   readonly #store: Store;
+  readonly #now: () => number;
   /** By hash, or by id, which is shorter. */
   readonly #cache = new Map<string, Trusted>();
 
-  constructor(store: Store) {
+  /** @param now milliseconds of a clock that only goes forward */
+  constructor(store: Store, now: () => number = () => performance.now()) {
     this.#store = store;
+    this.#now = now;
   }
 
   /** @throws ApiError `unauthorized` when the key is missing, unknown or revoked. */
@@ -77,7 +80,7 @@ export class KeyVerifier {
   }
 
   async #trusted(name: string, find: () => Promise<ApiKeyRow | undefined>): Promise<Caller> {
-    const now = performance.now();
+    const now = this.#now();
     const cached = this.#cache.get(name);
     if (cached !== undefined && cached.trustedUntil > now) return cached.caller;
     this.#cache.delete(name);

@@ -1,7 +1,5 @@
 import { sign } from 'hono/jwt';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { dataFiles } from '../config.ts';
-import { openStore } from '../store/database.ts';
 import { TestClient } from '../testing/client.ts';
 import { eventually, TestServer } from '../testing/harness.ts';
 import { addKey, revokeKey } from './keys.ts';
@@ -14,7 +12,7 @@ const now = (): number => Math.floor(Date.now() / 1000);
 async function start() {
   const server = await TestServer.start();
   onTestFinished(() => server[Symbol.asyncDispose]());
-  const store = openStore(dataFiles(server.directory).database);
+  const store = await server.openStore();
   onTestFinished(() => store.destroy());
   const { key, row } = await addKey(store, 'intruder', 'acme');
   const other = await addKey(store, 'colleague', 'acme');

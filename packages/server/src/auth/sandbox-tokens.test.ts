@@ -1,8 +1,6 @@
 import { sign } from 'hono/jwt';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { dataFiles } from '../config.ts';
-import { openStore } from '../store/database.ts';
 import { TestClient } from '../testing/client.ts';
 import { TestServer } from '../testing/harness.ts';
 import { tokenSecret } from './sandbox-tokens.ts';
@@ -81,7 +79,7 @@ describe('the token of a sandbox', () => {
 
   test('is useless when it has expired, was made elsewhere, or its sandbox is deleted', async () => {
     const { server, id, path, token, as } = await start();
-    const store = openStore(dataFiles(server.directory).database);
+    const store = await server.openStore();
     const secret = await tokenSecret(store);
     await store.destroy();
     const now = Math.floor(Date.now() / 1000);

@@ -108,13 +108,14 @@ function becomeOwnerOf(directory: string): void {
 }
 
 async function main(): Promise<void> {
-  const { directory, database } = dataFiles(loadConfig(process.env).dataDirectory);
+  const { dataDirectory, databaseUrl } = loadConfig(process.env);
+  const { directory, database } = dataFiles(dataDirectory);
   becomeOwnerOf(directory);
-  if (!existsSync(database))
+  if (databaseUrl === undefined && !existsSync(database))
     throw new Error(
-      `there is no database at ${database}: start the server once, or set OPENCOMPUTER_DATA_DIR`,
+      `there is no database at ${database}: start the server once, or set OPENCOMPUTER_DATA_DIR or OPENCOMPUTER_DATABASE_URL`,
     );
-  const store = openStore(database);
+  const store = await openStore(databaseUrl ?? database);
   try {
     console.log(await runKeysCommand(store, process.argv.slice(2)));
   } finally {

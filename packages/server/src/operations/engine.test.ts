@@ -15,10 +15,10 @@ import { SandboxService } from '../sandboxes/service.ts';
 import { sandboxSubject } from '../sandboxes/subject.ts';
 import { Reconciler } from '../reconcile/reconciler.ts';
 import { namelessCheckpoints } from '../store/checkpoints.ts';
-import { openStore } from '../store/database.ts';
 import { unfinishedOperations } from '../store/operations.ts';
 import { findSandbox } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
+import { newStore } from '../testing/database.ts';
 import { eventually, quietLog, temporaryDirectory } from '../testing/harness.ts';
 import { SimulatedWorker } from '../testing/simulated-worker.ts';
 import { WorkerClient } from '../workers/client.ts';
@@ -55,7 +55,7 @@ const named = (name: string): CreateCheckpoint => ({
 const fork = { timeout: 300, envs: {}, metadata: {} };
 
 class World {
-  readonly store: Store = openStore(':memory:');
+  readonly store: Store;
   readonly worker: SimulatedWorker;
   readonly client: WorkerClient;
   readonly idle = new IdleClock();
@@ -81,7 +81,8 @@ class World {
     this.#removeFiles();
   }
 
-  constructor(socket: string, removeFiles: () => void) {
+  constructor(store: Store, socket: string, removeFiles: () => void) {
+    this.store = store;
     this.#removeFiles = removeFiles;
     this.worker = new SimulatedWorker(socket);
     this.client = new WorkerClient(socket);
@@ -189,7 +190,8 @@ class World {
 
 async function newWorld(): Promise<World> {
   const directory = temporaryDirectory();
-  const world = new World(join(directory.path, 'w.sock'), () => directory[Symbol.dispose]());
+  const store = await newStore();
+  const world = new World(store, join(directory.path, 'w.sock'), () => directory[Symbol.dispose]());
   await world.worker.listen();
   onTestFinished(() => world.end());
   return world;

@@ -1,8 +1,8 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ApiError } from '@opencomputer/protocol';
-import { openStore } from '../store/database.ts';
 import { type Subject, unfinishedOperations } from '../store/operations.ts';
 import type { Store } from '../store/tables.ts';
+import { newStore } from '../testing/database.ts';
 import { eventually, quietLog } from '../testing/harness.ts';
 import { type OperationDefinition, step } from './definition.ts';
 import { type EngineOptions, OperationEngine } from './engine.ts';
@@ -14,7 +14,7 @@ const begin = () => Promise.resolve(true);
 
 /** A database with a kind of operation that builds templates, in two steps. */
 class Builds {
-  readonly store: Store = openStore(':memory:');
+  readonly store: Store;
   /** What was done, in this order. */
   readonly done: string[] = [];
   /** What the first step waits for, and the signal of each of its attempts. */
@@ -22,6 +22,10 @@ class Builds {
   readonly signals: AbortSignal[] = [];
   fails: ApiError | undefined;
   readonly engines: OperationEngine[] = [];
+
+  constructor(store: Store) {
+    this.store = store;
+  }
 
   get definition(): OperationDefinition {
     const note = (what: string, { id }: Subject): void => void this.done.push(`${what} ${id}`);
@@ -88,8 +92,8 @@ class Builds {
   }
 }
 
-function newBuilds(): Builds {
-  const builds = new Builds();
+async function newBuilds(): Promise<Builds> {
+  const builds = new Builds(await newStore());
   onTestFinished(async () => {
     for (const engine of builds.engines) await engine.close();
     await builds.store.destroy();
@@ -101,7 +105,7 @@ const all = ['built for one: one', 'published one'];
 
 describe('a subject of another kind than a sandbox', () => {
   test('is worked on, and its row says which', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     await builds.engine().submit('build', template, {}, begin);
     expect(builds.done).toEqual(all);
     const rows = await builds.store.selectFrom('operations').selectAll().execute();
@@ -109,7 +113,7 @@ describe('a subject of another kind than a sandbox', () => {
   });
 
   test('is locked by its kind and id together', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     const open = builds.hold();
     const engine = builds.engine();
     const first = engine.submit('build', template, {}, begin);
@@ -127,7 +131,7 @@ describe('a subject of another kind than a sandbox', () => {
   });
 
   test('is cancelled, which takes back what can be and leaves the rest to who settles it', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     builds.hold();
     const engine = builds.engine();
     const building = engine.submit('build', template, {}, begin);
@@ -140,7 +144,7 @@ describe('a subject of another kind than a sandbox', () => {
   });
 
   test('that fails later is taken back from the first step on', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     builds.fails = new ApiError('no_space', 'full');
     await expect(builds.engine().submit('build', template, {}, begin)).rejects.toThrow('full');
     expect(builds.done).toEqual(['built for one: one', 'removed one', 'undone (full) one']);
@@ -149,7 +153,7 @@ describe('a subject of another kind than a sandbox', () => {
   test.each(['build:begun', 'build:disk:ran', 'build:disk:committed', 'build:publish:ran'])(
     'is finished after a crash at %s',
     async (point) => {
-      const builds = newBuilds();
+      const builds = await newBuilds();
       const crashing = builds.engine({
         crashPoint: (passed) => {
           if (passed === point) throw new SimulatedCrash(point);
@@ -166,7 +170,7 @@ describe('a subject of another kind than a sandbox', () => {
 
 describe('a lease', () => {
   test('is renewed while its operation runs, so that no other server takes that', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     const open = builds.hold();
     const building = builds.engine({ leaseMs: 1000 }).submit('build', template, {}, begin);
     await eventually('begun', () => builds.signals.length === 1);
@@ -182,7 +186,7 @@ describe('a lease', () => {
   });
 
   test('that is over lets another server go on, without being asked', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     builds.hold();
     const dead = builds.engine({ leaseMs: 100 });
     dead.submit('build', template, {}, begin).catch(() => undefined);
@@ -195,7 +199,7 @@ describe('a lease', () => {
   });
 
   test('that was lost keeps its server from writing anything; its caller hears how it ended', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     const open = builds.hold();
     const building = builds.engine().submit('build', template, {}, begin);
     await eventually('begun', () => builds.signals.length === 1);
@@ -210,7 +214,7 @@ describe('a lease', () => {
   });
 
   test('that was lost breaks off what is under way', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     builds.hold();
     const building = builds.engine({ leaseMs: 300 }).submit('build', template, {}, begin);
     building.catch(() => undefined);
@@ -228,7 +232,7 @@ describe('a lease', () => {
 
 describe('a subject that another server works on', () => {
   test('is waited for, for as long as the caller has patience', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     const open = builds.hold();
     const building = builds.engine().submit('build', template, {}, begin);
     await eventually('begun', () => builds.signals.length === 1);
@@ -243,7 +247,7 @@ describe('a subject that another server works on', () => {
   });
 
   test('and that has died, is first brought to its end', async () => {
-    const builds = newBuilds();
+    const builds = await newBuilds();
     builds.hold();
     const dead = builds.engine();
     dead.submit('build', template, {}, begin).catch(() => undefined);

@@ -1,7 +1,7 @@
 import { ApiError, type GuestUse } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
-import { openStore } from '../store/database.ts';
-import { quietLog, temporaryDirectory } from '../testing/harness.ts';
+import { newStore } from '../testing/database.ts';
+import { quietLog } from '../testing/harness.ts';
 import { Expiry } from './expiry.ts';
 import { IdleClock } from './idle-clock.ts';
 
@@ -13,12 +13,11 @@ const command: GuestUse = {
 };
 
 /** An expiry whose time the test makes pass, second by second, over one sandbox "a" with a timeout of 10 s. */
-function lab() {
+async function lab() {
   let now = 0;
   const clock = { use: (): Promise<GuestUse> => Promise.resolve(nothing), asked: 0, connected: true };
   const hibernated: number[] = [];
-  const directory = temporaryDirectory();
-  const store = openStore(`${directory.path}/db`);
+  const store = await newStore();
   const idle = new IdleClock(() => now);
   const expiry = new Expiry({
     store,
@@ -46,24 +45,20 @@ function lab() {
       await expiry.sweep();
     }
   };
-  const end = async (): Promise<void> => {
-    await store.destroy();
-    directory[Symbol.dispose]();
-  };
   idle.watch('a', 10);
-  return { clock, idle, hibernated, until, [Symbol.asyncDispose]: end };
+  return { clock, idle, hibernated, until, [Symbol.asyncDispose]: () => store.destroy() };
 }
 
 describe('an idle sandbox', () => {
   test('hibernates when its guest has nothing in use, and is asked once', async () => {
-    await using test = lab();
+    await using test = await lab();
     await test.until(60_000);
     expect(test.hibernated).toEqual([10_000]);
     expect(test.clock.asked).toBe(1);
   });
 
   test('stays while a command runs, and hibernates a whole timeout after its end', async () => {
-    await using test = lab();
+    await using test = await lab();
     test.clock.use = () => Promise.resolve(command);
     await test.until(95_000);
     test.clock.use = () => Promise.resolve({ ...nothing, idleMs: 5000 });
@@ -76,7 +71,7 @@ describe('an idle sandbox', () => {
   });
 
   test('is not hibernated by an answer that a use has overtaken', async () => {
-    await using test = lab();
+    await using test = await lab();
     test.clock.use = () => {
       test.idle.touch('a');
       return Promise.resolve(nothing);
@@ -86,7 +81,7 @@ describe('an idle sandbox', () => {
   });
 
   test('is neither asked nor hibernated while the worker is away', async () => {
-    await using test = lab();
+    await using test = await lab();
     test.clock.connected = false;
     await test.until(60_000);
     expect([test.hibernated, test.clock.asked]).toEqual([[], 0]);
@@ -96,7 +91,7 @@ describe('an idle sandbox', () => {
   });
 
   test('hibernates as it is when its guest does not answer time and again, and not before', async () => {
-    await using test = lab();
+    await using test = await lab();
     test.clock.use = () => Promise.reject(new ApiError('guest_timeout', 'no answer'));
     await test.until(60_000);
     expect([test.hibernated, test.clock.asked]).toEqual([[], 2]);
@@ -106,7 +101,7 @@ describe('an idle sandbox', () => {
   });
 
   test('is asked again after an error that says nothing about it', async () => {
-    await using test = lab();
+    await using test = await lab();
     const unavailable = new ApiError('worker_unavailable', 'it restarts');
     test.clock.use = () => Promise.reject(unavailable);
     await test.until(600_000);

@@ -4,19 +4,21 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/harness.ts';
-import { openStore, readMigrations } from './database.ts';
-import { NodeSqliteDialect } from './dialect.ts';
+import { newPostgres, newStore } from '../testing/database.ts';
+import { openStore } from './database.ts';
+import { readMigrations } from './migrations.ts';
+import { NodeSqliteDialect } from './sqlite-dialect.ts';
 import { lockDirectory } from './lock.ts';
 import { settingOrNew } from './settings.ts';
 
 describe('database', () => {
   test('is created, kept and opened again', async () => {
     using directory = temporaryDirectory();
-    const path = join(directory.path, 'a.db');
-    const first = openStore(path);
+    const location = (await newPostgres()) ?? join(directory.path, 'a.db');
+    const first = await openStore(location);
     expect(await settingOrNew(first, 'name', () => 'one')).toBe('one');
     await first.destroy();
-    const second = openStore(path);
+    const second = await openStore(location);
     expect(await settingOrNew(second, 'name', () => 'two')).toBe('one');
     await second.destroy();
   });
@@ -38,41 +40,41 @@ describe('database', () => {
     await store.destroy();
   });
 
-  test('writes durably, with foreign keys', () => {
+  test('writes durably, with foreign keys', async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, 'a.db');
-    openStore(path);
+    await (await openStore(path)).destroy();
     const raw = new DatabaseSync(path);
     expect(raw.prepare('pragma journal_mode').get()?.['journal_mode']).toBe('wal');
     raw.close();
   });
 
-  test('a newer one is refused and left alone', () => {
+  test('a newer one is refused and left alone', async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, 'a.db');
     const raw = new DatabaseSync(path);
     raw.exec('pragma user_version = 999');
-    expect(() => openStore(path)).toThrow(/schema version 999.*newer release/);
+    await expect(openStore(path)).rejects.toThrow(/schema version 999.*newer release/);
     expect(raw.prepare('select count(*) as n from sqlite_master').get()?.['n']).toBe(0);
     raw.close();
   });
 
-  test('a file that is no database is refused', () => {
+  test('a file that is no database is refused', async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, 'a.db');
     writeFileSync(path, 'x'.repeat(5000));
-    expect(() => openStore(path)).toThrow(/cannot open the database/);
+    await expect(openStore(path)).rejects.toThrow(/cannot open the database/);
   });
 
   test('migrations with a gap are refused', () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, '0001-a.sql'), 'select 1;');
     writeFileSync(join(directory.path, '0003-b.sql'), 'select 1;');
-    expect(() => readMigrations(directory.path)).toThrow(/0003-b.sql: expected number 2/);
+    expect(() => readMigrations('sqlite', directory.path)).toThrow(/0003-b.sql: expected number 2/);
   });
 
   test('a transaction that fails leaves nothing', async () => {
-    const store = openStore(':memory:');
+    const store = await newStore();
     const failing = store.transaction().execute(async (tx) => {
       await settingOrNew(tx, 'name', () => 'one');
       throw new Error('broken');

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { temporaryDirectory } from '../testing/harness.ts';
-import { openStore, readMigrations } from './database.ts';
+import { openStore } from './database.ts';
+import { readMigrations } from './migrations.ts';
 import { addEvent, listEvents } from './events.ts';
 import { claimOperation, unfinishedOperations } from './operations.ts';
 import { changeSandbox, deleteSandbox, findSandbox } from './sandboxes.ts';
@@ -11,7 +12,7 @@ test('operations that an older release left unfinished are taken up in their ord
   using directory = temporaryDirectory();
   const path = join(directory.path, 'a.db');
   const raw = new DatabaseSync(path);
-  for (const { sql } of readMigrations().slice(0, 3)) raw.exec(sql);
+  for (const { sql } of readMigrations('sqlite').slice(0, 3)) raw.exec(sql);
   const columns = `id, owner, state, template, cpu_count, memory_mb, disk_mb, envs, metadata, timeout_s, created_at,
     last_active_at, worker_id, emulated`;
   raw.exec(`
@@ -21,7 +22,7 @@ test('operations that an older release left unfinished are taken up in their ord
     insert into operations values ('a', 'stop', 'sb-1', '{}', 'undoing', 1, 2, '{"error":"no"}', 5, 6, 901);
   `);
   raw.close();
-  const store = openStore(path);
+  const store = await openStore(path);
   const left = await unfinishedOperations(store);
   expect(left).toMatchObject([
     { id: 'b', subject_id: 'sb-1', input: '{"actor":"client"}', step: 0, deadline_at: 900 },
@@ -39,7 +40,7 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
   using directory = temporaryDirectory();
   const path = join(directory.path, 'a.db');
   const raw = new DatabaseSync(path);
-  raw.exec(readMigrations()[0]?.sql ?? '');
+  raw.exec(readMigrations('sqlite')[0]?.sql ?? '');
   raw.exec(`
     pragma user_version = 1;
     insert into sandboxes values ('sb-00000001', 'o', 'running', null, 'base', 1, 512, 20480, '{"A":"1"}', '{}',
@@ -48,7 +49,7 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
     insert into events (id, sandbox_id, time, actor, kind) values (7, 'sb-00000001', 1, 'client', 'create');
   `);
   raw.close();
-  const store = openStore(path);
+  const store = await openStore(path);
   expect(await findSandbox(store, 'sb-00000001')).toMatchObject({
     state: 'running',
     envs: '{"A":"1"}',

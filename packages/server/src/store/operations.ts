@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { textAt } from './json.ts';
 import type { OperationRow, Store } from './tables.ts';
 
 export async function insertOperation(store: Store, row: OperationRow): Promise<void> {
@@ -127,7 +128,7 @@ export async function checkpointWasUndone(store: Store, checkpointId: string): P
     .select('id')
     .where('kind', '=', 'checkpoint')
     .where('state', '=', 'undone')
-    .where(sql`json_extract(input, '$.checkpointId')`, '=', checkpointId)
+    .where((eb) => eb(textAt(store, eb.ref('input'), 'checkpointId'), '=', checkpointId))
     .executeTakeFirst();
   return row !== undefined;
 }

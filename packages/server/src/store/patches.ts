@@ -1,4 +1,5 @@
 import type { PatchRow, Store } from './tables.ts';
+import { transact } from './transaction.ts';
 
 /** The patches of a checkpoint in their order. */
 export function patchesOf(store: Store, checkpointId: string): Promise<PatchRow[]> {
@@ -67,7 +68,7 @@ export async function endPatchRun(
   patchId: string,
   error: string | null,
 ): Promise<void> {
-  await store.transaction().execute(async (tx) => {
+  await transact(store, async (tx) => {
     await tx
       .updateTable('patch_runs')
       .set({ error, ended_at: Date.now() })

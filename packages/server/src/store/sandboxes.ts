@@ -1,4 +1,3 @@
-import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import {
   ApiError,
   type SandboxAction,
@@ -9,8 +8,10 @@ import {
   transitions,
 } from '@opencomputer/protocol';
 import { addEvent } from './events.ts';
+import { textAt } from './json.ts';
 import { forgetOperations } from './operations.ts';
-import type { EventTable, NewSandboxRow, SandboxRow, Store, Tables } from './tables.ts';
+import type { EventTable, NewSandboxRow, SandboxRow, Store } from './tables.ts';
+import { transact } from './transaction.ts';
 
 export function findSandbox(store: Store, id: string): Promise<SandboxRow | undefined> {
   return store.selectFrom('sandboxes').selectAll().where('id', '=', id).executeTakeFirst();
@@ -165,15 +166,6 @@ export interface SandboxFilter {
   readonly limit: number;
 }
 
-function hasMetadata(
-  eb: ExpressionBuilder<Tables, 'sandboxes'>,
-  [key, value]: readonly [string, string],
-): Expression<SqlBool> {
-  return eb.exists(
-    sql`(select 1 from json_each(${eb.ref('sandboxes.metadata')}) as pair where pair.key = ${key} and pair.value = ${value})`,
-  );
-}
-
 /** Sandboxes of one owner, newest first. */
 export function listSandboxes(store: Store, filter: SandboxFilter): Promise<SandboxRow[]> {
   let query = store
@@ -181,7 +173,8 @@ export function listSandboxes(store: Store, filter: SandboxFilter): Promise<Sand
     .selectAll()
     .where('owner', '=', filter.owner)
     .where('state', 'in', filter.states);
-  for (const pair of filter.metadata) query = query.where((eb) => hasMetadata(eb, pair));
+  for (const [key, value] of filter.metadata)
+    query = query.where((eb) => eb(textAt(store, eb.ref('metadata'), key), '=', value));
   const { after } = filter;
   if (after !== undefined)
     query = query.where((eb) =>
@@ -198,7 +191,7 @@ export async function saveActivity(
   store: Store,
   activity: readonly (readonly [id: string, at: number])[],
 ): Promise<void> {
-  await store.transaction().execute(async (tx) => {
+  await transact(store, async (tx) => {
     for (const [id, at] of activity)
       await tx.updateTable('sandboxes').set({ last_active_at: at }).where('id', '=', id).execute();
   });

@@ -9,6 +9,8 @@ import { dataFiles, loadConfig } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { type RunningServer, startServer } from '../server.ts';
 import { openStore } from '../store/database.ts';
+import type { Store } from '../store/tables.ts';
+import { newPostgres } from './database.ts';
 import { SimulatedWorker } from './simulated-worker.ts';
 
 /** A log that says nothing. */
@@ -68,7 +70,9 @@ export class TestServer implements AsyncDisposable {
   }
 
   static async start(environment: Record<string, string> = {}, timing?: ExecTiming): Promise<TestServer> {
-    const test = new TestServer(environment, timing);
+    const url = await newPostgres();
+    const database = url === undefined ? {} : { OPENCOMPUTER_DATABASE_URL: url };
+    const test = new TestServer({ ...database, ...environment }, timing);
     await test.worker.listen();
     await test.startServer();
     return test;
@@ -133,9 +137,14 @@ export class TestServer implements AsyncDisposable {
     return answer.json.sandboxID;
   }
 
+  /** Opens the server's database beside it. */
+  openStore(): Promise<Store> {
+    return openStore(this.#environment['OPENCOMPUTER_DATABASE_URL'] ?? dataFiles(this.directory).database);
+  }
+
   /** Makes a key of another owner. */
   async anotherKey(owner: string): Promise<string> {
-    const store = openStore(dataFiles(this.directory).database);
+    const store = await this.openStore();
     const { key } = await addKey(store, owner, owner);
     await store.destroy();
     return key;
