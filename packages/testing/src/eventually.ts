@@ -1,8 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** It looks often at first, then less so. */
+const firstPauseMs = 5;
+
 /**
  * Waits until `condition` answers something truthy, and returns that. What it throws counts as "not yet".
  * @param what Named in the failure, with the last error.
+ * @param options.withinMs default 4 minutes
+ * @param options.everyMs the longest time between two looks, default 100
  */
 export async function eventually<T>(
   what: string,
@@ -11,6 +16,8 @@ export async function eventually<T>(
 ): Promise<NonNullable<T>> {
   const withinMs = options.withinMs ?? 240_000;
   const end = Date.now() + withinMs;
+  const longestPauseMs = options.everyMs ?? 100;
+  let pauseMs = firstPauseMs;
   let last: unknown;
   for (;;) {
     try {
@@ -22,7 +29,8 @@ export async function eventually<T>(
     }
     if (Date.now() >= end)
       throw new Error(`not within ${withinMs / 1000} s: ${what}; last: ${describe(last)}`);
-    await delay(options.everyMs ?? 100);
+    await delay(Math.min(pauseMs, longestPauseMs));
+    pauseMs *= 2;
   }
 }
 

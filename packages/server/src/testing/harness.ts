@@ -1,3 +1,4 @@
+import { eventually as waitFor } from '@opencomputer/testing/eventually';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,13 +23,9 @@ export function temporaryDirectory(): { path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Waits until a condition holds. @throws Error when it does not within the time. */
+/** Waits until a condition holds. @throws Error when it does not within the time */
 export async function eventually(what: string, holds: () => unknown, withinMs = 60_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await waitFor(what, holds, { withinMs });
 }
 
 export interface Answer {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from '@opencomputer/testing/eventually';
 import { onTestFinished } from 'vitest';
 
 /** A directory of the running test; it is removed with all in it when the test ends, however it ends. */
@@ -22,9 +23,5 @@ export async function failureOf(promise: Promise<unknown>): Promise<Error> {
 
 /** Waits for a condition that another process or connection brings about. @throws Error after a minute */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 60_000;
-  while (!(await condition())) {
-    if (Date.now() >= end) throw new Error('the condition did not come about within a minute');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await eventually(String(condition), condition, { withinMs: 60_000 });
 }

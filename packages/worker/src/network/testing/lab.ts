@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { chmod, mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { eventually } from '@opencomputer/testing/eventually';
 import { guestNetwork } from '../addresses.ts';
 import { networkArgs } from '../args.ts';
 import { detectNetworkMode } from '../detect.ts';
@@ -164,11 +164,7 @@ export class Lab implements AsyncDisposable {
 
 /** Waits for a condition. @throws Error naming it after a minute. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`waited a minute in vain: ${what}`);
-    await setTimeout(20);
-  }
+  await eventually(what, holds, { withinMs: 60_000 });
 }
 
 const { mode, shortcomings } = await detectNetworkMode();
