@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { type DiskLayer, machineArgv, type MachineSetup } from './argv.ts';
 import { kernelArgs } from './kernel-args.ts';
 
-const old = { incomingFile: false, readonlyRam: false };
-const recent = { incomingFile: true, readonlyRam: true };
+const old = { readonlyRam: false };
+const recent = { readonlyRam: true };
 
 const restoreUnderKvm: MachineSetup = {
   name: 'opencomputer-0123abcd-sb-01234567',
@@ -244,7 +244,7 @@ describe('whatever the setup', () => {
   );
   const setups: fc.Arbitrary<MachineSetup> = fc.record({
     name: fc.stringMatching(/^[a-z0-9][a-z0-9.-]{0,40}$/),
-    features: fc.record({ incomingFile: fc.boolean(), readonlyRam: fc.boolean() }),
+    features: fc.record({ readonlyRam: fc.boolean() }),
     accelerator: fc.constantFrom('kvm', 'tcg'),
     cpuModel: fc.constantFrom('host', 'host,-arch-capabilities', 'max'),
     cpuCount: fc.integer({ min: 1, max: 64 }),

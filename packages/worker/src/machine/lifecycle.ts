@@ -4,7 +4,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import {
   ApiError,
-  type ErrorCode,
   type MachineInfo,
   type MachineSpec,
   type SnapshotInfo,
@@ -123,7 +122,7 @@ export class Lifecycle {
       const directory = this.#path(id);
       if (existsSync(directory))
         throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
-      return this.#start(id, spec.memoryMB, 'creation_failed', async () => {
+      return this.#start(id, spec.memoryMB, async () => {
         const origin = await this.#origins.find(spec);
         // A template that has to be made first takes minutes, in which others start.
         const machine = await this.#starts.run(() =>
@@ -162,7 +161,7 @@ export class Lifecycle {
       const sleeper = { directory: this.#path(id), record: resting.record };
       await checkDisk(platform, sleeper);
       if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
-      return this.#start(id, resting.record.spec.memoryMB, 'creation_failed', async () => {
+      return this.#start(id, resting.record.spec.memoryMB, async () => {
         try {
           return await wakeMachine(platform, sleeper, this.#here(resting.record), this.ended);
         } catch (error) {
@@ -215,7 +214,7 @@ export class Lifecycle {
       const change = (): ReturnType<typeof restoreMachine> =>
         restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
       if (running === undefined)
-        return this.#start(id, record.spec.memoryMB, 'creation_failed', async () => {
+        return this.#start(id, record.spec.memoryMB, async () => {
           await this.#endProcesses(id);
           return change();
         });
@@ -306,7 +305,7 @@ export class Lifecycle {
 
   #boot(id: string, record: MachineRecord, reason: string | undefined): Promise<MachineInfo> {
     const sleeper = { directory: this.#path(id), record };
-    return this.#start(id, record.spec.memoryMB, 'creation_failed', async () => {
+    return this.#start(id, record.spec.memoryMB, async () => {
       await this.#endProcesses(id);
       return bootMachine(this.#options.platform, sleeper, reason, this.ended);
     });
@@ -326,7 +325,6 @@ export class Lifecycle {
   async #start(
     id: string,
     memoryMB: number,
-    code: ErrorCode,
     start: () => Promise<{ machine: Machine; answered: Promise<void> }>,
   ): Promise<MachineInfo> {
     const { capacity, registry } = this.#options;
@@ -334,7 +332,7 @@ export class Lifecycle {
     if (!admission.ok) throw new ApiError('no_capacity', admission.message, { hint: admission.hint });
     let started;
     try {
-      started = await failAs(code, `the machine of ${id} could not be started`, start);
+      started = await failAs('creation_failed', `the machine of ${id} could not be started`, start);
     } catch (error) {
       capacity.release(id);
       throw error;
@@ -342,7 +340,7 @@ export class Lifecycle {
     const { machine, answered } = started;
     capacity.started(id);
     this.#keep(machine);
-    await failAs(code, `the machine of ${id} runs, but does not answer`, () => answered);
+    await failAs('creation_failed', `the machine of ${id} runs, but does not answer`, () => answered);
     return registry.info(id);
   }
 

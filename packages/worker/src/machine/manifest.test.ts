@@ -24,7 +24,7 @@ const others: { [Field in keyof Compatibility]: Compatibility[Field] } = {
 };
 const setup: MachineSetup = {
   name: 'opencomputer-0123abcd-sb-01234567',
-  features: { incomingFile: false, readonlyRam: false },
+  features: { readonlyRam: false },
   accelerator: 'kvm',
   cpuModel: 'host',
   cpuCount: 1,
