@@ -6,7 +6,7 @@ import { hangUpAndWait } from '../packages/worker/src/machine/agent-port.ts';
 import type { Launched } from '../packages/worker/src/machine/launch.ts';
 import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
 import { copyRamImage, saveDirtyPages } from '../packages/worker/src/machine/ram.ts';
-import { saveDevices } from '../packages/worker/src/machine/snapshot.ts';
+import { saveDevices } from '../packages/worker/src/machine/devices.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
 
 /** A machine without a platform around it: QEMU and its agent. */

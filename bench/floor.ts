@@ -2,20 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { limits } from '../packages/protocol/src/index.ts';
-import { linkFile, OverlayStock } from '../packages/worker/src/disk/overlay.ts';
+import { OverlayStock } from '../packages/worker/src/disk/overlay.ts';
+import { linkFile } from '../packages/worker/src/disk/links.ts';
 import { GuestChannel } from '../packages/worker/src/guest/index.ts';
 import { probeAcceleration } from '../packages/worker/src/host/acceleration.ts';
 import { readEgress } from '../packages/worker/src/host/egress.ts';
 import { Integrity } from '../packages/worker/src/host/integrity.ts';
 import { findQemu } from '../packages/worker/src/host/qemu.ts';
 import { machineArgv, machineFiles, socketsByName } from '../packages/worker/src/machine/argv.ts';
-import {
-  layersOf,
-  linkLayers,
-  makeOverlay,
-  makeRunDirectory,
-  runDirectory,
-} from '../packages/worker/src/machine/directory.ts';
+import { makeOverlay, makeRunDirectory, runDirectory } from '../packages/worker/src/machine/directory.ts';
+import { layersOf, linkLayers } from '../packages/worker/src/machine/link.ts';
 import { launch, waitUntilLoaded } from '../packages/worker/src/machine/launch.ts';
 import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
 import { machineSetup, type Platform } from '../packages/worker/src/machine/platform.ts';

@@ -4,6 +4,8 @@ import type { QemuFeatures } from '../host/qemu.ts';
 /** Names of what a machine's directory holds. QEMU runs with it as working directory and sees nothing else. */
 export const machineFiles = {
   ram: 'ram',
+  /** The state of its devices, while a snapshot is taken. */
+  devices: 'devices',
   disk: 'disk.qcow2',
   kernel: 'kernel',
   initramfs: 'initramfs',

@@ -1,12 +1,13 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError, type SnapshotKind } from '@opencomputer/protocol';
-import { discardDirectory, linkFile } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
+import { linkFile } from '../disk/links.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
 import { digestsOf } from './damage.ts';
-import { layersOf } from './directory.ts';
+import { layersOf } from './link.ts';
 import { endFlattening } from './flatten.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from './machine.ts';
@@ -15,7 +16,8 @@ import { inheritSums, saveSums } from './memory-sums.ts';
 import { NextOverlay } from './next-overlay.ts';
 import type { Platform } from './platform.ts';
 import { copyRamImage, ramMode } from './ram.ts';
-import { sealFile, sealSnapshot, takeFile } from './snapshot.ts';
+import { sealSnapshot } from './snapshot.ts';
+import { sealFile, takeFile } from './run-files.ts';
 import { atStep } from './steps.ts';
 
 /**

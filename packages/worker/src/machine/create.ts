@@ -2,14 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { MachineSpec } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from './argv.ts';
-import { linkLayers, linkMemory, makeOverlay, makeRunDirectory, runDirectory } from './directory.ts';
+import { makeOverlay, makeRunDirectory, runDirectory } from './directory.ts';
+import { linkLayers, linkMemory } from './link.ts';
 import { Gate } from './gate.ts';
 import type { Machine } from './machine.ts';
-import { type Manifest, snapshotFiles } from './manifest.ts';
+import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 import { machineUid, type Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import type { MachineRecord } from './record.ts';
@@ -75,7 +76,7 @@ export async function layOutRun(
   run: string,
   origin: Origin,
   shape: { diskMB: number; slot: NetworkSlot },
-): Promise<{ layers: MachineRecord['layers']; durable: Promise<unknown> }> {
+): Promise<{ layers: Layer[]; durable: Promise<unknown> }> {
   const uid = machineUid(shape.slot);
   const disk = join(run, machineFiles.disk);
   await makeRunDirectory(run, uid);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../host/errors.ts';
 import { FileDamaged, type Integrity } from '../host/integrity.ts';
 import { type DiskLayer, machineFiles } from './argv.ts';
-import { type Manifest, snapshotFiles } from './manifest.ts';
+import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 import type { Platform } from './platform.ts';
 
 /** What verifying needs of the platform. */
@@ -40,11 +40,7 @@ export async function findDamage(
 }
 
 /** Checks the layers of a machine's disk. @throws FileDamaged */
-export async function verifyLayers(
-  verifier: Verifier,
-  run: string,
-  layers: readonly (DiskLayer & { digest?: string | undefined })[],
-): Promise<void> {
+export async function verifyLayers(verifier: Verifier, run: string, layers: readonly Layer[]): Promise<void> {
   for (const { file, format, digest } of layers) {
     if (digest === undefined) continue;
     if (isShared(file, format)) await verifyShared(verifier, join(run, file), digest);

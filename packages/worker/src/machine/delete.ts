@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import type { Machine } from './machine.ts';
 import { machinePrefix, type Platform } from './platform.ts';
 import { endProcessesOf } from './process.ts';

@@ -9,29 +9,10 @@ import { runState } from './launch.ts';
 import type { Machine } from './machine.ts';
 import { machineUid } from './platform.ts';
 import { saveDirtyPages } from './ram.ts';
-import { saveDevices } from './snapshot.ts';
-
-/** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
-const patienceMs = 10_000;
+import { saveDevices } from './devices.ts';
 
 /** More than the state of a machine's devices: where less is free, that is why it could not be written. */
 const devicesBytes = 8 * 1024 * 1024;
-
-/**
- * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
- * change ended stays closed to those who hold it; they look it up again.
- */
-export async function withGateClosed<Result>(
-  machine: Machine,
-  change: () => Promise<Result>,
-): Promise<Result> {
-  await machine.gate.close(patienceMs);
-  try {
-    return await change();
-  } finally {
-    machine.gate.open();
-  }
-}
 
 /**
  * Brings the agent to rest, its data on its disk, and ends the channel. A guest that does not react is frozen as it

@@ -1,6 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { syncDirectory, syncFile } from '../host/atomic-file.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { machineFiles } from './argv.ts';
@@ -12,7 +12,7 @@ import { inheritSums, saveSums } from './memory-sums.ts';
 import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { copyRamImage, ramMode } from './ram.ts';
-import { sealFile, takeFile } from './snapshot.ts';
+import { sealFile, takeFile } from './run-files.ts';
 import { atStep } from './steps.ts';
 
 /** Where the memory of a hibernated machine is. */

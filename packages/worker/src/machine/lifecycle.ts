@@ -19,7 +19,7 @@ import { deleteMachine } from './delete.ts';
 import { Exclusive } from './exclusive.ts';
 import { failAs } from './failure.ts';
 import { flattenMachine, mustFlatten, shouldFlatten } from './flatten.ts';
-import { withGateClosed } from './freeze.ts';
+import { withGateClosed } from './gate.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { guestReset, type Machine, machineEnded } from './machine.ts';
 import type { Compatibility } from './manifest.ts';
@@ -31,7 +31,9 @@ import type { MachineRecord } from './record.ts';
 import type { MachineRegistry, RestingMachine } from './registry.ts';
 import { restoreMachine } from './restore.ts';
 import { atStep } from './steps.ts';
-import { bootMachine, checkDisk, MemoryLost, wakeMachine } from './wake.ts';
+import { MemoryLost, wakeMachine } from './wake.ts';
+import { checkDisk } from './prepare.ts';
+import { bootMachine } from './boot.ts';
 
 /** What a machine writes to its disk while it starts, in MiB. */
 const startingDiskMB = 32;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
-import { type MachineSetup, machineArgv, socketsByName } from './argv.ts';
+import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from './argv.ts';
 import { sumsFile } from './memory-sums.ts';
 
 export const manifestFile = 'manifest.json';
@@ -13,7 +13,12 @@ export const manifestFile = 'manifest.json';
 const keyVersion = 3;
 
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
-export const snapshotFiles = { devices: 'devices', ram: 'ram' } as const;
+export const snapshotFiles = { devices: machineFiles.devices, ram: machineFiles.ram } as const;
+
+/** A layer of a disk, with the digest of its checksums where that is known. */
+export interface Layer extends DiskLayer {
+  digest?: string | undefined;
+}
 
 export const compatibilitySchema = z.object({
   qemu: z.string(),

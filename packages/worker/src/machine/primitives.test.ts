@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { scratchDirectory } from '../testing/scratch.ts';
-import { saveDevices } from './snapshot.ts';
+import { saveDevices } from './devices.ts';
 import {
   assembleCounter,
   CounterMachine,

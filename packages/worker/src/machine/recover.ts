@@ -1,7 +1,8 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandboxId } from '@opencomputer/protocol';
-import { discardDirectory, overlayStaging } from '../disk/overlay.ts';
+import { overlayStaging } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import type { Capacity } from '../host/capacity.ts';
 import { adoptMachine } from './adopt.ts';
 import { closeRunDirectory, runDirectory } from './directory.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { layOutRun, type Origin } from './create.ts';
 import { runDirectory } from './directory.ts';
 import { Gate } from './gate.ts';

@@ -20,8 +20,7 @@ import { OverlayStock } from '../disk/overlay.ts';
 import { NotOurFile } from '../host/untrusted-file.ts';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { closeRunDirectory, makeOverlay, makeRunDirectory } from './directory.ts';
-import { assertSocket, handOver, makeFileFor } from './run-files.ts';
-import { sealFile, takeFile } from './snapshot.ts';
+import { assertSocket, handOver, makeFileFor, sealFile, takeFile } from './run-files.ts';
 
 const execute = promisify(execFile);
 const root = process.getuid?.() === 0;

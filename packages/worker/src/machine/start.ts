@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { linkFile } from '../disk/overlay.ts';
+import { linkFile } from '../disk/links.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineArgv, machineFiles } from './argv.ts';
 import { runDirectory } from './directory.ts';

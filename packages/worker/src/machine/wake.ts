@@ -1,39 +1,21 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ApiError } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { FileDamaged } from '../host/integrity.ts';
-import type { NetworkSlot } from '../network/types.ts';
-import { verifyLayers } from './damage.ts';
-import { linkMemory, makeRunDirectory, runDirectory } from './directory.ts';
+import { runDirectory } from './directory.ts';
+import { linkMemory } from './link.ts';
 import { Gate } from './gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from './machine.ts';
 import { type Compatibility, incompatibility, snapshotFiles } from './manifest.ts';
-import { machineUid, type Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import { endProcess } from './process.ts';
 import { QmpTimeout } from './qmp.ts';
-import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
-import { handOver } from './run-files.ts';
-import { takeFile } from './snapshot.ts';
+import { freshRecord, type MachineRecord } from './record.ts';
+import { prepareRun, type Sleeper } from './prepare.ts';
 import { atStep } from './steps.ts';
-import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
-
-interface Sleeper {
-  directory: string;
-  record: MachineRecord;
-}
-
-/** Hands the writable disk of a run to the user of its new process. */
-async function prepareRun(directory: string, record: MachineRecord, slot: NetworkSlot): Promise<void> {
-  const uid = machineUid(slot);
-  const run = runDirectory(directory, record.run);
-  await makeRunDirectory(run, uid);
-  if (uid !== undefined) await handOver(join(run, record.top), uid);
-  // An overlay that became a layer in a checkpoint that did not complete is still its last user's alone.
-  for (const { file } of record.layers) if (file.startsWith('disk')) await takeFile(join(run, file), 0o444);
-}
+import { begin, type OnEnd, startRestored, untilAnswered } from './start.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
 export class MemoryLost extends Error {
@@ -73,21 +55,6 @@ async function verifyMemory({ integrity }: Platform, path: string, digest: strin
   } catch (error) {
     if (error instanceof FileDamaged) throw new MemoryLost(error.message, { cause: error });
     throw error;
-  }
-}
-
-/** Checks the disk of a machine at rest. @throws ApiError `snapshot_damaged` */
-export async function checkDisk(platform: Platform, { directory, record }: Sleeper): Promise<void> {
-  const run = runDirectory(directory, record.run);
-  const top = record.hibernated ? record.saved?.digests?.top : undefined;
-  try {
-    await verifyLayers(platform, run, record.layers);
-    if (top !== undefined) await platform.integrity.verify(join(run, record.top), top);
-  } catch (error) {
-    if (!(error instanceof FileDamaged)) throw error;
-    throw new ApiError('snapshot_damaged', `the disk of sandbox ${record.id} is damaged: ${error.message}`, {
-      cause: error,
-    });
   }
 }
 
@@ -144,44 +111,6 @@ export async function wakeMachine(
   const place = { step: 'wake:answered', id: record.id } as const;
   const answered = untilAnswered(begin(machine, 'snapshot'), place, () =>
     discardDirectory(memory, platform.trash),
-  );
-  answered.catch(() => undefined);
-  return { machine, answered };
-}
-
-/**
- * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.
- * @param reason why its memory is not used, where it was asked for
- * @throws Error when it does not come up; its disk is as it was
- */
-export async function bootMachine(
-  platform: Platform,
-  { directory, record }: Sleeper,
-  reason: string | undefined,
-  onEnd: OnEnd,
-): Promise<{ machine: Machine; answered: Promise<void> }> {
-  await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
-  await prepareRun(directory, record, slot);
-  const booted: MachineRecord = {
-    ...freshRecord(record),
-    slot: slot.index,
-    uid: slot.uid,
-    startedFrom: 'disk',
-    ...(reason === undefined ? {} : { coldBootReason: reason }),
-  };
-  await atStep('boot:prepared', record.id);
-  // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
-  await writeRecord(directory, booted);
-  await atStep('boot:recorded', record.id);
-  const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
-  stack.move();
-  await machine.save({});
-  await atStep('boot:started', record.id);
-  const place = { step: 'boot:answered', id: record.id } as const;
-  const answered = untilAnswered(waitUntilBooted(machine), place, () =>
-    discardDirectory(hibernationDirectory(directory), platform.trash),
   );
   answered.catch(() => undefined);
   return { machine, answered };

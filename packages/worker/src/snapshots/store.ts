@@ -1,7 +1,7 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError, type SnapshotInfo } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { type Manifest, readManifest } from '../machine/manifest.ts';

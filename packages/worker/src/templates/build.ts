@@ -1,13 +1,15 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { linkFile, discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
+import { linkFile } from '../disk/links.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import type { Jail } from '../host/jail.ts';
 import { hangUpAndWait } from '../machine/agent-port.ts';
 import { machineArgv, machineFiles } from '../machine/argv.ts';
-import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
+import { makeOverlay, makeRunDirectory } from '../machine/directory.ts';
+import { layersOf } from '../machine/link.ts';
 import { launch, type Launched } from '../machine/launch.ts';
 import { kernelArgs } from '../machine/kernel-args.ts';
 import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
@@ -20,8 +22,9 @@ import {
   templateNamePrefix,
 } from '../machine/platform.ts';
 import { endProcess } from '../machine/process.ts';
-import { makeFileFor } from '../machine/run-files.ts';
-import { saveDevices, sealSnapshot, takeFile } from '../machine/snapshot.ts';
+import { makeFileFor, takeFile } from '../machine/run-files.ts';
+import { sealSnapshot } from '../machine/snapshot.ts';
+import { saveDevices } from '../machine/devices.ts';
 import { waitForExit } from '../host/processes.ts';
 import { digestsOf } from '../machine/damage.ts';
 import { inheritSums, saveSums } from '../machine/memory-sums.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import {
   argvHash,
   compatibilityKey,

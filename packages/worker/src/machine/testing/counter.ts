@@ -11,7 +11,7 @@ import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
 import { endProcess } from '../process.ts';
 import { makeFileFor } from '../run-files.ts';
 import { copyRamImage, saveDirtyPages } from '../ram.ts';
-import { saveDevices } from '../snapshot.ts';
+import { saveDevices } from '../devices.ts';
 
 const execute = promisify(execFile);
 

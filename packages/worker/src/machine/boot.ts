@@ -1,0 +1,47 @@
+import { discardDirectory } from '../disk/trash.ts';
+import { Gate } from './gate.ts';
+import { hibernationDirectory } from './hibernate.ts';
+import type { Machine } from './machine.ts';
+import type { Platform } from './platform.ts';
+import { prepareRun, type Sleeper } from './prepare.ts';
+import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
+import { atStep } from './steps.ts';
+import { type OnEnd, startBooting, untilAnswered, waitUntilBooted } from './start.ts';
+
+/**
+ * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.
+ * @param reason why its memory is not used, where it was asked for
+ * @throws Error when it does not come up; its disk is as it was
+ */
+export async function bootMachine(
+  platform: Platform,
+  { directory, record }: Sleeper,
+  reason: string | undefined,
+  onEnd: OnEnd,
+): Promise<{ machine: Machine; answered: Promise<void> }> {
+  await using stack = new AsyncDisposableStack();
+  const slot = await platform.network.claim();
+  stack.defer(() => platform.network.release(slot));
+  await prepareRun(directory, record, slot);
+  const booted: MachineRecord = {
+    ...freshRecord(record),
+    slot: slot.index,
+    uid: slot.uid,
+    startedFrom: 'disk',
+    ...(reason === undefined ? {} : { coldBootReason: reason }),
+  };
+  await atStep('boot:prepared', record.id);
+  // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
+  await writeRecord(directory, booted);
+  await atStep('boot:recorded', record.id);
+  const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
+  stack.move();
+  await machine.save({});
+  await atStep('boot:started', record.id);
+  const place = { step: 'boot:answered', id: record.id } as const;
+  const answered = untilAnswered(waitUntilBooted(machine), place, () =>
+    discardDirectory(hibernationDirectory(directory), platform.trash),
+  );
+  answered.catch(() => undefined);
+  return { machine, answered };
+}
