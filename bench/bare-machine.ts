@@ -2,11 +2,11 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type GuestChannel, quiesceGuest } from '../packages/worker/src/guest/index.ts';
 import { syncFile } from '../packages/worker/src/host/atomic-file.ts';
-import { hangUpAndWait } from '../packages/worker/src/machine/agent-port.ts';
-import type { Launched } from '../packages/worker/src/machine/launch.ts';
+import { hangUpAndWait } from '../packages/worker/src/qemu/agent-port.ts';
+import type { Launched } from '../packages/worker/src/qemu/launch.ts';
 import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
-import { copyRamImage, saveDirtyPages } from '../packages/worker/src/machine/ram.ts';
-import { saveDevices } from '../packages/worker/src/machine/devices.ts';
+import { copyRamImage, saveDirtyPages } from '../packages/worker/src/qemu/ram.ts';
+import { saveDevices } from '../packages/worker/src/qemu/devices.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';
 
 /** A machine without a platform around it: QEMU and its agent. */

@@ -7,8 +7,8 @@ import { machineInfoSchema, type MachineInfo, workerPaths } from '../packages/pr
 import { Sandbox, type SandboxOptions } from '../packages/sdk/src/index.ts';
 import { readConfig } from '../packages/standalone/src/config.ts';
 import type { ProcessIdentity } from '../packages/worker/src/host/processes.ts';
-import { processPrefix } from '../packages/worker/src/machine/platform.ts';
-import { findProcesses } from '../packages/worker/src/machine/process.ts';
+import { processPrefix } from '../packages/worker/src/qemu/setup.ts';
+import { findProcesses } from '../packages/worker/src/qemu/process.ts';
 import type { Images } from '../images/build.ts';
 import { Child } from './children.ts';
 import { processorMs } from './host.ts';

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { processPrefix } from '../packages/worker/src/machine/platform.ts';
-import { endProcess, findProcesses } from '../packages/worker/src/machine/process.ts';
+import { processPrefix } from '../packages/worker/src/qemu/setup.ts';
+import { endProcess, findProcesses } from '../packages/worker/src/qemu/process.ts';
 import { detectNetworkMode, openNetwork } from '../packages/worker/src/network/index.ts';
 
 /** Data directory of one run of the benchmark; all that it makes lies below. */

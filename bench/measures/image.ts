@@ -1,12 +1,7 @@
 import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFile } from '../../packages/worker/src/host/atomic-file.ts';
-import {
-  copyRamImage,
-  dirtyRuns,
-  findMapping,
-  saveDirtyPages,
-} from '../../packages/worker/src/machine/ram.ts';
+import { copyRamImage, dirtyRuns, findMapping, saveDirtyPages } from '../../packages/worker/src/qemu/ram.ts';
 import { type BareMachine, quiet } from '../bare-machine.ts';
 import { compare, type Finding } from '../finding.ts';
 import { type Context, timed } from './context.ts';

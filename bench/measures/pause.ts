@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
-import { machineFiles } from '../../packages/worker/src/machine/argv.ts';
-import { copyRamImage, saveDirtyPages } from '../../packages/worker/src/machine/ram.ts';
-import { saveDevices } from '../../packages/worker/src/machine/devices.ts';
+import { machineFiles } from '../../packages/worker/src/qemu/argv.ts';
+import { copyRamImage, saveDirtyPages } from '../../packages/worker/src/qemu/ram.ts';
+import { saveDevices } from '../../packages/worker/src/qemu/devices.ts';
 import { type BareMachine, quiet, stopwatch } from '../bare-machine.ts';
 import { atMost, compare, type Finding } from '../finding.ts';
 import { changedMB } from '../host.ts';

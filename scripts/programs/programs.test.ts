@@ -34,11 +34,11 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/host/jail.test.ts': ['sh', 'python3', 'sleep', 'true', 'ls'],
   'packages/worker/src/host/kernel-boot.ts': ['qemu-system-x86_64'],
   'packages/worker/src/host/qemu.ts': ['qemu-img', 'qemu-system-x86_64'],
-  'packages/worker/src/machine/process.ts': ['qemu-system-x86_64'],
+  'packages/worker/src/qemu/process.ts': ['qemu-system-x86_64'],
   'packages/worker/src/machine/testing/layered-machine.ts': ['qemu-img'],
   // Lists, and a choice at run time.
   'images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
-  'packages/worker/src/machine/testing/counter.ts': ['as', 'ld', 'objcopy', 'qemu-system-x86_64'],
+  'packages/worker/src/qemu/testing/counter.ts': ['as', 'ld', 'objcopy', 'qemu-system-x86_64'],
   'packages/worker/src/network/detect.ts': ['ip', 'nft', 'nsenter'],
   'packages/worker/src/network/firewall.ts': ['iptables-nft', 'iptables-legacy'],
   'packages/worker/src/network/testing/lab.ts': ['nsenter', 'setpriv', 'qemu-system-x86_64'],

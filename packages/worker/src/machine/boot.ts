@@ -2,7 +2,7 @@ import { discardDirectory } from '../disk/trash.ts';
 import { Gate } from './gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from './machine.ts';
-import type { Platform } from './platform.ts';
+import type { Platform } from '../qemu/setup.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
 import { atStep } from './steps.ts';

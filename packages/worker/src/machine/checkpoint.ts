@@ -5,7 +5,7 @@ import { discardDirectory } from '../disk/trash.ts';
 import { linkFile } from '../disk/links.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import { occupiedBytes, type SnapshotStore } from '../snapshots/store.ts';
-import { machineFiles } from './argv.ts';
+import { machineFiles } from '../qemu/argv.ts';
 import { digestsOf } from './damage.ts';
 import { layersOf } from './link.ts';
 import { endFlattening } from './flatten.ts';
@@ -14,10 +14,10 @@ import type { Machine } from './machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from './manifest.ts';
 import { inheritSums, saveSums } from './memory-sums.ts';
 import { NextOverlay } from './next-overlay.ts';
-import type { Platform } from './platform.ts';
-import { copyRamImage, ramMode } from './ram.ts';
+import type { Platform } from '../qemu/setup.ts';
+import { copyRamImage, ramMode } from '../qemu/ram.ts';
 import { sealSnapshot } from './snapshot.ts';
-import { sealFile, takeFile } from './run-files.ts';
+import { sealFile, takeFile } from '../qemu/run-files.ts';
 import { atStep } from './steps.ts';
 
 /**

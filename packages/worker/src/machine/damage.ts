@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../host/errors.ts';
 import { FileDamaged, type Integrity } from '../host/integrity.ts';
-import { type DiskLayer, machineFiles } from './argv.ts';
+import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
 import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
-import type { Platform } from './platform.ts';
+import type { Platform } from '../qemu/setup.ts';
 
 /** What verifying needs of the platform. */
 type Verifier = Pick<Platform, 'integrity' | 'log'>;

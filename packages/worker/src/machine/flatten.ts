@@ -1,9 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type BlockJob, deleteNodes, listJobs, liveNode, nodeNames, runDiskCommand } from './block-nodes.ts';
+import {
+  type BlockJob,
+  deleteNodes,
+  listJobs,
+  liveNode,
+  nodeNames,
+  runDiskCommand,
+} from '../qemu/block-nodes.ts';
 import type { Machine } from './machine.ts';
-import { type Qmp, QmpError, QmpTimeout } from './qmp.ts';
+import { type Qmp, QmpError, QmpTimeout } from '../qemu/qmp.ts';
 import { atStep } from './steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */

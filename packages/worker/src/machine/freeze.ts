@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { quiesceGuest } from '../guest/index.ts';
 import type { ByteRange } from '../host/checksums.ts';
 import type { Logger } from 'pino';
-import { hangUpAndWait } from './agent-port.ts';
-import { machineFiles } from './argv.ts';
-import { runState } from './launch.ts';
+import { hangUpAndWait } from '../qemu/agent-port.ts';
+import { machineFiles } from '../qemu/argv.ts';
+import { runState } from '../qemu/launch.ts';
 import type { Machine } from './machine.ts';
-import { machineUid } from './platform.ts';
-import { saveDirtyPages } from './ram.ts';
-import { saveDevices } from './devices.ts';
+import { machineUid } from '../qemu/setup.ts';
+import { saveDirtyPages } from '../qemu/ram.ts';
+import { saveDevices } from '../qemu/devices.ts';
 
 /** More than the state of a machine's devices: where less is free, that is why it could not be written. */
 const devicesBytes = 8 * 1024 * 1024;

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { linkFile } from '../disk/links.ts';
-import { type DiskLayer, machineFiles } from './argv.ts';
+import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
 import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 import { sumsFile } from './memory-sums.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
-import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from './argv.ts';
+import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from '../qemu/argv.ts';
 import { sumsFile } from './memory-sums.ts';
 
 export const manifestFile = 'manifest.json';

@@ -10,7 +10,7 @@ import {
 } from '../host/checksums.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { withUntrusted } from '../host/untrusted-file.ts';
-import type { Platform } from './platform.ts';
+import type { Platform } from '../qemu/setup.ts';
 
 /** Name of the file that holds the checksums of a RAM image, beside it. */
 export function sumsFile(image: string): string {

@@ -8,12 +8,12 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { childIdentity } from '../host/processes.ts';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
-import { machineFiles } from './argv.ts';
-import { runDirectory } from './directory.ts';
+import { machineFiles } from '../qemu/argv.ts';
+import { runDirectory } from '../qemu/run-directory.ts';
 import { noEgress } from '../host/egress.ts';
 import { Gate } from './gate.ts';
 import { Machine } from './machine.ts';
-import { Qmp } from './qmp.ts';
+import { Qmp } from '../qemu/qmp.ts';
 import type { MachineRecord } from './record.ts';
 import { MachineRegistry } from './registry.ts';
 

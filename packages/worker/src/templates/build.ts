@@ -6,12 +6,12 @@ import { linkFile } from '../disk/links.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import type { Jail } from '../host/jail.ts';
-import { hangUpAndWait } from '../machine/agent-port.ts';
-import { machineArgv, machineFiles } from '../machine/argv.ts';
-import { makeOverlay, makeRunDirectory } from '../machine/directory.ts';
+import { hangUpAndWait } from '../qemu/agent-port.ts';
+import { machineArgv, machineFiles } from '../qemu/argv.ts';
+import { makeOverlay, makeRunDirectory } from '../qemu/run-directory.ts';
 import { layersOf } from '../machine/link.ts';
-import { launch, type Launched } from '../machine/launch.ts';
-import { kernelArgs } from '../machine/kernel-args.ts';
+import { launch, type Launched } from '../qemu/launch.ts';
+import { kernelArgs } from '../qemu/kernel-args.ts';
 import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
 import {
   jailOf,
@@ -20,15 +20,15 @@ import {
   type Platform,
   type Shape,
   templateNamePrefix,
-} from '../machine/platform.ts';
-import { endProcess } from '../machine/process.ts';
-import { makeFileFor, takeFile } from '../machine/run-files.ts';
+} from '../qemu/setup.ts';
+import { endProcess } from '../qemu/process.ts';
+import { makeFileFor, takeFile } from '../qemu/run-files.ts';
 import { sealSnapshot } from '../machine/snapshot.ts';
-import { saveDevices } from '../machine/devices.ts';
+import { saveDevices } from '../qemu/devices.ts';
 import { waitForExit } from '../host/processes.ts';
 import { digestsOf } from '../machine/damage.ts';
 import { inheritSums, saveSums } from '../machine/memory-sums.ts';
-import { ramMode } from '../machine/ram.ts';
+import { ramMode } from '../qemu/ram.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { publish } from './publish.ts';
 import { settle } from './settle.ts';

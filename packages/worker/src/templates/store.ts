@@ -11,10 +11,10 @@ import {
   readManifest,
 } from '../machine/manifest.ts';
 import { diskFiles, findDamage, memoryFiles } from '../machine/damage.ts';
-import { machineFiles } from '../machine/argv.ts';
+import { machineFiles } from '../qemu/argv.ts';
 import { systemErrorCode } from '../host/errors.ts';
-import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
-import { kernelArgs } from '../machine/kernel-args.ts';
+import { machineSetup, type Platform, type Shape } from '../qemu/setup.ts';
+import { kernelArgs } from '../qemu/kernel-args.ts';
 import { buildTemplate } from './build.ts';
 import { firstCommands, lastCommands } from './settle.ts';
 

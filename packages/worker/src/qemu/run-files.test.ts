@@ -19,7 +19,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { OverlayStock } from '../disk/overlay.ts';
 import { NotOurFile } from '../host/untrusted-file.ts';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
-import { closeRunDirectory, makeOverlay, makeRunDirectory } from './directory.ts';
+import { closeRunDirectory, makeOverlay, makeRunDirectory } from './run-directory.ts';
 import { assertSocket, handOver, makeFileFor, sealFile, takeFile } from './run-files.ts';
 
 const execute = promisify(execFile);

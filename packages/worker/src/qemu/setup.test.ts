@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { jailOf } from './platform.ts';
+import { jailOf } from './setup.ts';
 
 const shape = { cpuCount: 1, memoryMB: 256, diskMB: 1024 };
 const uid = process.getuid?.() === 0 ? 300_007 : undefined;
