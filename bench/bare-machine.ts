@@ -4,7 +4,7 @@ import { type GuestChannel, quiesceGuest } from '../packages/worker/src/guest/in
 import { syncFile } from '../packages/worker/src/host/atomic-file.ts';
 import { hangUpAndWait } from '../packages/worker/src/qemu/agent-port.ts';
 import type { Launched } from '../packages/worker/src/qemu/launch.ts';
-import { snapshotFiles } from '../packages/worker/src/machine/manifest.ts';
+import { snapshotFiles } from '../packages/worker/src/snapshots/manifest.ts';
 import { copyRamImage, saveDirtyPages } from '../packages/worker/src/qemu/ram.ts';
 import { saveDevices } from '../packages/worker/src/qemu/devices.ts';
 import type { NetworkSlot } from '../packages/worker/src/network/types.ts';

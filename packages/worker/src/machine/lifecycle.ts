@@ -22,7 +22,7 @@ import { flattenMachine, mustFlatten, shouldFlatten } from './flatten.ts';
 import { withGateClosed } from './gate.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { guestReset, type Machine, machineEnded } from './machine.ts';
-import type { Compatibility } from './manifest.ts';
+import type { Compatibility } from '../snapshots/manifest.ts';
 import { Origins } from './origins.ts';
 import { machinePrefix, type Platform } from '../qemu/setup.ts';
 import { shutDownGuest } from './power.ts';

@@ -4,8 +4,8 @@ import type { SnapshotStore } from '../snapshots/store.ts';
 import type { TemplateStore } from '../templates/store.ts';
 import type { Origin } from './create.ts';
 import { machineFiles } from '../qemu/argv.ts';
-import { diskFiles, findDamage, memoryFiles } from './damage.ts';
-import { incompatibility, type Manifest } from './manifest.ts';
+import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
+import { incompatibility, type Manifest } from '../snapshots/manifest.ts';
 import type { Platform } from '../qemu/setup.ts';
 
 /** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */

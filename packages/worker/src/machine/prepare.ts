@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
 import { FileDamaged } from '../host/integrity.ts';
 import type { NetworkSlot } from '../network/types.ts';
-import { verifyLayers } from './damage.ts';
+import { verifyLayers } from '../snapshots/damage.ts';
 import { makeRunDirectory, runDirectory } from '../qemu/run-directory.ts';
 import { machineUid, type Platform } from '../qemu/setup.ts';
 import type { MachineRecord } from './record.ts';

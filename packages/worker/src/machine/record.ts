@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed, sealJson } from '../host/sealed-json.ts';
-import { compatibilitySchema } from './manifest.ts';
+import { compatibilitySchema } from '../snapshots/manifest.ts';
 
 const recordFile = 'machine.json';
 

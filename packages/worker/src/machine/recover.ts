@@ -8,7 +8,7 @@ import { adoptMachine } from './adopt.ts';
 import { closeRunDirectory, runDirectory } from '../qemu/run-directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { snapshotFiles } from './manifest.ts';
+import { snapshotFiles } from '../snapshots/manifest.ts';
 import { machinePrefix, type Platform, processPrefix } from '../qemu/setup.ts';
 import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../qemu/process.ts';
 import { type MachineRecord, readRecord } from './record.ts';

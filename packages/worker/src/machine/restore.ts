@@ -5,7 +5,7 @@ import { runDirectory } from '../qemu/run-directory.ts';
 import { Gate } from './gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from './machine.ts';
-import { snapshotFiles } from './manifest.ts';
+import { snapshotFiles } from '../snapshots/manifest.ts';
 import { machineFiles } from '../qemu/argv.ts';
 import type { Platform } from '../qemu/setup.ts';
 import { endProcess } from '../qemu/process.ts';

@@ -11,7 +11,7 @@ import { machineLogFile } from '../qemu/log-file.ts';
 import { Machine } from './machine.ts';
 import { jailOf, machineSetup, type Platform } from '../qemu/setup.ts';
 import { endProcess } from '../qemu/process.ts';
-import { sumsFile } from './memory-sums.ts';
+import { sumsFile } from '../snapshots/checksums.ts';
 import { makeEmptyRam } from '../qemu/ram.ts';
 import type { MachineRecord } from './record.ts';
 import { atStep, type Step } from './steps.ts';

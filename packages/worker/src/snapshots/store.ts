@@ -4,7 +4,7 @@ import { ApiError, type SnapshotInfo } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/trash.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import { systemErrorCode } from '../host/errors.ts';
-import { type Manifest, readManifest } from '../machine/manifest.ts';
+import { type Manifest, readManifest } from './manifest.ts';
 
 const stagingPrefix = '.making-';
 const blockBytes = 512;

@@ -9,10 +9,10 @@ import type { Jail } from '../host/jail.ts';
 import { hangUpAndWait } from '../qemu/agent-port.ts';
 import { machineArgv, machineFiles } from '../qemu/argv.ts';
 import { makeOverlay, makeRunDirectory } from '../qemu/run-directory.ts';
-import { layersOf } from '../machine/link.ts';
+import { layersOf } from '../snapshots/link.ts';
 import { launch, type Launched } from '../qemu/launch.ts';
 import { kernelArgs } from '../qemu/kernel-args.ts';
-import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
+import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../snapshots/manifest.ts';
 import {
   jailOf,
   machineSetup,
@@ -23,11 +23,11 @@ import {
 } from '../qemu/setup.ts';
 import { endProcess } from '../qemu/process.ts';
 import { makeFileFor, takeFile } from '../qemu/run-files.ts';
-import { sealSnapshot } from '../machine/snapshot.ts';
+import { sealSnapshot } from '../snapshots/seal.ts';
 import { saveDevices } from '../qemu/devices.ts';
 import { waitForExit } from '../host/processes.ts';
-import { digestsOf } from '../machine/damage.ts';
-import { inheritSums, saveSums } from '../machine/memory-sums.ts';
+import { digestsOf } from '../snapshots/damage.ts';
+import { inheritSums, saveSums } from '../snapshots/checksums.ts';
 import { ramMode } from '../qemu/ram.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { publish } from './publish.ts';

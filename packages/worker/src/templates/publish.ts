@@ -1,5 +1,5 @@
 import { rename } from 'node:fs/promises';
-import { type Manifest, readManifest } from '../machine/manifest.ts';
+import { type Manifest, readManifest } from '../snapshots/manifest.ts';
 
 /**
  * Gives a finished snapshot its name. Another worker with the same cache may have been faster: then its one stands.

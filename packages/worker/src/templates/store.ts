@@ -9,8 +9,8 @@ import {
   type Compatibility,
   type Manifest,
   readManifest,
-} from '../machine/manifest.ts';
-import { diskFiles, findDamage, memoryFiles } from '../machine/damage.ts';
+} from '../snapshots/manifest.ts';
+import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
 import { machineFiles } from '../qemu/argv.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { machineSetup, type Platform, type Shape } from '../qemu/setup.ts';

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import type { MachineSetup } from '../qemu/argv.ts';
 import { argvHash, compatibilityKey, type Compatibility, manifestFile, readManifest } from './manifest.ts';
-import { sealSnapshot } from './snapshot.ts';
+import { sealSnapshot } from './seal.ts';
 import {
   sampleCompatibility as compatibility,
   sampleManifest as manifest,

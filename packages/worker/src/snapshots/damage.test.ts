@@ -6,7 +6,7 @@ import { Integrity } from '../host/integrity.ts';
 import { scratchDirectory, until } from '../testing/scratch.ts';
 import { diskFiles, digestsOf, findDamage, memoryFiles, verifyLayers } from './damage.ts';
 import { readManifest } from './manifest.ts';
-import { sealSnapshot } from './snapshot.ts';
+import { sealSnapshot } from './seal.ts';
 import { sampleManifest } from './testing/sample-manifest.ts';
 
 const log = pino({ level: 'silent' });

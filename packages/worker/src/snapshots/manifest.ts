@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
 import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from '../qemu/argv.ts';
-import { sumsFile } from './memory-sums.ts';
+import { sumsFile } from './checksums.ts';
 
 export const manifestFile = 'manifest.json';
 
