@@ -35,7 +35,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   'packages/worker/src/host/kernel-boot.ts': ['qemu-system-x86_64'],
   'packages/worker/src/host/qemu.ts': ['qemu-img', 'qemu-system-x86_64'],
   'packages/worker/src/qemu/process.ts': ['qemu-system-x86_64'],
-  'packages/worker/src/machine/testing/layered-machine.ts': ['qemu-img'],
+  'packages/worker/src/machine/changes/testing/layered-machine.ts': ['qemu-img'],
   // Lists, and a choice at run time.
   'images/rootfs.ts': ['mmdebstrap', 'mke2fs', 'dpkg-deb', 'npm'],
   'packages/worker/src/qemu/testing/counter.ts': ['as', 'ld', 'objcopy', 'qemu-system-x86_64'],

@@ -1,6 +1,6 @@
 import { machineSpecSchema, rebootRequestSchema, restoreRequestSchema } from '@opencomputer/protocol';
 import { guestStats } from '../guest/index.ts';
-import type { Lifecycle } from '../machine/lifecycle.ts';
+import type { Lifecycle } from '../machine/changes/lifecycle.ts';
 import type { MachineRegistry } from '../machine/registry.ts';
 import { readJson, sendEmpty, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';

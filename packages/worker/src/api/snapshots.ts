@@ -1,5 +1,5 @@
 import { snapshotRequestSchema } from '@opencomputer/protocol';
-import type { Lifecycle } from '../machine/lifecycle.ts';
+import type { Lifecycle } from '../machine/changes/lifecycle.ts';
 import type { SnapshotStore } from '../snapshots/store.ts';
 import { readJson, sendEmpty, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';

@@ -1,20 +1,20 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { discardDirectory } from '../disk/trash.ts';
-import { systemErrorCode } from '../host/errors.ts';
-import { FileDamaged } from '../host/integrity.ts';
-import { runDirectory } from '../qemu/run-directory.ts';
-import { linkMemory } from '../snapshots/link.ts';
-import { Gate } from './gate.ts';
+import { discardDirectory } from '../../disk/trash.ts';
+import { systemErrorCode } from '../../host/errors.ts';
+import { FileDamaged } from '../../host/integrity.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
+import { linkMemory } from '../../snapshots/link.ts';
+import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from './machine.ts';
-import { type Compatibility, incompatibility, snapshotFiles } from '../snapshots/manifest.ts';
-import type { Platform } from '../qemu/setup.ts';
-import { endProcess } from '../qemu/process.ts';
-import { QmpTimeout } from '../qemu/qmp.ts';
-import { freshRecord, type MachineRecord } from './record.ts';
+import type { Machine } from '../machine.ts';
+import { type Compatibility, incompatibility, snapshotFiles } from '../../snapshots/manifest.ts';
+import type { Platform } from '../../qemu/setup.ts';
+import { endProcess } from '../../qemu/process.ts';
+import { QmpTimeout } from '../../qemu/qmp.ts';
+import { freshRecord, type MachineRecord } from '../record.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
-import { atStep } from './steps.ts';
+import { atStep } from '../steps.ts';
 import { begin, type OnEnd, startRestored, untilAnswered } from './start.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { discardDirectory } from '../disk/trash.ts';
-import type { Machine } from './machine.ts';
-import { machinePrefix, type Platform } from '../qemu/setup.ts';
-import { endProcessesOf } from '../qemu/process.ts';
-import { type MachineRecord, readRecord, writeRecord } from './record.ts';
-import { atStep } from './steps.ts';
+import { discardDirectory } from '../../disk/trash.ts';
+import type { Machine } from '../machine.ts';
+import { machinePrefix, type Platform } from '../../qemu/setup.ts';
+import { endProcessesOf } from '../../qemu/process.ts';
+import { type MachineRecord, readRecord, writeRecord } from '../record.ts';
+import { atStep } from '../steps.ts';
 
 /** Ends a machine, running or not, and deletes its disk. One that is not there is fine. */
 export async function deleteMachine(

@@ -1,20 +1,20 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { linkFile } from '../disk/links.ts';
-import type { NetworkSlot } from '../network/types.ts';
-import { machineArgv, machineFiles } from '../qemu/argv.ts';
-import { runDirectory } from '../qemu/run-directory.ts';
-import type { Gate } from './gate.ts';
-import { kernelArgs } from '../qemu/kernel-args.ts';
-import { launch, waitUntilLoaded } from '../qemu/launch.ts';
-import { machineLogFile } from '../qemu/log-file.ts';
-import { Machine } from './machine.ts';
-import { jailOf, machineSetup, type Platform } from '../qemu/setup.ts';
-import { endProcess } from '../qemu/process.ts';
-import { sumsFile } from '../snapshots/checksums.ts';
-import { makeEmptyRam } from '../qemu/ram.ts';
-import type { MachineRecord } from './record.ts';
-import { atStep, type Step } from './steps.ts';
+import { linkFile } from '../../disk/links.ts';
+import type { NetworkSlot } from '../../network/types.ts';
+import { machineArgv, machineFiles } from '../../qemu/argv.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
+import type { Gate } from '../gate.ts';
+import { kernelArgs } from '../../qemu/kernel-args.ts';
+import { launch, waitUntilLoaded } from '../../qemu/launch.ts';
+import { machineLogFile } from '../../qemu/log-file.ts';
+import { Machine } from '../machine.ts';
+import { jailOf, machineSetup, type Platform } from '../../qemu/setup.ts';
+import { endProcess } from '../../qemu/process.ts';
+import { sumsFile } from '../../snapshots/checksums.ts';
+import { makeEmptyRam } from '../../qemu/ram.ts';
+import type { MachineRecord } from '../record.ts';
+import { atStep, type Step } from '../steps.ts';
 
 /** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
 const restoredHandshakeMs = 120_000;

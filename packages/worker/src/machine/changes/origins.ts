@@ -1,12 +1,12 @@
 import { dirname } from 'node:path';
 import { ApiError, type MachineSpec } from '@opencomputer/protocol';
-import type { SnapshotStore } from '../snapshots/store.ts';
-import type { TemplateStore } from '../templates/store.ts';
+import type { SnapshotStore } from '../../snapshots/store.ts';
+import type { TemplateStore } from '../../templates/store.ts';
 import type { Origin } from './create.ts';
-import { machineFiles } from '../qemu/argv.ts';
-import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
-import { incompatibility, type Manifest } from '../snapshots/manifest.ts';
-import type { Platform } from '../qemu/setup.ts';
+import { machineFiles } from '../../qemu/argv.ts';
+import { diskFiles, findDamage, memoryFiles } from '../../snapshots/damage.ts';
+import { incompatibility, type Manifest } from '../../snapshots/manifest.ts';
+import type { Platform } from '../../qemu/setup.ts';
 
 /** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */
 export class Origins {

@@ -1,11 +1,11 @@
-import { discardDirectory } from '../disk/trash.ts';
-import { Gate } from './gate.ts';
+import { discardDirectory } from '../../disk/trash.ts';
+import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from './machine.ts';
-import type { Platform } from '../qemu/setup.ts';
+import type { Machine } from '../machine.ts';
+import type { Platform } from '../../qemu/setup.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
-import { freshRecord, type MachineRecord, writeRecord } from './record.ts';
-import { atStep } from './steps.ts';
+import { freshRecord, type MachineRecord, writeRecord } from '../record.ts';
+import { atStep } from '../steps.ts';
 import { type OnEnd, startBooting, untilAnswered, waitUntilBooted } from './start.ts';
 
 /**

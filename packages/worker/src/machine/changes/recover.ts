@@ -1,18 +1,18 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandboxId } from '@opencomputer/protocol';
-import { overlayStaging } from '../disk/overlay.ts';
-import { discardDirectory } from '../disk/trash.ts';
-import type { Capacity } from '../host/capacity.ts';
+import { overlayStaging } from '../../disk/overlay.ts';
+import { discardDirectory } from '../../disk/trash.ts';
+import type { Capacity } from '../../host/capacity.ts';
 import { adoptMachine } from './adopt.ts';
-import { closeRunDirectory, runDirectory } from '../qemu/run-directory.ts';
+import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { snapshotFiles } from '../snapshots/manifest.ts';
-import { machinePrefix, type Platform, processPrefix } from '../qemu/setup.ts';
-import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../qemu/process.ts';
-import { type MachineRecord, readRecord } from './record.ts';
-import type { MachineRegistry } from './registry.ts';
+import { snapshotFiles } from '../../snapshots/manifest.ts';
+import { machinePrefix, type Platform, processPrefix } from '../../qemu/setup.ts';
+import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../../qemu/process.ts';
+import { type MachineRecord, readRecord } from '../record.ts';
+import type { MachineRegistry } from '../registry.ts';
 
 export interface Recovery {
   adopted: string[];

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import { startCommand } from '../guest/index.ts';
-import { waitForExit } from '../host/processes.ts';
-import type { Machine } from './machine.ts';
+import { startCommand } from '../../guest/index.ts';
+import { waitForExit } from '../../host/processes.ts';
+import type { Machine } from '../machine.ts';
 
 /** How long a guest's system may take to shut down. */
 const shutdownMs = 60_000;

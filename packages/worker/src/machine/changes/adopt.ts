@@ -1,16 +1,16 @@
 import { join } from 'node:path';
-import { isSameProcess, type ProcessIdentity } from '../host/processes.ts';
-import { machineFiles } from '../qemu/argv.ts';
-import { runDirectory } from '../qemu/run-directory.ts';
+import { isSameProcess, type ProcessIdentity } from '../../host/processes.ts';
+import { machineFiles } from '../../qemu/argv.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
 import { endFlattening } from './flatten.ts';
-import { Gate } from './gate.ts';
-import { runState, waitUntilLoaded } from '../qemu/launch.ts';
-import { Machine } from './machine.ts';
+import { Gate } from '../gate.ts';
+import { runState, waitUntilLoaded } from '../../qemu/launch.ts';
+import { Machine } from '../machine.ts';
 import { withdrawOverlay } from './next-overlay.ts';
-import type { Platform } from '../qemu/setup.ts';
-import { Qmp } from '../qemu/qmp.ts';
-import type { MachineRecord } from './record.ts';
-import { assertSocket } from '../qemu/run-files.ts';
+import type { Platform } from '../../qemu/setup.ts';
+import { Qmp } from '../../qemu/qmp.ts';
+import type { MachineRecord } from '../record.ts';
+import { assertSocket } from '../../qemu/run-files.ts';
 import type { OnEnd } from './start.ts';
 
 const monitorMs = 10_000;

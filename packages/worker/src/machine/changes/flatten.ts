@@ -8,10 +8,10 @@ import {
   liveNode,
   nodeNames,
   runDiskCommand,
-} from '../qemu/block-nodes.ts';
-import type { Machine } from './machine.ts';
-import { type Qmp, QmpError, QmpTimeout } from '../qemu/qmp.ts';
-import { atStep } from './steps.ts';
+} from '../../qemu/block-nodes.ts';
+import type { Machine } from '../machine.ts';
+import { type Qmp, QmpError, QmpTimeout } from '../../qemu/qmp.ts';
+import { atStep } from '../steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
 const layersMax = 8;

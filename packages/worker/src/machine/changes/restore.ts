@@ -1,16 +1,16 @@
 import { join } from 'node:path';
-import { discardDirectory } from '../disk/trash.ts';
+import { discardDirectory } from '../../disk/trash.ts';
 import { layOutRun, type Origin } from './create.ts';
-import { runDirectory } from '../qemu/run-directory.ts';
-import { Gate } from './gate.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
+import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from './machine.ts';
-import { snapshotFiles } from '../snapshots/manifest.ts';
-import { machineFiles } from '../qemu/argv.ts';
-import type { Platform } from '../qemu/setup.ts';
-import { endProcess } from '../qemu/process.ts';
-import { freshRecord, type MachineRecord } from './record.ts';
-import { atStep } from './steps.ts';
+import type { Machine } from '../machine.ts';
+import { snapshotFiles } from '../../snapshots/manifest.ts';
+import { machineFiles } from '../../qemu/argv.ts';
+import type { Platform } from '../../qemu/setup.ts';
+import { endProcess } from '../../qemu/process.ts';
+import { freshRecord, type MachineRecord } from '../record.ts';
+import { atStep } from '../steps.ts';
 import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
 
 /**

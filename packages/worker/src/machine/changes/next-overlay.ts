@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { DiskLayer } from '../qemu/argv.ts';
-import { deleteNodes, liveNode, nodeNames, runDiskCommand } from '../qemu/block-nodes.ts';
-import { makeOverlay } from '../qemu/run-directory.ts';
-import type { Machine } from './machine.ts';
-import { machineUid, type Platform } from '../qemu/setup.ts';
-import { atStep } from './steps.ts';
+import type { DiskLayer } from '../../qemu/argv.ts';
+import { deleteNodes, liveNode, nodeNames, runDiskCommand } from '../../qemu/block-nodes.ts';
+import { makeOverlay } from '../../qemu/run-directory.ts';
+import type { Machine } from '../machine.ts';
+import { machineUid, type Platform } from '../../qemu/setup.ts';
+import { atStep } from '../steps.ts';
 
 /** A file for the next overlay of a run that none of its layers has. */
 function freeName(layers: readonly DiskLayer[], top: string): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failureOf } from '../testing/scratch.ts';
+import { failureOf } from '../../testing/scratch.ts';
 import { Exclusive } from './exclusive.ts';
 
 describe('exclusive changes', () => {
