@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { defaultCapacity } from './admission.ts';
+import { defaultCapacity } from '../host/admission.ts';
 import { runCheck } from './checks.ts';
 import type { Check, DoctorConfig } from './checks.ts';
 import { exitCode, runDoctor } from './doctor.ts';
-import { HostError } from './errors.ts';
-import { probePageMap } from './page-map.ts';
+import { HostError } from '../host/errors.ts';
+import { probePageMap } from '../host/page-map.ts';
 import { sandboxesThatFit } from './resource-checks.ts';
 import { judgeClock } from './system-checks.ts';
 

@@ -1,5 +1,5 @@
 import pino from 'pino';
-import { probeAcceleration } from './acceleration.ts';
+import { probeAcceleration } from '../host/acceleration.ts';
 import type { CheckDefinition } from './checks.ts';
 import {
   compareVersions,
@@ -8,7 +8,7 @@ import {
   minimalQemuVersion,
   qemuFeatures,
   readQemuVersion,
-} from './qemu.ts';
+} from '../host/qemu.ts';
 
 const oldestNode = 24;
 

@@ -1,8 +1,8 @@
-import type { AccelerationSetting } from './acceleration.ts';
-import type { CapacityConfig } from './admission.ts';
-import { HostError, errorText } from './errors.ts';
-import type { GuestProxy } from './guest-proxy.ts';
-import type { QemuLocation } from './qemu.ts';
+import type { AccelerationSetting } from '../host/acceleration.ts';
+import type { CapacityConfig } from '../host/admission.ts';
+import { HostError, errorText } from '../host/errors.ts';
+import type { GuestProxy } from '../host/guest-proxy.ts';
+import type { QemuLocation } from '../host/qemu.ts';
 
 /** One thing that the doctor looked at. */
 export interface Check {

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { scratchDirectory } from '../testing/scratch.ts';
 import { certificateCheck, judgeMissing } from './certificate-check.ts';
 import { runCheck, type DoctorConfig } from './checks.ts';
-import { expiredRoot, proxyRoot } from './testing/certificates.ts';
+import { expiredRoot, proxyRoot } from '../host/testing/certificates.ts';
 
 async function file(text: string): Promise<string> {
   const path = join(await scratchDirectory(), 'certificates.pem');

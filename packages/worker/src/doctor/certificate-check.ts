@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { debianDirectory, debianFingerprints, readCertificates } from './certificates.ts';
+import { debianDirectory, debianFingerprints, readCertificates } from '../host/certificates.ts';
 import type { CheckDefinition, CheckResult } from './checks.ts';
 
 export const certificatesVariable = 'OPENCOMPUTER_GUEST_CA_CERTIFICATES';

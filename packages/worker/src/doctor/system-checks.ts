@@ -2,8 +2,8 @@ import { open, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
 import type { CheckDefinition, CheckResult, DoctorConfig } from './checks.ts';
-import { errorText, systemErrorCode } from './errors.ts';
-import { probePageMap } from './page-map.ts';
+import { errorText, systemErrorCode } from '../host/errors.ts';
+import { probePageMap } from '../host/page-map.ts';
 
 const cgroup2Magic = 0x63677270;
 

@@ -1,5 +1,0 @@
-/** What the doctor command is made of. */
-export { defaultCapacity } from './host/capacity.ts';
-export { exitCode, formatChecks, formatChecksAsJson, runDoctor } from './host/doctor.ts';
-export { networkCheck } from './host/network-check.ts';
-export { describeNetworkMode, detectNetworkMode } from './network/index.ts';

@@ -1,0 +1,5 @@
+/** What the doctor command is made of. */
+export { defaultCapacity } from '../host/capacity.ts';
+export { exitCode, formatChecks, formatChecksAsJson, runDoctor } from './doctor.ts';
+export { networkCheck } from './network-check.ts';
+export { describeNetworkMode, detectNetworkMode } from '../network/index.ts';
