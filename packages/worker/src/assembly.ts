@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { limits, type WorkerInfo } from '@opencomputer/protocol';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import packageFile from '../package.json' with { type: 'json' };
 import { attachUpgrades } from './api/attach.ts';
 import { EventStreams } from './api/events.ts';
@@ -22,7 +22,7 @@ import { OverlayStock } from './disk/overlay.ts';
 import { readEgress } from './host/egress.ts';
 import { probeAcceleration } from './host/acceleration.ts';
 import { Capacity } from './host/capacity.ts';
-import { LogOutput } from '@opencomputer/protocol/log-output';
+import { openLog } from './host/log.ts';
 import { Integrity } from './host/integrity.ts';
 import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
@@ -184,7 +184,7 @@ async function emptyTrash(trash: string): Promise<void> {
  * @throws Error when the host lacks something, with what to do about it
  */
 export async function startWorker(config: WorkerConfig): Promise<RunningWorker> {
-  const log = pino({ name: 'worker', level: config.logLevel }, new LogOutput(1));
+  const log = openLog(config.logLevel);
   if (config.testFaults !== undefined) {
     log.warn({ file: config.testFaults }, 'faults are injected, for tests');
     injectFaults(config.testFaults, config.instanceTag);
