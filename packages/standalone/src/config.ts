@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { GuestProxy } from '@opencomputer/worker/egress';
+import { serverUid } from '@opencomputer/worker/uids';
 
 /** What the launcher itself needs; worker and server read the rest of the environment on their own. */
 export interface StandaloneConfig {
@@ -15,9 +16,6 @@ export interface StandaloneConfig {
   /** The proxy that guests are told of. */
   guestProxy: GuestProxy;
 }
-
-/** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
-const serverUid = 299_999;
 
 function isRoot(): boolean {
   return process.getuid?.() === 0;

@@ -9,7 +9,7 @@ import { programPath } from '../host/programs.ts';
 import { openUntrusted } from '../host/untrusted-file.ts';
 import { type Jail, jailed, type Opened } from '../host/jail.ts';
 import { machineDescriptors, machineFiles } from './argv.ts';
-import { isMachineUser } from './users.ts';
+import { isMachineUser } from '../host/uids.ts';
 
 export interface ProcessSetup {
   /** Path of qemu-system-x86_64. */
