@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { syncDirectory, writeFileAtomic } from '../host/atomic-file.ts';
 import { sealJson } from '../host/sealed-json.ts';
 import { type Manifest, manifestFile, sizesOf } from './manifest.ts';
@@ -12,4 +13,13 @@ export async function sealSnapshot(
   await writeFileAtomic(join(directory, manifestFile), sealJson(manifest));
   await syncDirectory(directory);
   return manifest;
+}
+
+/**
+ * Gives a snapshot that is complete its name, in one step. It survives a power cut when this returns.
+ * @throws Error when another has this name; both are as they were then
+ */
+export async function publishSnapshot(complete: string, target: string): Promise<void> {
+  await rename(complete, target);
+  await syncDirectory(dirname(target));
 }

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { discardDirectory } from '../disk/trash.ts';
 import { linkFile } from '../disk/links.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
-import { syncDirectory } from '../host/atomic-file.ts';
 import type { Jail } from '../host/jail.ts';
 import { hangUpAndWait } from '../qemu/agent-port.ts';
 import { machineArgv, machineFiles } from '../qemu/argv.ts';
@@ -103,9 +102,7 @@ export async function buildTemplate(
   await takeFile(join(finished, snapshotFiles.devices), 0o400, 1);
   const digests = await sumTemplate(platform, finished);
   const manifest = await sealSnapshot(finished, { ...description, digests });
-  const standing = await publish(finished, target, manifest);
-  await syncDirectory(join(target, '..'));
-  return standing;
+  return publish(finished, target, manifest);
 }
 
 async function boot(

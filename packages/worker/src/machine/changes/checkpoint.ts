@@ -99,10 +99,9 @@ export async function checkpointMachine(
   };
   const manifest = await sealSnapshot(staging, description);
   await atStep('checkpoint:sealed', machine.id);
+  await store.publish(staging, id);
   stack.move();
-  await rename(staging, store.path(id));
   await atStep('checkpoint:published', machine.id);
-  await store.sync();
   return manifest;
 }
 
