@@ -218,9 +218,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     onRestarted: (id) => events.publish({ type: 'machineRestarted', id }),
   });
   const recovery = await recoverMachines({
-    platform,
+    runner: lifecycle.runner,
     registry,
-    lifecycle,
     capacity,
     directory: directories.machines,
   });

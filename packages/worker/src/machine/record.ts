@@ -62,10 +62,27 @@ const recordSchema = z.object({
 /** What the worker keeps of a machine on disk, beside its files. */
 export type MachineRecord = z.infer<typeof recordSchema>;
 
-/** A record for a new start: without what was true of the last one only. */
-export function freshRecord(record: MachineRecord): MachineRecord {
+/** What is new when a machine starts again. */
+export interface Start {
+  /** The slot of its network, and the user that it runs as. */
+  slot: { index: number; uid: number };
+  from: MachineRecord['startedFrom'];
+  /** Why it does not go on from its memory, where it was to. */
+  coldBootReason?: string | undefined;
+}
+
+/** The record of a machine that starts again: without what was true of its last start only. */
+export function startedAgain(record: MachineRecord, { slot, from, coldBootReason }: Start): MachineRecord {
   const { coldBootReason: _reason, saved: _saved, process: _process, ...kept } = record;
-  return { ...kept, hibernated: false, startedAt: new Date().toISOString() };
+  return {
+    ...kept,
+    hibernated: false,
+    startedAt: new Date().toISOString(),
+    slot: slot.index,
+    uid: slot.uid,
+    startedFrom: from,
+    ...(coldBootReason === undefined ? {} : { coldBootReason }),
+  };
 }
 
 /** Writes a record so that it survives a power cut. */

@@ -5,13 +5,12 @@ import { runDirectory } from '../../qemu/run-directory.ts';
 import { endFlattening } from './flatten.ts';
 import { Gate } from '../gate.ts';
 import { runState, waitUntilLoaded } from '../../qemu/launch.ts';
-import { Machine } from '../machine.ts';
+import type { Machine } from '../machine.ts';
 import { withdrawOverlay } from './next-overlay.ts';
-import type { Platform } from '../../qemu/setup.ts';
 import { Qmp } from '../../qemu/qmp.ts';
 import type { MachineRecord } from '../record.ts';
 import { assertSocket } from '../../qemu/run-files.ts';
-import type { OnEnd } from './start.ts';
+import type { Runner } from './start.ts';
 
 const monitorMs = 10_000;
 
@@ -21,10 +20,10 @@ const monitorMs = 10_000;
  * @throws Error when its monitor or its network cannot be had; the process runs on, without a network
  */
 export async function adoptMachine(
-  platform: Platform,
+  runner: Runner,
   adopted: { directory: string; record: MachineRecord; process: ProcessIdentity },
-  onEnd: OnEnd,
 ): Promise<Machine> {
+  const { platform } = runner;
   const { directory, record, process } = adopted;
   await using stack = new AsyncDisposableStack();
   const slot = await platform.network.adopt(record.slot);
@@ -40,16 +39,13 @@ export async function adoptMachine(
   const state = await runState(qmp);
   if (state !== 'running' && state !== 'io-error') await qmp.run('cont');
   const launched = { process: { identity: process, child: undefined }, qmp };
-  const parts = {
+  const machine = runner.watch({
     directory,
     record: { ...record, process: { ...process } },
     slot,
     gate: new Gate(),
     launched,
-    egress: platform.egress,
-    log: platform.log,
-  };
-  const machine = new Machine(parts, onEnd);
+  });
   await withdrawOverlay(machine).catch((error: unknown) =>
     platform.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
   );

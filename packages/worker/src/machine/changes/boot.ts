@@ -1,12 +1,10 @@
 import { discardDirectory } from '../../disk/trash.ts';
 import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from '../machine.ts';
-import type { Platform } from '../../qemu/setup.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
-import { freshRecord, type MachineRecord, writeRecord } from '../record.ts';
+import { startedAgain, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { type OnEnd, startBooting, untilAnswered, waitUntilBooted } from './start.ts';
+import { type Runner, type Started, untilAnswered, waitUntilBooted } from './start.ts';
 
 /**
  * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.
@@ -14,27 +12,21 @@ import { type OnEnd, startBooting, untilAnswered, waitUntilBooted } from './star
  * @throws Error when it does not come up; its disk is as it was
  */
 export async function bootMachine(
-  platform: Platform,
+  runner: Runner,
   { directory, record }: Sleeper,
   reason: string | undefined,
-  onEnd: OnEnd,
-): Promise<{ machine: Machine; answered: Promise<void> }> {
+): Promise<Started> {
+  const { platform } = runner;
   await using stack = new AsyncDisposableStack();
   const slot = await platform.network.claim();
   stack.defer(() => platform.network.release(slot));
   await prepareRun(directory, record, slot);
-  const booted: MachineRecord = {
-    ...freshRecord(record),
-    slot: slot.index,
-    uid: slot.uid,
-    startedFrom: 'disk',
-    ...(reason === undefined ? {} : { coldBootReason: reason }),
-  };
+  const booted = startedAgain(record, { slot, from: 'disk', coldBootReason: reason });
   await atStep('boot:prepared', record.id);
   // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
   await writeRecord(directory, booted);
   await atStep('boot:recorded', record.id);
-  const machine = await startBooting(platform, { directory, record: booted, slot, gate: new Gate() }, onEnd);
+  const machine = await runner.boot({ directory, record: booted, slot, gate: new Gate() });
   stack.move();
   await machine.save({});
   await atStep('boot:started', record.id);

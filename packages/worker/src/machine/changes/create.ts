@@ -10,20 +10,13 @@ import { makeOverlay, makeRunDirectory, runDirectory } from '../../qemu/run-dire
 import { linkLayers, linkMemory } from '../../snapshots/link.ts';
 import { Gate } from '../gate.ts';
 import type { Machine } from '../machine.ts';
-import { type Layer, type Manifest, snapshotFiles } from '../../snapshots/manifest.ts';
+import { type Layer, snapshotFiles } from '../../snapshots/manifest.ts';
 import { machineUid, type Platform } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import type { MachineRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { begin, type OnEnd, startBooting, startRestored, waitUntilBooted } from './start.ts';
-
-/** A template or a snapshot that a machine begins from. */
-export interface Origin {
-  directory: string;
-  manifest: Manifest;
-  /** Why its memory cannot be used: the machine boots from its disk. */
-  coldBootReason: string | undefined;
-}
+import { begin, type Runner, waitUntilBooted } from './start.ts';
+import { type Origin, startsFrom } from './origins.ts';
 
 /** Milliseconds since the stopwatch was made or last asked. */
 function stopwatch(): () => number {
@@ -43,7 +36,6 @@ function newRecord(
   origin: Origin,
   slot: NetworkSlot,
 ): MachineRecord {
-  const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
   return {
     format: 1,
     id,
@@ -54,7 +46,7 @@ function newRecord(
     top: machineFiles.disk,
     hibernated: false,
     hibernationBytes: 0,
-    startedFrom: cold ? 'disk' : 'memory',
+    startedFrom: startsFrom(origin),
     ...(origin.coldBootReason === undefined ? {} : { coldBootReason: origin.coldBootReason }),
     machineId: randomBytes(16).toString('hex'),
     accelerator: platform.acceleration.accelerator,
@@ -96,10 +88,10 @@ export async function layOutRun(
  * throws, nothing is left of it.
  */
 export async function createMachine(
-  platform: Platform,
+  runner: Runner,
   machine: { id: string; directory: string; spec: MachineSpec; origin: Origin },
-  onEnd: OnEnd,
 ): Promise<Machine> {
+  const { platform } = runner;
   const { id, directory, spec, origin } = machine;
   const lap = stopwatch();
   await using stack = new AsyncDisposableStack();
@@ -122,8 +114,8 @@ export async function createMachine(
   const run = { directory, record, slot, gate: new Gate() };
   const cold = record.startedFrom === 'disk';
   const made = cold
-    ? await startBooting(platform, run, onEnd)
-    : await startRestored(platform, run, join(origin.directory, snapshotFiles.devices), onEnd);
+    ? await runner.boot(run)
+    : await runner.restore(run, join(origin.directory, snapshotFiles.devices));
   stack.defer(() => endProcess(made.process.identity));
   stack.defer(() => made.expectEnd());
   timings['launch'] = lap();

@@ -31,6 +31,7 @@ import type { MachineRecord } from '../record.ts';
 import type { MachineRegistry, RestingMachine } from '../registry.ts';
 import { restoreMachine } from './restore.ts';
 import { atStep } from '../steps.ts';
+import { Runner, type Started } from './start.ts';
 import { MemoryLost, wakeMachine } from './wake.ts';
 import { checkDisk } from './prepare.ts';
 import { bootMachine } from './boot.ts';
@@ -60,6 +61,8 @@ export interface LifecycleOptions {
 
 /** The changes of machines' lives. Those of one machine follow each other. */
 export class Lifecycle {
+  /** Starts machines, and hears of those that end. */
+  readonly runner: Runner;
   readonly #options: LifecycleOptions;
   readonly #origins: Origins;
   readonly #exclusive = new Exclusive();
@@ -69,6 +72,7 @@ export class Lifecycle {
 
   constructor(options: LifecycleOptions) {
     this.#options = options;
+    this.runner = new Runner(options.platform, this.ended);
     this.#origins = new Origins(options.platform, options.templates, options.snapshots);
   }
 
@@ -128,7 +132,7 @@ export class Lifecycle {
         const origin = await this.#origins.find(spec);
         // A template that has to be made first takes minutes, in which others start.
         const machine = await this.#starts.run(() =>
-          createMachine(platform, { id, directory, spec, origin }, this.ended),
+          createMachine(this.runner, { id, directory, spec, origin }),
         );
         platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
         return { machine, answered: Promise.resolve() };
@@ -165,12 +169,12 @@ export class Lifecycle {
       if (resting.state === 'failed') return this.#boot(id, resting.record, resting.reason);
       return this.#start(id, resting.record.spec.memoryMB, async () => {
         try {
-          return await wakeMachine(platform, sleeper, this.#here(resting.record), this.ended);
+          return await wakeMachine(this.runner, sleeper, this.#here(resting.record));
         } catch (error) {
           if (!(error instanceof MemoryLost)) throw error;
           const reason = `its memory could not be restored: ${error.message}`;
           platform.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
-          return bootMachine(platform, sleeper, reason, this.ended);
+          return bootMachine(this.runner, sleeper, reason);
         }
       });
     });
@@ -209,12 +213,12 @@ export class Lifecycle {
   /** Puts a machine back to a snapshot. */
   restore(id: string, snapshotId: string): Promise<MachineInfo> {
     return this.#change(id, async () => {
-      const { registry, platform } = this.#options;
+      const { registry } = this.#options;
       const running = registry.findRunning(id);
       const record = registry.record(id) ?? registry.running(id).record;
       const origin = await this.#origins.snapshot(snapshotId, record.spec);
-      const change = (): ReturnType<typeof restoreMachine> =>
-        restoreMachine(platform, { directory: this.#path(id), record, running }, origin, this.ended);
+      const change = (): Promise<Started> =>
+        restoreMachine(this.runner, { directory: this.#path(id), record, running }, origin);
       if (running === undefined)
         return this.#start(id, record.spec.memoryMB, async () => {
           await this.#endProcesses(id);
@@ -309,7 +313,7 @@ export class Lifecycle {
     const sleeper = { directory: this.#path(id), record };
     return this.#start(id, record.spec.memoryMB, async () => {
       await this.#endProcesses(id);
-      return bootMachine(this.#options.platform, sleeper, reason, this.ended);
+      return bootMachine(this.runner, sleeper, reason);
     });
   }
 
@@ -324,11 +328,7 @@ export class Lifecycle {
   }
 
   /** Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept. */
-  async #start(
-    id: string,
-    memoryMB: number,
-    start: () => Promise<{ machine: Machine; answered: Promise<void> }>,
-  ): Promise<MachineInfo> {
+  async #start(id: string, memoryMB: number, start: () => Promise<Started>): Promise<MachineInfo> {
     const { capacity, registry } = this.#options;
     const admission = await capacity.reserve(id, { memoryMB, diskMB: startingDiskMB });
     if (!admission.ok) throw new ApiError('no_capacity', admission.message, { hint: admission.hint });

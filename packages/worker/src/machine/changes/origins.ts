@@ -2,11 +2,23 @@ import { dirname } from 'node:path';
 import { ApiError, type MachineSpec } from '@opencomputer/protocol';
 import type { SnapshotStore } from '../../snapshots/store.ts';
 import type { TemplateStore } from '../../templates/store.ts';
-import type { Origin } from './create.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { diskFiles, findDamage, memoryFiles } from '../../snapshots/damage.ts';
 import { incompatibility, type Manifest } from '../../snapshots/manifest.ts';
 import type { Platform } from '../../qemu/setup.ts';
+
+/** A template or a snapshot that a machine begins from. */
+export interface Origin {
+  directory: string;
+  manifest: Manifest;
+  /** Why its memory cannot be used: the machine boots from its disk. */
+  coldBootReason: string | undefined;
+}
+
+/** What a machine begins with: the memory of its origin, or the disk alone. */
+export function startsFrom({ manifest, coldBootReason }: Origin): 'memory' | 'disk' {
+  return manifest.memory && coldBootReason === undefined ? 'memory' : 'disk';
+}
 
 /** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */
 export class Origins {

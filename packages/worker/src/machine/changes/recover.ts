@@ -7,7 +7,7 @@ import type { Capacity } from '../../host/capacity.ts';
 import { adoptMachine } from './adopt.ts';
 import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
-import type { Lifecycle } from './lifecycle.ts';
+import type { Runner } from './start.ts';
 import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { machinePrefix, type Platform, processPrefix } from '../../qemu/setup.ts';
 import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../../qemu/process.ts';
@@ -24,9 +24,8 @@ export interface Recovery {
 }
 
 interface Host {
-  platform: Platform;
+  runner: Runner;
   registry: MachineRegistry;
-  lifecycle: Lifecycle;
   capacity: Capacity;
   /** Directory of all machines. */
   directory: string;
@@ -37,7 +36,8 @@ interface Host {
  * begun deletions, ends processes that belong to nothing. A directory whose record is damaged is left as it is.
  */
 export async function recoverMachines(host: Host): Promise<Recovery> {
-  const { platform, directory } = host;
+  const { directory } = host;
+  const { platform } = host.runner;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const processes = new Set(listProcesses(processPrefix(platform.instanceTag), directory));
   const recovery: Recovery = { adopted: [], hibernated: [], lost: [], cleaned: [] };
@@ -80,7 +80,8 @@ async function takeOver(
   processes: Set<FoundProcess>,
   recovery: Recovery,
 ): Promise<void> {
-  const { platform, registry, lifecycle, capacity } = host;
+  const { runner, registry, capacity } = host;
+  const { platform } = runner;
   const { id, run } = record;
   const directory = join(host.directory, id);
   await removeRemains(platform, directory, record);
@@ -110,7 +111,7 @@ async function takeOver(
   processes.delete(found);
   try {
     const adopted = { directory, record, process: found.identity };
-    const machine = await adoptMachine(platform, adopted, lifecycle.ended);
+    const machine = await adoptMachine(runner, adopted);
     capacity.adopt(id, record.spec.memoryMB);
     registry.setRunning(machine);
     recovery.adopted.push(id);

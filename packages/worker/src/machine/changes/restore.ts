@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { discardDirectory } from '../../disk/trash.ts';
-import { layOutRun, type Origin } from './create.ts';
+import { layOutRun } from './create.ts';
+import { type Origin, startsFrom } from './origins.ts';
 import { runDirectory } from '../../qemu/run-directory.ts';
 import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from '../machine.ts';
 import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { machineFiles } from '../../qemu/argv.ts';
-import type { Platform } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
-import { freshRecord, type MachineRecord } from '../record.ts';
+import { type MachineRecord, startedAgain } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUntilBooted } from './start.ts';
+import { begin, type Runner, type Started, untilAnswered, waitUntilBooted } from './start.ts';
 
 /**
  * Puts a machine back to a snapshot, under the identity it has. The new run is made ready beside the old one, takes
@@ -20,11 +20,11 @@ import { begin, type OnEnd, startBooting, startRestored, untilAnswered, waitUnti
  * @throws Error when the snapshot cannot be started; everything is as it was
  */
 export async function restoreMachine(
-  platform: Platform,
+  runner: Runner,
   before: { directory: string; record: MachineRecord; running: Machine | undefined },
   origin: Origin,
-  onEnd: OnEnd,
-): Promise<{ machine: Machine; answered: Promise<void> }> {
+): Promise<Started> {
+  const { platform } = runner;
   const { directory, record, running } = before;
   await using stack = new AsyncDisposableStack();
   const slot = await platform.network.claim();
@@ -36,22 +36,19 @@ export async function restoreMachine(
   const { layers, durable } = await layOutRun(platform, run, origin, { diskMB: record.spec.diskMB, slot });
 
   await atStep('restore:files', record.id);
-  const cold = !origin.manifest.memory || origin.coldBootReason !== undefined;
+  const from = startsFrom(origin);
   const next: MachineRecord = {
-    ...freshRecord(record),
+    ...startedAgain(record, { slot, from, coldBootReason: origin.coldBootReason }),
     run: number,
     layers,
     top: machineFiles.disk,
     origin: origin.manifest.key,
-    slot: slot.index,
-    uid: slot.uid,
-    startedFrom: cold ? 'disk' : 'memory',
-    ...(origin.coldBootReason === undefined ? {} : { coldBootReason: origin.coldBootReason }),
   };
   const parts = { directory, record: next, slot, gate: new Gate() };
-  const machine = cold
-    ? await startBooting(platform, parts, onEnd)
-    : await startRestored(platform, parts, join(origin.directory, snapshotFiles.devices), onEnd);
+  const machine =
+    from === 'disk'
+      ? await runner.boot(parts)
+      : await runner.restore(parts, join(origin.directory, snapshotFiles.devices));
   stack.defer(() => endProcess(machine.process.identity));
   stack.defer(() => machine.expectEnd());
   await durable;
@@ -67,7 +64,7 @@ export async function restoreMachine(
     await platform.network.release(running.slot);
   }
   await atStep('restore:ended', record.id);
-  const answer = cold ? waitUntilBooted(machine) : begin(machine, 'snapshot');
+  const answer = from === 'disk' ? waitUntilBooted(machine) : begin(machine, 'snapshot');
   const answered = untilAnswered(answer, { step: 'restore:answered', id: record.id }, async () => {
     await discardDirectory(runDirectory(directory, record.run), platform.trash);
     await discardDirectory(hibernationDirectory(directory), platform.trash);

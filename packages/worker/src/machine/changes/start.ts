@@ -8,7 +8,7 @@ import type { Gate } from '../gate.ts';
 import { kernelArgs } from '../../qemu/kernel-args.ts';
 import { launch, waitUntilLoaded } from '../../qemu/launch.ts';
 import { machineLogFile } from '../../qemu/log-file.ts';
-import { Machine } from '../machine.ts';
+import { Machine, type MachineParts } from '../machine.ts';
 import { jailOf, machineSetup, type Platform } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { sumsFile } from '../../snapshots/checksums.ts';
@@ -32,68 +32,81 @@ export interface Run {
   gate: Gate;
 }
 
-/**
- * Starts QEMU for a run whose files are in place and loads the device state. The machine stands still then; it is
- * `begin` that lets it run. When it throws, no process is left.
- * @param devices file with the device state that belongs to the RAM image of the run
- */
-export async function startRestored(
-  platform: Platform,
-  run: Run,
-  devices: string,
-  onEnd: OnEnd,
-): Promise<Machine> {
-  const machine = await startQemu(platform, run, devices, onEnd);
-  try {
-    await waitUntilLoaded(machine.qmp);
-    return machine;
-  } catch (error) {
-    machine.expectEnd();
-    await endProcess(machine.process.identity);
-    throw error;
+/** A machine that runs. */
+export interface Started {
+  machine: Machine;
+  /** Resolves once its agent answers, and what its start left is cleaned up. */
+  answered: Promise<void>;
+}
+
+/** Starts machines on this host. */
+export class Runner {
+  readonly platform: Platform;
+  readonly onEnd: OnEnd;
+
+  /** @param onEnd is told of each machine whose process ends unasked */
+  constructor(platform: Platform, onEnd: OnEnd) {
+    this.platform = platform;
+    this.onEnd = onEnd;
   }
-}
 
-/** Starts QEMU for a run so that it boots from its disk with empty memory. When it throws, no process is left. */
-export async function startBooting(platform: Platform, run: Run, onEnd: OnEnd): Promise<Machine> {
-  const directory = runDirectory(run.directory, run.record.run);
-  const { ram, kernel, initramfs } = machineFiles;
-  for (const file of [ram, sumsFile(ram), kernel, initramfs])
-    await rm(join(directory, file), { force: true });
-  await linkFile(platform.images.kernel, join(directory, kernel));
-  await linkFile(platform.images.initramfs, join(directory, initramfs));
-  await makeEmptyRam(join(directory, ram), run.record.spec.memoryMB, platform.qemu.features);
-  return startQemu(platform, run, undefined, onEnd);
-}
+  /**
+   * Starts QEMU for a run whose files are in place and loads the device state. The machine stands still then; it is
+   * `begin` that lets it run. When it throws, no process is left.
+   * @param devices file with the device state that belongs to the RAM image of the run
+   */
+  async restore(run: Run, devices: string): Promise<Machine> {
+    const machine = await this.#start(run, { devices });
+    try {
+      await waitUntilLoaded(machine.qmp);
+      return machine;
+    } catch (error) {
+      machine.expectEnd();
+      await endProcess(machine.process.identity);
+      throw error;
+    }
+  }
 
-async function startQemu(
-  platform: Platform,
-  { directory, record, slot, gate }: Run,
-  devices: string | undefined,
-  onEnd: OnEnd,
-): Promise<Machine> {
-  const run = runDirectory(directory, record.run);
-  const start =
-    devices === undefined
-      ? { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) }
-      : { kind: 'restore' as const };
-  const { layers, top, spec } = record;
-  const name = `${record.id}.${record.run}`;
-  const setup = machineSetup(platform, { name, shape: spec, layers, top, slot }, { ram: 'private', start });
-  const launched = await launch({
-    qemu: platform.qemu.path,
-    argv: machineArgv(setup),
-    directory: run,
-    logFile: join(directory, machineLogFile),
-    jail: jailOf(platform, slot, spec),
-    ...(devices === undefined ? {} : { stateFile: devices }),
-  });
-  // Whoever writes the record next notes which process it is.
-  const started = { ...record, process: { ...launched.process.identity } };
-  return new Machine(
-    { directory, record: started, slot, gate, launched, egress: platform.egress, log: platform.log },
-    onEnd,
-  );
+  /** Starts QEMU for a run so that it boots from its disk with empty memory. When it throws, no process is left. */
+  async boot(run: Run): Promise<Machine> {
+    const { images, qemu } = this.platform;
+    const directory = runDirectory(run.directory, run.record.run);
+    const { ram, kernel, initramfs } = machineFiles;
+    for (const file of [ram, sumsFile(ram), kernel, initramfs])
+      await rm(join(directory, file), { force: true });
+    await linkFile(images.kernel, join(directory, kernel));
+    await linkFile(images.initramfs, join(directory, initramfs));
+    await makeEmptyRam(join(directory, ram), run.record.spec.memoryMB, qemu.features);
+    return this.#start(run, {});
+  }
+
+  async #start({ directory, record, slot, gate }: Run, { devices }: { devices?: string }): Promise<Machine> {
+    const { platform } = this;
+    const start =
+      devices === undefined
+        ? { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) }
+        : { kind: 'restore' as const };
+    const { layers, top, spec } = record;
+    const name = `${record.id}.${record.run}`;
+    const setup = machineSetup(platform, { name, shape: spec, layers, top, slot }, { ram: 'private', start });
+    const launched = await launch({
+      qemu: platform.qemu.path,
+      argv: machineArgv(setup),
+      directory: runDirectory(directory, record.run),
+      logFile: join(directory, machineLogFile),
+      jail: jailOf(platform, slot, spec),
+      ...(devices === undefined ? {} : { stateFile: devices }),
+    });
+    // Whoever writes the record next notes which process it is.
+    const started = { ...record, process: { ...launched.process.identity } };
+    return this.watch({ directory, record: started, slot, gate, launched });
+  }
+
+  /** A machine whose QEMU runs already. */
+  watch(running: Omit<MachineParts, 'egress' | 'log'>): Machine {
+    const { egress, log } = this.platform;
+    return new Machine({ ...running, egress, log }, this.onEnd);
+  }
 }
 
 /**

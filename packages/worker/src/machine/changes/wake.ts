@@ -12,10 +12,10 @@ import { type Compatibility, incompatibility, snapshotFiles } from '../../snapsh
 import type { Platform } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { QmpTimeout } from '../../qemu/qmp.ts';
-import { freshRecord, type MachineRecord } from '../record.ts';
+import { type MachineRecord, startedAgain } from '../record.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { atStep } from '../steps.ts';
-import { begin, type OnEnd, startRestored, untilAnswered } from './start.ts';
+import { begin, type Run, type Runner, type Started, untilAnswered } from './start.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
 export class MemoryLost extends Error {
@@ -59,9 +59,9 @@ async function verifyMemory({ integrity }: Platform, path: string, digest: strin
 }
 
 /** Starts a machine with its memory. What the host itself refuses may go well the next time. */
-async function startWithMemory(...args: Parameters<typeof startRestored>): Promise<Machine> {
+async function startWithMemory(runner: Runner, run: Run, devices: string): Promise<Machine> {
   try {
-    return await startRestored(...args);
+    return await runner.restore(run, devices);
   } catch (error) {
     const late = error instanceof QmpTimeout || (error as Error).cause instanceof QmpTimeout;
     if (late || systemErrorCode(error) !== undefined) throw error;
@@ -77,11 +77,11 @@ async function startWithMemory(...args: Parameters<typeof startRestored>): Promi
  * @throws Error when it cannot be restored now; it is still hibernated then
  */
 export async function wakeMachine(
-  platform: Platform,
+  runner: Runner,
   { directory, record }: Sleeper,
   here: Compatibility,
-  onEnd: OnEnd,
-): Promise<{ machine: Machine; answered: Promise<void> }> {
+): Promise<Started> {
+  const { platform } = runner;
   await using stack = new AsyncDisposableStack();
   const memory = hibernationDirectory(directory);
   await checkMemory(platform, memory, record, here);
@@ -92,14 +92,9 @@ export async function wakeMachine(
 
   await atStep('wake:linked', record.id);
 
-  const woken: MachineRecord = {
-    ...freshRecord(record),
-    slot: slot.index,
-    uid: slot.uid,
-    startedFrom: 'memory',
-  };
+  const woken = startedAgain(record, { slot, from: 'memory' });
   const run = { directory, record: woken, slot, gate: new Gate() };
-  const machine = await startWithMemory(platform, run, join(memory, snapshotFiles.devices), onEnd);
+  const machine = await startWithMemory(runner, run, join(memory, snapshotFiles.devices));
   stack.defer(() => endProcess(machine.process.identity));
   stack.defer(() => machine.expectEnd());
   await atStep('wake:loaded', record.id);
