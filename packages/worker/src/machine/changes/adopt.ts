@@ -10,7 +10,7 @@ import { withdrawOverlay } from './next-overlay.ts';
 import { Qmp } from '../../qemu/qmp.ts';
 import type { MachineRecord } from '../record.ts';
 import { assertSocket } from '../../qemu/run-files.ts';
-import type { Runner } from './start.ts';
+import type { Runner } from './runner.ts';
 
 const monitorMs = 10_000;
 

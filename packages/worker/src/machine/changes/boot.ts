@@ -4,7 +4,7 @@ import { hibernationDirectory } from './hibernate.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { startedAgain, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { type Runner, type Started, untilAnswered, waitUntilBooted } from './start.ts';
+import { type Runner, type Started, untilAnswered, waitUntilBooted } from './runner.ts';
 
 /**
  * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.

@@ -15,7 +15,7 @@ import { machineUid, type Platform } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import type { MachineRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { begin, type Runner, waitUntilBooted } from './start.ts';
+import { begin, type Runner, waitUntilBooted } from './runner.ts';
 import { type Origin, startsFrom } from './origins.ts';
 
 /** Milliseconds since the stopwatch was made or last asked. */

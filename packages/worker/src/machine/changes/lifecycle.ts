@@ -31,7 +31,7 @@ import { restoreMachine } from './restore.ts';
 import { atStep } from '../steps.ts';
 import { EndedMachines } from './ended.ts';
 import { Flattening } from './flattening.ts';
-import { Runner, type Started } from './start.ts';
+import { Runner, type Started } from './runner.ts';
 import { Starts } from './starts.ts';
 import { MemoryLost, wakeMachine } from './wake.ts';
 import { checkDisk } from './prepare.ts';

@@ -7,7 +7,7 @@ import type { Capacity } from '../../host/capacity.ts';
 import { adoptMachine } from './adopt.ts';
 import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
-import type { Runner } from './start.ts';
+import type { Runner } from './runner.ts';
 import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { machinePrefix, type Platform, processPrefix } from '../../qemu/setup.ts';
 import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../../qemu/process.ts';

@@ -11,7 +11,7 @@ import { machineFiles } from '../../qemu/argv.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { begin, type Runner, type Started, untilAnswered, waitUntilBooted } from './start.ts';
+import { begin, type Runner, type Started, untilAnswered, waitUntilBooted } from './runner.ts';
 
 /**
  * Puts a machine back to a snapshot, under the identity it has. The new run is made ready beside the old one, takes

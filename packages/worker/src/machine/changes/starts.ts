@@ -8,7 +8,7 @@ import type { MachineRecord } from '../record.ts';
 import type { MachineRegistry } from '../registry.ts';
 import { bootMachine } from './boot.ts';
 import { failAs } from './failure.ts';
-import type { Runner, Started } from './start.ts';
+import type { Runner, Started } from './runner.ts';
 
 /** What a machine writes to its disk while it starts, in MiB. */
 const startingDiskMB = 32;

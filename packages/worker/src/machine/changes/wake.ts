@@ -15,7 +15,7 @@ import { QmpTimeout } from '../../qemu/qmp.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { atStep } from '../steps.ts';
-import { begin, type Run, type Runner, type Started, untilAnswered } from './start.ts';
+import { begin, type Run, type Runner, type Started, untilAnswered } from './runner.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
 export class MemoryLost extends Error {
