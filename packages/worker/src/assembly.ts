@@ -28,7 +28,7 @@ import { findQemu } from './host/qemu.ts';
 import { readDiskFreeMB, readHost } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
 import { injectFaults } from './machine/faults.ts';
-import { type Images, type Platform, processPrefix, templateNamePrefix } from './qemu/setup.ts';
+import { type Images, type HostSetup, processPrefix, templateNamePrefix } from './qemu/setup.ts';
 import { endProcessesOf } from './qemu/process.ts';
 import { recoverMachines } from './machine/changes/recover.ts';
 import { Lifecycle } from './machine/changes/lifecycle.ts';
@@ -82,11 +82,11 @@ async function makeDirectories(
   return directories;
 }
 
-async function makePlatform(
+async function setUpHost(
   config: WorkerConfig,
   directories: { network: string; trash: string },
   log: Logger,
-): Promise<Platform> {
+): Promise<HostSetup> {
   const egress = await readEgress(config.guestCertificates, config.guestProxy);
   const qemu = await findQemu();
   const images = imagesOf(config);
@@ -124,7 +124,7 @@ async function makePlatform(
 
 function infoRoutes(
   config: WorkerConfig,
-  platform: Platform,
+  host: HostSetup,
   registry: MachineRegistry,
   templates: TemplateStore,
 ): Routes {
@@ -134,10 +134,10 @@ function infoRoutes(
       const info: WorkerInfo = {
         workerId: hostname(),
         version: packageFile.version,
-        accelerator: platform.acceleration.accelerator,
-        accelerationReason: platform.acceleration.reason,
-        networkMode: platform.network.mode,
-        qemuVersion: platform.qemu.version.text,
+        accelerator: host.acceleration.accelerator,
+        accelerationReason: host.acceleration.reason,
+        networkMode: host.network.mode,
+        qemuVersion: host.qemu.version.text,
         templates: templates.names(),
         machines: machines.length,
         committedMemoryMB: machines.reduce((sum, machine) => sum + machine.spec.memoryMB, 0),
@@ -191,8 +191,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   }
   const lock = await takeWorkerLock(config.instanceTag, config.dataDir);
   const directories = await makeDirectories(config);
-  const platform = await makePlatform(config, directories, log);
-  const templates = new TemplateStore(join(config.cacheDir, 'templates'), platform);
+  const host = await setUpHost(config, directories, log);
+  const templates = new TemplateStore(join(config.cacheDir, 'templates'), host);
   await templates.open();
   const capacity = new Capacity({
     config: {
@@ -208,7 +208,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   await snapshots.open();
   const registry = new MachineRegistry();
   const lifecycle = new Lifecycle({
-    platform,
+    host,
     registry,
     templates,
     snapshots,
@@ -223,13 +223,13 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     capacity,
     directory: directories.machines,
   });
-  const swept = await platform.network.sweep([]);
+  const swept = await host.network.sweep([]);
   await emptyTrash(directories.trash);
   log.info({ ...recovery, sweptNetworks: swept }, 'recovered');
 
   const server = makeHttpServer(
     {
-      ...infoRoutes(config, platform, registry, templates),
+      ...infoRoutes(config, host, registry, templates),
       ...machineRoutes(registry, lifecycle),
       ...snapshotRoutes(snapshots, lifecycle),
       ...execRoutes(registry),
@@ -242,7 +242,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const breakOff = serveUpgrades(server, attachUpgrades(registry, log), log);
   await listen(server, config);
   prepareDefaultShape(templates, log);
-  log.info({ socket: config.socket, accelerator: platform.acceleration.accelerator }, 'listening');
+  log.info({ socket: config.socket, accelerator: host.acceleration.accelerator }, 'listening');
   return {
     socket: config.socket,
     close: async () => {
@@ -253,7 +253,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       breakOff();
       for (const machine of registry.allRunning()) machine.expectEnd();
       await endTemplateBuilds(config.instanceTag);
-      await platform.network.close({ keep: true });
+      await host.network.close({ keep: true });
       lock.close();
     },
   };

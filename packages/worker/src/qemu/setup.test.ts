@@ -13,8 +13,8 @@ const namespace = {
 } as const;
 
 test.each(['tcg', 'kvm'] as const)('a machine under %s is in a jail', (accelerator) => {
-  const platform = { jailer, acceleration: { accelerator, cpuModel: 'max', reason: '', cached: false } };
-  expect(jailOf(platform, namespace, shape)).toEqual({
+  const host = { jailer, acceleration: { accelerator, cpuModel: 'max', reason: '', cached: false } };
+  expect(jailOf(host, namespace, shape)).toEqual({
     jailer,
     uid,
     kvmDevice: accelerator === 'kvm' ? '/dev/kvm' : undefined,
@@ -26,11 +26,11 @@ test.each(['tcg', 'kvm'] as const)('a machine under %s is in a jail', (accelerat
 });
 
 test('a machine with user networking may make sockets, and joins no namespace', () => {
-  const platform = {
+  const host = {
     jailer,
     acceleration: { accelerator: 'tcg', cpuModel: 'max', reason: '', cached: false },
   } as const;
-  const jail = jailOf(platform, { mode: 'user', index: 7, uid: 300_007 }, shape);
+  const jail = jailOf(host, { mode: 'user', index: 7, uid: 300_007 }, shape);
   expect(jail).toMatchObject({ uid, internet: true, kvmDevice: undefined });
   expect(jail.networkPath ?? jail.tap).toBeUndefined();
 });

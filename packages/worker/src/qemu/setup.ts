@@ -21,7 +21,7 @@ export interface Images {
 }
 
 /** What every machine of this host is made with. */
-export interface Platform {
+export interface HostSetup {
   /** Tells this installation from others on the host: 8 hex digits. */
   instanceTag: string;
   qemu: Qemu;
@@ -63,7 +63,7 @@ export const templateNamePrefix = 'template-';
 
 /** The setup of a machine's command line on this host. */
 export function machineSetup(
-  platform: Platform,
+  host: HostSetup,
   machine: {
     name: string;
     shape: Shape;
@@ -74,10 +74,10 @@ export function machineSetup(
   mode: Pick<MachineSetup, 'ram' | 'start'>,
 ): MachineSetup {
   return {
-    name: processPrefix(platform.instanceTag) + machine.name,
-    features: platform.qemu.features,
-    accelerator: platform.acceleration.accelerator,
-    cpuModel: platform.acceleration.cpuModel,
+    name: processPrefix(host.instanceTag) + machine.name,
+    features: host.qemu.features,
+    accelerator: host.acceleration.accelerator,
+    cpuModel: host.acceleration.cpuModel,
     cpuCount: machine.shape.cpuCount,
     memoryMB: machine.shape.memoryMB,
     layers: machine.layers,
@@ -95,7 +95,7 @@ export function machineUid(slot: NetworkSlot): number | undefined {
 
 /** What a machine's process is left with. */
 export function jailOf(
-  { jailer, acceleration }: Pick<Platform, 'jailer' | 'acceleration'>,
+  { jailer, acceleration }: Pick<HostSetup, 'jailer' | 'acceleration'>,
   slot: NetworkSlot,
   { diskMB, memoryMB }: Shape,
 ): Jail {

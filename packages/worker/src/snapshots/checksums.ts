@@ -10,7 +10,7 @@ import {
 } from '../host/checksums.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { withUntrusted } from '../host/untrusted-file.ts';
-import type { Platform } from '../qemu/setup.ts';
+import type { HostSetup } from '../qemu/setup.ts';
 
 /** Name of the file that holds the checksums of a RAM image, beside it. */
 export function sumsFile(image: string): string {
@@ -21,7 +21,7 @@ export function sumsFile(image: string): string {
  * The checksums that a copy of a RAM image begins with: those of the image. What the copy does not share with it any
  * more is found that way. They are made where there are none, or none that are whole.
  */
-export async function inheritSums(platform: Platform, image: string, copy: string): Promise<BlockSums> {
+export async function inheritSums(host: HostSetup, image: string, copy: string): Promise<BlockSums> {
   const { size } = await withUntrusted(image, {}, (file) => file.stat());
   try {
     const kept = await withUntrusted(sumsFile(image), {}, (file) => file.readFile());
@@ -30,7 +30,7 @@ export async function inheritSums(platform: Platform, image: string, copy: strin
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-  return sumFile(copy, platform.qemu.imagePath);
+  return sumFile(copy, host.qemu.imagePath);
 }
 
 /**
@@ -39,7 +39,7 @@ export async function inheritSums(platform: Platform, image: string, copy: strin
  * @returns its digest
  */
 export async function saveSums(
-  platform: Platform,
+  host: HostSetup,
   image: string,
   sums: BlockSums,
   changed: readonly ByteRange[],
@@ -47,6 +47,6 @@ export async function saveSums(
   await sumAgain(image, sums, changed);
   await writeFile(sumsFile(image), encodeSums(sums), { flag: 'wx', mode: 0o400, flush: true });
   const digest = digestOf(sums, (await stat(image)).size);
-  await platform.integrity.trust(image, digest);
+  await host.integrity.trust(image, digest);
   return digest;
 }

@@ -4,10 +4,10 @@ import { systemErrorCode } from '../host/errors.ts';
 import { FileDamaged, type Integrity } from '../host/integrity.ts';
 import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
 import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
-import type { Platform } from '../qemu/setup.ts';
+import type { HostSetup } from '../qemu/setup.ts';
 
-/** What verifying needs of the platform. */
-type Verifier = Pick<Platform, 'integrity' | 'log'>;
+/** What verifying needs of the host. */
+type Verifier = Pick<HostSetup, 'integrity' | 'log'>;
 
 /** The files of a snapshot that its memory consists of. */
 export const memoryFiles: readonly string[] = [snapshotFiles.ram, snapshotFiles.devices];

@@ -23,11 +23,11 @@ export async function adoptMachine(
   runner: Runner,
   adopted: { directory: string; record: MachineRecord; process: ProcessIdentity },
 ): Promise<Machine> {
-  const { platform } = runner;
+  const { host } = runner;
   const { directory, record, process } = adopted;
   await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.adopt(record.slot);
-  stack.defer(() => platform.network.release(slot));
+  const slot = await host.network.adopt(record.slot);
+  stack.defer(() => host.network.release(slot));
   const run = runDirectory(directory, record.run);
   const socket = join(run, machineFiles.qmp);
   for (const path of [socket, join(run, machineFiles.agent)]) await assertSocket(path);
@@ -47,7 +47,7 @@ export async function adoptMachine(
     launched,
   });
   await withdrawOverlay(machine).catch((error: unknown) =>
-    platform.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
+    host.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
   );
   // One that an older worker started was not noted.
   if (record.process === undefined) await machine.save({});

@@ -16,10 +16,10 @@ export async function bootMachine(
   { directory, record }: Sleeper,
   reason: string | undefined,
 ): Promise<Started> {
-  const { platform } = runner;
+  const { host } = runner;
   await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
+  const slot = await host.network.claim();
+  stack.defer(() => host.network.release(slot));
   await prepareRun(directory, record, slot);
   const booted = startedAgain(record, { slot, from: 'disk', coldBootReason: reason });
   await atStep('boot:prepared', record.id);
@@ -32,7 +32,7 @@ export async function bootMachine(
   await atStep('boot:started', record.id);
   const place = { step: 'boot:answered', id: record.id } as const;
   const answered = untilAnswered(waitUntilBooted(machine), place, () =>
-    discardDirectory(hibernationDirectory(directory), platform.trash),
+    discardDirectory(hibernationDirectory(directory), host.trash),
   );
   answered.catch(() => undefined);
   return { machine, answered };

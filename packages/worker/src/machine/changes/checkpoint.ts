@@ -14,7 +14,7 @@ import type { Machine } from '../machine.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from '../../snapshots/manifest.ts';
 import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
 import { NextOverlay } from './next-overlay.ts';
-import type { Platform } from '../../qemu/setup.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { copyRamImage, ramMode } from '../../qemu/ram.ts';
 import { sealSnapshot } from '../../snapshots/seal.ts';
 import { sealFile, takeFile } from '../../qemu/run-files.ts';
@@ -27,7 +27,7 @@ import { atStep } from '../steps.ts';
  * @throws ApiError `snapshot_failed` for such a guest; Error when it could not be taken; the machine runs on and no snapshot is left
  */
 export async function checkpointMachine(
-  platform: Platform,
+  host: HostSetup,
   store: SnapshotStore,
   machine: Machine,
   snapshot: { id: string; kind: SnapshotKind; here: Compatibility; requireQuiesced: boolean },
@@ -37,18 +37,18 @@ export async function checkpointMachine(
   await endFlattening(machine);
   const staging = await store.stage(id);
   await using stack = new AsyncDisposableStack();
-  stack.defer(() => discardDirectory(staging, platform.trash));
+  stack.defer(() => discardDirectory(staging, host.trash));
   stack.defer(() => rm(join(machine.runDirectory, snapshotFiles.devices), { force: true }));
   const ram = join(staging, snapshotFiles.ram);
   const image = join(machine.runDirectory, machineFiles.ram);
-  const overlay = await NextOverlay.announce(platform, machine);
+  const overlay = await NextOverlay.announce(host, machine);
   stack.defer(() => overlay.withdrawUnused());
   await atStep('checkpoint:overlaid', machine.id);
   if (memory) await copyRamImage(image, ram);
-  const sums = memory ? await inheritSums(platform, image, ram) : undefined;
+  const sums = memory ? await inheritSums(host, image, ram) : undefined;
 
   await atStep('checkpoint:copied', machine.id);
-  const quiesced = await quiet(machine, platform.log);
+  const quiesced = await quiet(machine, host.log);
   if (requireQuiesced && !quiesced)
     throw new ApiError(
       'snapshot_failed',
@@ -73,11 +73,11 @@ export async function checkpointMachine(
 
   await atStep('checkpoint:running', machine.id);
 
-  await gather(platform, machine, staging, memory);
-  const digests = await sumFiles(platform, machine, staging);
+  await gather(host, machine, staging, memory);
+  const digests = await sumFiles(host, machine, staging);
   if (sums !== undefined) {
-    digests[snapshotFiles.ram] = await saveSums(platform, ram, sums, changed);
-    Object.assign(digests, await digestsOf(platform.integrity, staging, [snapshotFiles.devices]));
+    digests[snapshotFiles.ram] = await saveSums(host, ram, sums, changed);
+    Object.assign(digests, await digestsOf(host.integrity, staging, [snapshotFiles.devices]));
   }
   await atStep('checkpoint:gathered', machine.id);
   const { layers, spec } = machine.record;
@@ -106,7 +106,7 @@ export async function checkpointMachine(
 }
 
 /** Collects a snapshot's files. */
-async function gather(platform: Platform, machine: Machine, staging: string, memory: boolean): Promise<void> {
+async function gather(host: HostSetup, machine: Machine, staging: string, memory: boolean): Promise<void> {
   const { layers } = machine.record;
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())
@@ -118,7 +118,7 @@ async function gather(platform: Platform, machine: Machine, staging: string, mem
   const ram = join(staging, snapshotFiles.ram);
   const devices = join(staging, snapshotFiles.devices);
   await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
-  await sealFile(ram, ramMode(platform.qemu.features));
+  await sealFile(ram, ramMode(host.qemu.features));
   await takeFile(devices, 0o400, 1);
 }
 
@@ -126,17 +126,13 @@ async function gather(platform: Platform, machine: Machine, staging: string, mem
  * Digests of a snapshot's disk. Those of layers that the machine has had for long are in its record; the others are
  * put there. A layer of an older worker's snapshot has none.
  */
-async function sumFiles(
-  platform: Platform,
-  machine: Machine,
-  staging: string,
-): Promise<Record<string, string>> {
+async function sumFiles(host: HostSetup, machine: Machine, staging: string): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};
   const layers = [];
   for (const [index, layer] of machine.record.layers.entries()) {
     const name = machineFiles.layer(index);
     const own = layer.digest === undefined && layer.file.startsWith('disk');
-    const digest = own ? await platform.integrity.digest(join(staging, name)) : layer.digest;
+    const digest = own ? await host.integrity.digest(join(staging, name)) : layer.digest;
     if (digest !== undefined) digests[name] = digest;
     layers.push(digest === undefined ? layer : { ...layer, digest });
   }

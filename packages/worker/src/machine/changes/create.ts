@@ -11,7 +11,7 @@ import { linkLayers, linkMemory } from '../../snapshots/link.ts';
 import { Gate } from '../gate.ts';
 import type { Machine } from '../machine.ts';
 import { type Layer, snapshotFiles } from '../../snapshots/manifest.ts';
-import { machineUid, type Platform } from '../../qemu/setup.ts';
+import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import type { MachineRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
@@ -30,7 +30,7 @@ function stopwatch(): () => number {
 }
 
 function newRecord(
-  platform: Platform,
+  host: HostSetup,
   id: string,
   spec: MachineSpec,
   origin: Origin,
@@ -49,7 +49,7 @@ function newRecord(
     startedFrom: startsFrom(origin),
     ...(origin.coldBootReason === undefined ? {} : { coldBootReason: origin.coldBootReason }),
     machineId: randomBytes(16).toString('hex'),
-    accelerator: platform.acceleration.accelerator,
+    accelerator: host.acceleration.accelerator,
     slot: slot.index,
     uid: slot.uid,
     ready: false,
@@ -64,7 +64,7 @@ function newRecord(
  * @returns the disk's layers, and a promise that resolves once all of it is durable
  */
 export async function layOutRun(
-  platform: Platform,
+  host: HostSetup,
   run: string,
   origin: Origin,
   shape: { diskMB: number; slot: NetworkSlot },
@@ -74,7 +74,7 @@ export async function layOutRun(
   await makeRunDirectory(run, uid);
   const [layers] = await Promise.all([
     linkLayers(run, origin.directory, origin.manifest),
-    makeOverlay(disk, platform.overlays, shape.diskMB, uid),
+    makeOverlay(disk, host.overlays, shape.diskMB, uid),
     ...(origin.manifest.memory ? [linkMemory(run, join(origin.directory, snapshotFiles.ram))] : []),
   ]);
   // Goes on while QEMU starts: what is acknowledged must survive a power cut.
@@ -91,19 +91,19 @@ export async function createMachine(
   runner: Runner,
   machine: { id: string; directory: string; spec: MachineSpec; origin: Origin },
 ): Promise<Machine> {
-  const { platform } = runner;
+  const { host } = runner;
   const { id, directory, spec, origin } = machine;
   const lap = stopwatch();
   await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
+  const slot = await host.network.claim();
+  stack.defer(() => host.network.release(slot));
   await atStep('create:network', id);
   await mkdir(directory, { mode: 0o700 });
-  stack.defer(() => discardDirectory(directory, platform.trash));
+  stack.defer(() => discardDirectory(directory, host.trash));
 
-  const record = newRecord(platform, id, spec, origin, slot);
+  const record = newRecord(host, id, spec, origin, slot);
   const { timings } = record;
-  const { layers, durable } = await layOutRun(platform, runDirectory(directory, 1), origin, {
+  const { layers, durable } = await layOutRun(host, runDirectory(directory, 1), origin, {
     ...spec,
     slot,
   });

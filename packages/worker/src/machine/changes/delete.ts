@@ -1,30 +1,30 @@
 import { existsSync } from 'node:fs';
 import { discardDirectory } from '../../disk/trash.ts';
 import type { Machine } from '../machine.ts';
-import { machinePrefix, type Platform } from '../../qemu/setup.ts';
+import { machinePrefix, type HostSetup } from '../../qemu/setup.ts';
 import { endProcessesOf } from '../../qemu/process.ts';
 import { type MachineRecord, readRecord, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
 
 /** Ends a machine, running or not, and deletes its disk. One that is not there is fine. */
 export async function deleteMachine(
-  platform: Platform,
+  host: HostSetup,
   doomed: { id: string; directory: string; machine: Machine | undefined; record: MachineRecord | undefined },
 ): Promise<void> {
   const { id, directory, machine } = doomed;
-  const record = doomed.record ?? (await readable(platform, directory));
-  if (record !== undefined && existsSync(directory)) await markDeleting(platform, directory, record);
+  const record = doomed.record ?? (await readable(host, directory));
+  if (record !== undefined && existsSync(directory)) await markDeleting(host, directory, record);
   await atStep('delete:marked', id);
   machine?.expectEnd();
-  await endProcessesOf(machinePrefix(platform.instanceTag, id), directory);
+  await endProcessesOf(machinePrefix(host.instanceTag, id), directory);
   await atStep('delete:ended', id);
-  if (machine !== undefined) await platform.network.release(machine.slot);
-  await discardDirectory(directory, platform.trash);
+  if (machine !== undefined) await host.network.release(machine.slot);
+  await discardDirectory(directory, host.trash);
   await atStep('delete:moved', id);
 }
 
 /** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
-async function readable({ log }: Platform, directory: string): Promise<MachineRecord | undefined> {
+async function readable({ log }: HostSetup, directory: string): Promise<MachineRecord | undefined> {
   try {
     return await readRecord(directory);
   } catch (error) {
@@ -34,7 +34,7 @@ async function readable({ log }: Platform, directory: string): Promise<MachineRe
 }
 
 /** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
-async function markDeleting({ log }: Platform, directory: string, record: MachineRecord): Promise<void> {
+async function markDeleting({ log }: HostSetup, directory: string, record: MachineRecord): Promise<void> {
   try {
     await writeRecord(directory, { ...record, deleting: true });
   } catch (error) {

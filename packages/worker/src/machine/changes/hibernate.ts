@@ -9,7 +9,7 @@ import { quiet, stopMachine, takeMemory } from './freeze.ts';
 import type { Machine } from '../machine.ts';
 import { type Compatibility, snapshotFiles } from '../../snapshots/manifest.ts';
 import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
-import type { Platform } from '../../qemu/setup.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { copyRamImage, ramMode } from '../../qemu/ram.ts';
 import { sealFile, takeFile } from '../../qemu/run-files.ts';
@@ -32,22 +32,22 @@ export function hibernationStaging(directory: string): string {
  * @throws Error when it could not be saved; the machine runs on
  */
 export async function hibernateMachine(
-  platform: Platform,
+  host: HostSetup,
   machine: Machine,
   here: Compatibility,
 ): Promise<void> {
   await endFlattening(machine);
   const staging = hibernationStaging(machine.directory);
   const final = hibernationDirectory(machine.directory);
-  await discardDirectory(staging, platform.trash);
+  await discardDirectory(staging, host.trash);
   await mkdir(staging, { mode: 0o700 });
   const image = join(machine.runDirectory, machineFiles.ram);
   const ram = join(staging, snapshotFiles.ram);
   try {
     await copyRamImage(image, ram);
-    const sums = await inheritSums(platform, image, ram);
+    const sums = await inheritSums(host, image, ram);
     await atStep('hibernate:copied', machine.id);
-    await quiet(machine, platform.log);
+    await quiet(machine, host.log);
     await stopMachine(machine);
     await atStep('hibernate:stopped', machine.id);
     const changed = await takeMemory(machine, ram);
@@ -57,20 +57,20 @@ export async function hibernateMachine(
     const top = join(machine.runDirectory, machine.record.top);
     // Files are summed while they go to the disk.
     const sealed = Promise.all([
-      sealFile(ram, ramMode(platform.qemu.features)),
+      sealFile(ram, ramMode(host.qemu.features)),
       takeFile(devices, 0o400, 1),
       syncFile(top),
     ]);
     sealed.catch(() => undefined);
     const digests = {
-      ram: await saveSums(platform, ram, sums, changed),
-      devices: await platform.integrity.digest(devices),
-      top: await platform.integrity.digest(top),
+      ram: await saveSums(host, ram, sums, changed),
+      devices: await host.integrity.digest(devices),
+      top: await host.integrity.digest(top),
     };
     await sealed;
     await syncDirectory(staging);
     await atStep('hibernate:sealed', machine.id);
-    await discardDirectory(final, platform.trash);
+    await discardDirectory(final, host.trash);
     await rename(staging, final);
     await atStep('hibernate:moved', machine.id);
     const bytes = await occupiedBytes(join(final, snapshotFiles.ram));
@@ -81,8 +81,8 @@ export async function hibernateMachine(
     });
   } catch (error) {
     if (machine.qmp.open) await machine.qmp.run('cont');
-    await discardDirectory(staging, platform.trash);
-    await discardDirectory(final, platform.trash);
+    await discardDirectory(staging, host.trash);
+    await discardDirectory(final, host.trash);
     await rm(join(machine.runDirectory, snapshotFiles.devices), { force: true });
     throw error;
   }
@@ -90,5 +90,5 @@ export async function hibernateMachine(
   machine.expectEnd();
   await endProcess(machine.process.identity);
   await atStep('hibernate:ended', machine.id);
-  await platform.network.release(machine.slot);
+  await host.network.release(machine.slot);
 }

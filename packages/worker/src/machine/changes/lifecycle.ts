@@ -22,7 +22,7 @@ import { hibernateMachine } from './hibernate.ts';
 import { machineEnded } from '../machine.ts';
 import type { Compatibility } from '../../snapshots/manifest.ts';
 import { Origins } from './origins.ts';
-import type { Platform } from '../../qemu/setup.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { shutDownGuest } from './reboot.ts';
 import { endProcess } from '../../qemu/process.ts';
 import type { MachineRecord } from '../record.ts';
@@ -43,7 +43,7 @@ const startsAtOnce = Math.max(4, 2 * availableParallelism());
 const notStartedAgain = 'it was ended for a reboot and could not be started again';
 
 export interface LifecycleOptions {
-  platform: Platform;
+  host: HostSetup;
   registry: MachineRegistry;
   templates: TemplateStore;
   snapshots: SnapshotStore;
@@ -68,17 +68,17 @@ export class Lifecycle {
   readonly #ended: EndedMachines;
 
   constructor(options: LifecycleOptions) {
-    const { platform, registry, templates, snapshots, capacity, directory, onFailed, onRestarted } = options;
+    const { host, registry, templates, snapshots, capacity, directory, onFailed, onRestarted } = options;
     this.#options = options;
-    this.#origins = new Origins(platform, templates, snapshots);
-    this.runner = new Runner(platform, (machine, reason) => this.#ended.handle(machine, reason));
+    this.#origins = new Origins(host, templates, snapshots);
+    this.runner = new Runner(host, (machine, reason) => this.#ended.handle(machine, reason));
     this.#starts = new Starts(this.runner, registry, capacity, directory);
-    this.#flattening = new Flattening(registry, this.#exclusive, platform.log);
+    this.#flattening = new Flattening(registry, this.#exclusive, host.log);
     this.#ended = new EndedMachines({
       registry,
       capacity,
-      network: platform.network,
-      log: platform.log,
+      network: host.network,
+      log: host.log,
       change: (id, change) => this.#change(id, change),
       boot: (id, record, reason) => this.#starts.boot(id, record, reason),
       onFailed,
@@ -92,7 +92,7 @@ export class Lifecycle {
    */
   create(id: string, spec: MachineSpec): Promise<MachineInfo> {
     return this.#change(id, async () => {
-      const { registry, platform } = this.#options;
+      const { registry, host } = this.#options;
       const resting = registry.findResting(id);
       if (resting?.state === 'failed') throw machineEnded(id, resting.reason ?? 'unknown');
       const known = registry.record(id);
@@ -109,7 +109,7 @@ export class Lifecycle {
         const machine = await this.#turns.run(() =>
           createMachine(this.runner, { id, directory, spec, origin }),
         );
-        platform.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
+        host.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
         return { machine, answered: Promise.resolve() };
       });
     });
@@ -118,13 +118,13 @@ export class Lifecycle {
   /** Saves a machine's memory and ends its process. One that hibernates already stays so. */
   hibernate(id: string): Promise<{ sizeBytes: number }> {
     return this.#change(id, async () => {
-      const { registry, platform, capacity } = this.#options;
+      const { registry, host, capacity } = this.#options;
       const resting = registry.findResting(id);
       if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
         await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
-          hibernateMachine(platform, machine, this.#here(machine.record)),
+          hibernateMachine(host, machine, this.#here(machine.record)),
         );
         registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
         capacity.release(id);
@@ -136,11 +136,11 @@ export class Lifecycle {
   /** Wakes a hibernated machine; one whose memory cannot be restored, or that has failed, boots from its disk. */
   wake(id: string): Promise<MachineInfo> {
     return this.#change(id, async () => {
-      const { registry, platform } = this.#options;
+      const { registry, host } = this.#options;
       const resting = registry.findResting(id);
       if (resting === undefined) return registry.running(id).info();
       const sleeper = { directory: this.#starts.path(id), record: resting.record };
-      await checkDisk(platform, sleeper);
+      await checkDisk(host, sleeper);
       if (resting.state === 'failed') return this.#starts.boot(id, resting.record, resting.reason);
       return this.#starts.start(id, resting.record.spec.memoryMB, async () => {
         try {
@@ -148,7 +148,7 @@ export class Lifecycle {
         } catch (error) {
           if (!(error instanceof MemoryLost)) throw error;
           const reason = `its memory could not be restored: ${error.message}`;
-          platform.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
+          host.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
           return bootMachine(this.runner, sleeper, reason);
         }
       });
@@ -158,7 +158,7 @@ export class Lifecycle {
   /** Starts a machine again from its disk; unless `hard`, its system shuts down first. */
   reboot(id: string, hard: boolean): Promise<MachineInfo> {
     return this.#change(id, async () => {
-      const { registry, platform, capacity } = this.#options;
+      const { registry, host, capacity } = this.#options;
       const machine = registry.findRunning(id);
       if (machine === undefined) {
         const resting = registry.findResting(id);
@@ -167,11 +167,11 @@ export class Lifecycle {
         return this.#starts.boot(id, resting.record, undefined);
       }
       return withGateClosed(machine, async () => {
-        if (!hard) await shutDownGuest(machine, platform.log);
+        if (!hard) await shutDownGuest(machine, host.log);
         machine.expectEnd();
         await endProcess(machine.process.identity);
         await atStep('reboot:ended', id);
-        await platform.network.release(machine.slot);
+        await host.network.release(machine.slot);
         capacity.release(id);
         try {
           return await this.#starts.boot(id, machine.record, undefined);
@@ -215,17 +215,17 @@ export class Lifecycle {
     { machine: id, kind, requireQuiesced = false }: SnapshotRequest,
   ): Promise<SnapshotInfo> {
     const take = async (): Promise<SnapshotInfo> => {
-      const { registry, platform, snapshots } = this.#options;
+      const { registry, host, snapshots } = this.#options;
       const there = await snapshots.find(snapshotId);
       if (there !== undefined) return snapshotInfo(there.manifest);
       const machine = registry.running(id);
       const here = this.#here(machine.record);
       const manifest = await withGateClosed(machine, () =>
         failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
-          checkpointMachine(platform, snapshots, machine, { id: snapshotId, kind, here, requireQuiesced }),
+          checkpointMachine(host, snapshots, machine, { id: snapshotId, kind, here, requireQuiesced }),
         ),
       );
-      platform.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
+      host.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
       this.#flattening.schedule(id);
       return snapshotInfo(manifest);
     };
@@ -236,9 +236,9 @@ export class Lifecycle {
   /** Ends a machine and deletes its disk. A machine that is not there is fine. */
   delete(id: string): Promise<void> {
     return this.#change(id, async () => {
-      const { platform, capacity, registry } = this.#options;
+      const { host, capacity, registry } = this.#options;
       const machine = registry.findRunning(id);
-      await deleteMachine(platform, {
+      await deleteMachine(host, {
         id,
         directory: this.#starts.path(id),
         machine,

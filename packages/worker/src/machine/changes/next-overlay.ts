@@ -5,7 +5,7 @@ import type { DiskLayer } from '../../qemu/argv.ts';
 import { deleteNodes, liveNode, nodeNames, runDiskCommand } from '../../qemu/block-nodes.ts';
 import { makeOverlay } from '../../qemu/run-directory.ts';
 import type { Machine } from '../machine.ts';
-import { machineUid, type Platform } from '../../qemu/setup.ts';
+import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import { atStep } from '../steps.ts';
 
 /** A file for the next overlay of a run that none of its layers has. */
@@ -19,7 +19,7 @@ function nodePrefix(file: string): string {
   return `${basename(file, '.qcow2')}.`;
 }
 
-type OverlayParts = Pick<Platform, 'overlays' | 'log'>;
+type OverlayParts = Pick<HostSetup, 'overlays' | 'log'>;
 
 /**
  * An empty overlay that a machine's disk is about to be switched to. Record and QEMU know it before the machine is
@@ -27,15 +27,15 @@ type OverlayParts = Pick<Platform, 'overlays' | 'log'>;
  * nothing: an empty overlay holds what is below it.
  */
 export class NextOverlay {
-  readonly #platform: OverlayParts;
+  readonly #host: OverlayParts;
   readonly #machine: Machine;
   readonly #file: string;
   readonly #node: string;
   readonly #live: string;
   #switched = false;
 
-  private constructor(platform: OverlayParts, machine: Machine, file: string, live: string) {
-    this.#platform = platform;
+  private constructor(host: OverlayParts, machine: Machine, file: string, live: string) {
+    this.#host = host;
     this.#machine = machine;
     this.#file = file;
     this.#node = `${nodePrefix(file)}${randomBytes(4).toString('hex')}`;
@@ -43,12 +43,12 @@ export class NextOverlay {
   }
 
   /** Makes it and announces it. When this throws, the machine is as before. */
-  static async announce(platform: OverlayParts, machine: Machine): Promise<NextOverlay> {
+  static async announce(host: OverlayParts, machine: Machine): Promise<NextOverlay> {
     const { layers, top, spec } = machine.record;
     const file = freeName(layers, top);
-    const next = new NextOverlay(platform, machine, file, await liveNode(machine.qmp));
+    const next = new NextOverlay(host, machine, file, await liveNode(machine.qmp));
     try {
-      await makeOverlay(next.#path, platform.overlays, spec.diskMB, machineUid(machine.slot));
+      await makeOverlay(next.#path, host.overlays, spec.diskMB, machineUid(machine.slot));
       await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
       await atStep('checkpoint:recorded', machine.id);
       await runDiskCommand(machine.qmp, 'blockdev-add', {
@@ -84,7 +84,7 @@ export class NextOverlay {
       if (this.#machine.record.top === this.#file) await withdrawOverlay(this.#machine);
       else await rm(this.#path, { force: true });
     } catch (error) {
-      this.#platform.log.warn({ machine: this.#machine.id, err: error }, 'an empty layer stays');
+      this.#host.log.warn({ machine: this.#machine.id, err: error }, 'an empty layer stays');
     }
   }
 }

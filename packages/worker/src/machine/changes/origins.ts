@@ -5,7 +5,7 @@ import type { TemplateStore } from '../../templates/store.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { diskFiles, findDamage, memoryFiles } from '../../snapshots/damage.ts';
 import { incompatibility, type Manifest } from '../../snapshots/manifest.ts';
-import type { Platform } from '../../qemu/setup.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 
 /** A template or a snapshot that a machine begins from. */
 export interface Origin {
@@ -24,10 +24,10 @@ export function startsFrom({ manifest, coldBootReason }: Origin): 'memory' | 'di
 export class Origins {
   readonly #templates: TemplateStore;
   readonly #snapshots: SnapshotStore;
-  readonly #platform: Platform;
+  readonly #host: HostSetup;
 
-  constructor(platform: Platform, templates: TemplateStore, snapshots: SnapshotStore) {
-    this.#platform = platform;
+  constructor(host: HostSetup, templates: TemplateStore, snapshots: SnapshotStore) {
+    this.#host = host;
     this.#templates = templates;
     this.#snapshots = snapshots;
   }
@@ -37,8 +37,8 @@ export class Origins {
     if (spec.snapshot !== undefined) return this.snapshot(spec.snapshot, spec);
     const template = await this.#templates.get(spec.template, spec);
     // Its other files were verified before it was first used.
-    const damage = await findDamage(this.#platform, template, [machineFiles.layer(0)]);
-    if (damage !== undefined) throw imageDamaged(this.#platform.images.rootfs, damage);
+    const damage = await findDamage(this.#host, template, [machineFiles.layer(0)]);
+    if (damage !== undefined) throw imageDamaged(this.#host.images.rootfs, damage);
     return { ...template, coldBootReason: undefined };
   }
 
@@ -48,13 +48,12 @@ export class Origins {
     const { directory, manifest } = snapshot;
     checkShape(manifest, spec);
     const here = this.#templates.compatibility(manifest.name, spec);
-    const damage = await findDamage(this.#platform, snapshot, diskFiles(manifest));
+    const damage = await findDamage(this.#host, snapshot, diskFiles(manifest));
     if (damage !== undefined)
       throw new ApiError('snapshot_damaged', `the disk of checkpoint ${snapshotId} is damaged: ${damage}`);
     if (!manifest.memory) return { directory, manifest, coldBootReason: undefined };
     const reason =
-      incompatibility(manifest.compatibility, here) ??
-      (await findDamage(this.#platform, snapshot, memoryFiles));
+      incompatibility(manifest.compatibility, here) ?? (await findDamage(this.#host, snapshot, memoryFiles));
     return { directory, manifest, coldBootReason: reason };
   }
 }

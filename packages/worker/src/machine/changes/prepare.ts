@@ -4,7 +4,7 @@ import { FileDamaged } from '../../host/integrity.ts';
 import type { NetworkSlot } from '../../network/types.ts';
 import { verifyLayers } from '../../snapshots/damage.ts';
 import { makeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
-import { machineUid, type Platform } from '../../qemu/setup.ts';
+import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import type { MachineRecord } from '../record.ts';
 import { handOver, takeFile } from '../../qemu/run-files.ts';
 
@@ -15,12 +15,12 @@ export interface Sleeper {
 }
 
 /** Checks the disk of a machine at rest. @throws ApiError `snapshot_damaged` */
-export async function checkDisk(platform: Platform, { directory, record }: Sleeper): Promise<void> {
+export async function checkDisk(host: HostSetup, { directory, record }: Sleeper): Promise<void> {
   const run = runDirectory(directory, record.run);
   const top = record.hibernated ? record.saved?.digests?.top : undefined;
   try {
-    await verifyLayers(platform, run, record.layers);
-    if (top !== undefined) await platform.integrity.verify(join(run, record.top), top);
+    await verifyLayers(host, run, record.layers);
+    if (top !== undefined) await host.integrity.verify(join(run, record.top), top);
   } catch (error) {
     if (!(error instanceof FileDamaged)) throw error;
     throw new ApiError('snapshot_damaged', `the disk of sandbox ${record.id} is damaged: ${error.message}`, {

@@ -9,7 +9,7 @@ import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
 import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
 import type { Runner } from './runner.ts';
 import { snapshotFiles } from '../../snapshots/manifest.ts';
-import { machinePrefix, type Platform, processPrefix } from '../../qemu/setup.ts';
+import { machinePrefix, type HostSetup, processPrefix } from '../../qemu/setup.ts';
 import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../../qemu/process.ts';
 import { type MachineRecord, readRecord } from '../record.ts';
 import type { MachineRegistry } from '../registry.ts';
@@ -23,7 +23,7 @@ export interface Recovery {
   cleaned: string[];
 }
 
-interface Host {
+interface Worker {
   runner: Runner;
   registry: MachineRegistry;
   capacity: Capacity;
@@ -35,14 +35,14 @@ interface Host {
  * Finds what a predecessor of this worker left: takes over every machine that runs, undoes half-made ones, finishes
  * begun deletions, ends processes that belong to nothing. A directory whose record is damaged is left as it is.
  */
-export async function recoverMachines(host: Host): Promise<Recovery> {
-  const { directory } = host;
-  const { platform } = host.runner;
+export async function recoverMachines(worker: Worker): Promise<Recovery> {
+  const { directory } = worker;
+  const { host } = worker.runner;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const processes = new Set(listProcesses(processPrefix(platform.instanceTag), directory));
+  const processes = new Set(listProcesses(processPrefix(host.instanceTag), directory));
   const recovery: Recovery = { adopted: [], hibernated: [], lost: [], cleaned: [] };
   for (const id of (await readdir(directory)).filter(isSandboxId)) {
-    const named = machinePrefix(platform.instanceTag, id);
+    const named = machinePrefix(host.instanceTag, id);
     const own = [...processes].filter(
       (found) =>
         found.name?.startsWith(named) === true || found.directory.startsWith(`${join(directory, id)}/`),
@@ -51,16 +51,16 @@ export async function recoverMachines(host: Host): Promise<Recovery> {
       const record = await readRecord(join(directory, id));
       if (record?.ready !== true || record.deleting) {
         await endAll(own, processes);
-        await discardDirectory(join(directory, id), platform.trash);
+        await discardDirectory(join(directory, id), host.trash);
         recovery.cleaned.push(id);
-      } else await takeOver(host, record, processes, recovery);
+      } else await takeOver(worker, record, processes, recovery);
     } catch (error) {
-      platform.log.error({ machine: id, err: error }, 'a machine cannot be read: it is left as it is');
+      host.log.error({ machine: id, err: error }, 'a machine cannot be read: it is left as it is');
       for (const found of own) processes.delete(found);
     }
   }
   for (const { name, uid, identity } of processes) {
-    platform.log.warn({ process: name, uid }, 'ending a QEMU process that belongs to no machine');
+    host.log.warn({ process: name, uid }, 'ending a QEMU process that belongs to no machine');
     await endProcess(identity);
   }
   return recovery;
@@ -75,16 +75,16 @@ async function endAll(doomed: readonly FoundProcess[], processes: Set<FoundProce
 
 /** Brings one machine back under control. Processes that the record does not name are left in the set, to be ended. */
 async function takeOver(
-  host: Host,
+  worker: Worker,
   record: MachineRecord,
   processes: Set<FoundProcess>,
   recovery: Recovery,
 ): Promise<void> {
-  const { runner, registry, capacity } = host;
-  const { platform } = runner;
+  const { runner, registry, capacity } = worker;
+  const { host } = runner;
   const { id, run } = record;
-  const directory = join(host.directory, id);
-  await removeRemains(platform, directory, record);
+  const directory = join(worker.directory, id);
+  await removeRemains(host, directory, record);
   if (record.hibernated) {
     registry.setResting({ record, state: 'hibernated', reason: undefined });
     recovery.hibernated.push(id);
@@ -94,7 +94,7 @@ async function takeOver(
     runsMachine(found, {
       directory: runDirectory(directory, run),
       uid: record.uid,
-      qemu: platform.qemu.path,
+      qemu: host.qemu.path,
       identity: record.process,
     }),
   );
@@ -116,7 +116,7 @@ async function takeOver(
     registry.setRunning(machine);
     recovery.adopted.push(id);
   } catch (error) {
-    platform.log.error({ machine: id, err: error }, 'a running machine cannot be taken over');
+    host.log.error({ machine: id, err: error }, 'a running machine cannot be taken over');
     registry.setResting({
       record,
       state: 'failed',
@@ -127,13 +127,13 @@ async function takeOver(
 }
 
 /** Removes what a change of the machine's life that did not complete left in its directory. */
-async function removeRemains(platform: Platform, directory: string, record: MachineRecord): Promise<void> {
-  await discardDirectory(hibernationStaging(directory), platform.trash);
-  if (!record.hibernated) await discardDirectory(hibernationDirectory(directory), platform.trash);
+async function removeRemains(host: HostSetup, directory: string, record: MachineRecord): Promise<void> {
+  await discardDirectory(hibernationStaging(directory), host.trash);
+  if (!record.hibernated) await discardDirectory(hibernationDirectory(directory), host.trash);
   for (const entry of await readdir(directory)) {
     const path = join(directory, entry);
     if (/^run-\d+$/.test(entry) && path !== runDirectory(directory, record.run))
-      await discardDirectory(path, platform.trash);
+      await discardDirectory(path, host.trash);
     if (entry.startsWith(overlayStaging)) await rm(path, { force: true });
   }
   const run = runDirectory(directory, record.run);

@@ -24,16 +24,16 @@ export async function restoreMachine(
   before: { directory: string; record: MachineRecord; running: Machine | undefined },
   origin: Origin,
 ): Promise<Started> {
-  const { platform } = runner;
+  const { host } = runner;
   const { directory, record, running } = before;
   await using stack = new AsyncDisposableStack();
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
+  const slot = await host.network.claim();
+  stack.defer(() => host.network.release(slot));
   const number = record.run + 1;
   const run = runDirectory(directory, number);
-  await discardDirectory(run, platform.trash);
-  stack.defer(() => discardDirectory(run, platform.trash));
-  const { layers, durable } = await layOutRun(platform, run, origin, { diskMB: record.spec.diskMB, slot });
+  await discardDirectory(run, host.trash);
+  stack.defer(() => discardDirectory(run, host.trash));
+  const { layers, durable } = await layOutRun(host, run, origin, { diskMB: record.spec.diskMB, slot });
 
   await atStep('restore:files', record.id);
   const from = startsFrom(origin);
@@ -61,13 +61,13 @@ export async function restoreMachine(
   if (running !== undefined) {
     running.expectEnd();
     await endProcess(running.process.identity);
-    await platform.network.release(running.slot);
+    await host.network.release(running.slot);
   }
   await atStep('restore:ended', record.id);
   const answer = from === 'disk' ? waitUntilBooted(machine) : begin(machine, 'snapshot');
   const answered = untilAnswered(answer, { step: 'restore:answered', id: record.id }, async () => {
-    await discardDirectory(runDirectory(directory, record.run), platform.trash);
-    await discardDirectory(hibernationDirectory(directory), platform.trash);
+    await discardDirectory(runDirectory(directory, record.run), host.trash);
+    await discardDirectory(hibernationDirectory(directory), host.trash);
   });
   answered.catch(() => undefined);
   return { machine, answered };

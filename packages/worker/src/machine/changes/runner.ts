@@ -9,7 +9,7 @@ import { kernelArgs } from '../../qemu/kernel-args.ts';
 import { launch, waitUntilLoaded } from '../../qemu/launch.ts';
 import { machineLogFile } from '../../qemu/log-file.ts';
 import { Machine, type MachineParts } from '../machine.ts';
-import { jailOf, machineSetup, type Platform } from '../../qemu/setup.ts';
+import { jailOf, machineSetup, type HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { sumsFile } from '../../snapshots/checksums.ts';
 import { makeEmptyRam } from '../../qemu/ram.ts';
@@ -41,12 +41,12 @@ export interface Started {
 
 /** Starts machines on this host. */
 export class Runner {
-  readonly platform: Platform;
+  readonly host: HostSetup;
   readonly onEnd: OnEnd;
 
   /** @param onEnd is told of each machine whose process ends unasked */
-  constructor(platform: Platform, onEnd: OnEnd) {
-    this.platform = platform;
+  constructor(host: HostSetup, onEnd: OnEnd) {
+    this.host = host;
     this.onEnd = onEnd;
   }
 
@@ -69,7 +69,7 @@ export class Runner {
 
   /** Starts QEMU for a run so that it boots from its disk with empty memory. When it throws, no process is left. */
   async boot(run: Run): Promise<Machine> {
-    const { images, qemu } = this.platform;
+    const { images, qemu } = this.host;
     const directory = runDirectory(run.directory, run.record.run);
     const { ram, kernel, initramfs } = machineFiles;
     for (const file of [ram, sumsFile(ram), kernel, initramfs])
@@ -81,20 +81,20 @@ export class Runner {
   }
 
   async #start({ directory, record, slot, gate }: Run, { devices }: { devices?: string }): Promise<Machine> {
-    const { platform } = this;
+    const { host } = this;
     const start =
       devices === undefined
-        ? { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) }
+        ? { kind: 'boot' as const, kernelArgs: kernelArgs(host.acceleration.accelerator) }
         : { kind: 'restore' as const };
     const { layers, top, spec } = record;
     const name = `${record.id}.${record.run}`;
-    const setup = machineSetup(platform, { name, shape: spec, layers, top, slot }, { ram: 'private', start });
+    const setup = machineSetup(host, { name, shape: spec, layers, top, slot }, { ram: 'private', start });
     const launched = await launch({
-      qemu: platform.qemu.path,
+      qemu: host.qemu.path,
       argv: machineArgv(setup),
       directory: runDirectory(directory, record.run),
       logFile: join(directory, machineLogFile),
-      jail: jailOf(platform, slot, spec),
+      jail: jailOf(host, slot, spec),
       ...(devices === undefined ? {} : { stateFile: devices }),
     });
     // Whoever writes the record next notes which process it is.
@@ -104,7 +104,7 @@ export class Runner {
 
   /** A machine whose QEMU runs already. */
   watch(running: Omit<MachineParts, 'egress' | 'log'>): Machine {
-    const { egress, log } = this.platform;
+    const { egress, log } = this.host;
     return new Machine({ ...running, egress, log }, this.onEnd);
   }
 }

@@ -70,6 +70,6 @@ export class Starts {
 
   /** Ends whatever still runs of a machine. A process that could not be taken over would write to the disk of the next. */
   endProcesses(id: string): Promise<void> {
-    return endProcessesOf(machinePrefix(this.#runner.platform.instanceTag, id), this.path(id));
+    return endProcessesOf(machinePrefix(this.#runner.host.instanceTag, id), this.path(id));
   }
 }

@@ -9,7 +9,7 @@ import { Gate } from '../gate.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import type { Machine } from '../machine.ts';
 import { type Compatibility, incompatibility, snapshotFiles } from '../../snapshots/manifest.ts';
-import type { Platform } from '../../qemu/setup.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { QmpTimeout } from '../../qemu/qmp.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
@@ -24,7 +24,7 @@ export class MemoryLost extends Error {
 
 /** @throws MemoryLost when a saved memory is not of this host, or files of it are missing, cut off or changed */
 async function checkMemory(
-  platform: Platform,
+  host: HostSetup,
   directory: string,
   record: MachineRecord,
   here: Compatibility,
@@ -45,11 +45,11 @@ async function checkMemory(
     if (size === 0 || (due !== undefined && size !== due))
       throw new MemoryLost(`the file ${file} has ${size} bytes${due === undefined ? '' : `, not ${due}`}`);
     const digest = record.saved?.digests?.[file];
-    if (digest !== undefined) await verifyMemory(platform, join(directory, file), digest);
+    if (digest !== undefined) await verifyMemory(host, join(directory, file), digest);
   }
 }
 
-async function verifyMemory({ integrity }: Platform, path: string, digest: string): Promise<void> {
+async function verifyMemory({ integrity }: HostSetup, path: string, digest: string): Promise<void> {
   try {
     await integrity.verify(path, digest);
   } catch (error) {
@@ -81,12 +81,12 @@ export async function wakeMachine(
   { directory, record }: Sleeper,
   here: Compatibility,
 ): Promise<Started> {
-  const { platform } = runner;
+  const { host } = runner;
   await using stack = new AsyncDisposableStack();
   const memory = hibernationDirectory(directory);
-  await checkMemory(platform, memory, record, here);
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
+  await checkMemory(host, memory, record, here);
+  const slot = await host.network.claim();
+  stack.defer(() => host.network.release(slot));
   await prepareRun(directory, record, slot);
   await linkMemory(runDirectory(directory, record.run), join(memory, snapshotFiles.ram));
 
@@ -105,7 +105,7 @@ export async function wakeMachine(
   // Its state lives in the process from here on: slow or not, it is never undone.
   const place = { step: 'wake:answered', id: record.id } as const;
   const answered = untilAnswered(begin(machine, 'snapshot'), place, () =>
-    discardDirectory(memory, platform.trash),
+    discardDirectory(memory, host.trash),
   );
   answered.catch(() => undefined);
   return { machine, answered };
