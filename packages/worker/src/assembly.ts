@@ -31,7 +31,7 @@ import { injectFaults } from './machine/faults.ts';
 import { type Images, type HostSetup, processPrefix, templateNamePrefix } from './qemu/setup.ts';
 import { endProcessesOf } from './qemu/process.ts';
 import { recoverMachines } from './machine/changes/recover.ts';
-import { Lifecycle } from './machine/changes/lifecycle.ts';
+import { Changes } from './machine/changes/changes.ts';
 import { keepLogsShort } from './qemu/log-file.ts';
 import { MachineRegistry } from './machine/registry.ts';
 import { openNetwork } from './network/index.ts';
@@ -207,7 +207,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const snapshots = new SnapshotStore(directories.snapshots, directories.trash);
   await snapshots.open();
   const registry = new MachineRegistry();
-  const lifecycle = new Lifecycle({
+  const changes = new Changes({
     host,
     registry,
     templates,
@@ -218,7 +218,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
     onRestarted: (id) => events.publish({ type: 'machineRestarted', id }),
   });
   const recovery = await recoverMachines({
-    runner: lifecycle.runner,
+    runner: changes.runner,
     registry,
     capacity,
     directory: directories.machines,
@@ -230,8 +230,8 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
   const server = makeHttpServer(
     {
       ...infoRoutes(config, host, registry, templates),
-      ...machineRoutes(registry, lifecycle),
-      ...snapshotRoutes(snapshots, lifecycle),
+      ...machineRoutes(registry, changes),
+      ...snapshotRoutes(snapshots, changes),
       ...execRoutes(registry),
       ...fileRoutes(registry),
       ...liveRoutes(registry),

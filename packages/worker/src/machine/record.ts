@@ -15,7 +15,7 @@ const digest = z.string().regex(digestPattern);
 const layerSchema = z.object({
   file: fileName,
   format: z.enum(['raw', 'qcow2']),
-  /** Absent until it is known: of older workers, and of a checkpoint that did not complete. */
+  /** Absent until it is known: of older workers, and of a snapshot that did not complete. */
   digest: digest.optional(),
 });
 

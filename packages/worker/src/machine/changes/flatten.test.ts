@@ -61,7 +61,7 @@ async function leaveBehind({ machine: { qmp } }: LayeredMachine): Promise<void> 
   await qmp.run('block-stream', { ...layers, 'job-id': 'flatten', 'auto-dismiss': false, speed: slow });
 }
 
-/** What every test ends with: nothing of the job is left, and further checkpoints and flattenings do. */
+/** What every test ends with: nothing of the job is left, and further snapshots and flattenings do. */
 async function expectSound(layered: LayeredMachine): Promise<void> {
   const { machine } = layered;
   expect(await listJobs(machine.qmp)).toEqual([]);

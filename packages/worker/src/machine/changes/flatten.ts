@@ -15,7 +15,7 @@ import { atStep } from '../steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
 const layersMax = 8;
-/** With so many, a checkpoint waits for a flattening: checkpoints in quick succession would give it up for ever. */
+/** With so many, a snapshot waits for a flattening: snapshots in quick succession would give it up for ever. */
 const layersLimit = 32;
 /** The layers that all machines of a template share, and that stay shared. */
 const sharedLayers = 2;

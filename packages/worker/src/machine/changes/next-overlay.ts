@@ -50,7 +50,7 @@ export class NextOverlay {
     try {
       await makeOverlay(next.#path, host.overlays, spec.diskMB, machineUid(machine.slot));
       await machine.save({ layers: [...layers, { file: top, format: 'qcow2' }], top: file });
-      await atStep('checkpoint:recorded', machine.id);
+      await atStep('snapshot:recorded', machine.id);
       await runDiskCommand(machine.qmp, 'blockdev-add', {
         driver: 'qcow2',
         'node-name': next.#node,

@@ -35,6 +35,6 @@ export async function prepareRun(directory: string, record: MachineRecord, slot:
   const run = runDirectory(directory, record.run);
   await makeRunDirectory(run, uid);
   if (uid !== undefined) await handOver(join(run, record.top), uid);
-  // An overlay that became a layer in a checkpoint that did not complete is still its last user's alone.
+  // An overlay that became a layer in a snapshot that did not complete is still its last user's alone.
   for (const { file } of record.layers) if (file.startsWith('disk')) await takeFile(join(run, file), 0o444);
 }

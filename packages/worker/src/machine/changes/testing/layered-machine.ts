@@ -158,7 +158,7 @@ export class LayeredMachine {
     }
   }
 
-  /** Puts the next overlay on top, as a checkpoint does. */
+  /** Puts the next overlay on top, as a snapshot does. */
   async addLayer(): Promise<void> {
     const { qmp } = this.machine;
     const next = await NextOverlay.announce(this.parts, this.machine);

@@ -26,7 +26,7 @@ import { atStep } from '../steps.ts';
  * @param snapshot.requireQuiesced refuses to save a guest that does not come to rest
  * @throws ApiError `snapshot_failed` for such a guest; Error when it could not be taken; the machine runs on and no snapshot is left
  */
-export async function checkpointMachine(
+export async function snapshotMachine(
   host: HostSetup,
   store: SnapshotStore,
   machine: Machine,
@@ -43,11 +43,11 @@ export async function checkpointMachine(
   const image = join(machine.runDirectory, machineFiles.ram);
   const overlay = await NextOverlay.announce(host, machine);
   stack.defer(() => overlay.withdrawUnused());
-  await atStep('checkpoint:overlaid', machine.id);
+  await atStep('snapshot:overlaid', machine.id);
   if (memory) await copyRamImage(image, ram);
   const sums = memory ? await inheritSums(host, image, ram) : undefined;
 
-  await atStep('checkpoint:copied', machine.id);
+  await atStep('snapshot:copied', machine.id);
   const quiesced = await quiet(machine, host.log);
   if (requireQuiesced && !quiesced)
     throw new ApiError(
@@ -61,17 +61,17 @@ export async function checkpointMachine(
   let changed: ByteRange[] = [];
   try {
     await stopMachine(machine);
-    await atStep('checkpoint:stopped', machine.id);
+    await atStep('snapshot:stopped', machine.id);
     if (memory) changed = await takeMemory(machine, ram);
-    await atStep('checkpoint:taken', machine.id);
+    await atStep('snapshot:taken', machine.id);
     await overlay.switchTo();
-    await atStep('checkpoint:switched', machine.id);
+    await atStep('snapshot:switched', machine.id);
   } finally {
     await machine.qmp.run('cont');
   }
   const pauseMs = Math.round((performance.now() - stopped) * 10) / 10;
 
-  await atStep('checkpoint:running', machine.id);
+  await atStep('snapshot:running', machine.id);
 
   await gather(host, machine, staging, memory);
   const digests = await sumFiles(host, machine, staging);
@@ -79,7 +79,7 @@ export async function checkpointMachine(
     digests[snapshotFiles.ram] = await saveSums(host, ram, sums, changed);
     Object.assign(digests, await digestsOf(host.integrity, staging, [snapshotFiles.devices]));
   }
-  await atStep('checkpoint:gathered', machine.id);
+  await atStep('snapshot:gathered', machine.id);
   const { layers, spec } = machine.record;
   const newest = join(staging, machineFiles.layer(layers.length - 1));
   const sizeBytes = (await occupiedBytes(newest)) + (memory ? await occupiedBytes(ram) : 0);
@@ -98,10 +98,10 @@ export async function checkpointMachine(
     createdAt: new Date().toISOString(),
   };
   const manifest = await sealSnapshot(staging, description);
-  await atStep('checkpoint:sealed', machine.id);
+  await atStep('snapshot:sealed', machine.id);
   await store.publish(staging, id);
   stack.move();
-  await atStep('checkpoint:published', machine.id);
+  await atStep('snapshot:published', machine.id);
   return manifest;
 }
 
@@ -111,7 +111,7 @@ async function gather(host: HostSetup, machine: Machine, staging: string, memory
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())
     await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
-  // The newest, and those of checkpoints that did not complete: forks run as other users.
+  // The newest, and those of snapshots that did not complete: forks run as other users.
   for (const [index, { file }] of layers.entries())
     if (file.startsWith('disk')) await takeFile(join(staging, names[index]?.file ?? file), 0o444);
   if (!memory) return;

@@ -12,7 +12,7 @@ import type { Capacity } from '../../host/capacity.ts';
 import { Turns } from '../../host/turns.ts';
 import { snapshotInfo, type SnapshotStore } from '../../snapshots/store.ts';
 import type { TemplateStore } from '../../templates/store.ts';
-import { checkpointMachine } from './checkpoint.ts';
+import { snapshotMachine } from './snapshot.ts';
 import { createMachine } from './create.ts';
 import { deleteMachine } from './delete.ts';
 import { Exclusive } from './exclusive.ts';
@@ -42,7 +42,7 @@ const startsAtOnce = Math.max(4, 2 * availableParallelism());
 
 const notStartedAgain = 'it was ended for a reboot and could not be started again';
 
-export interface LifecycleOptions {
+export interface ChangesOptions {
   host: HostSetup;
   registry: MachineRegistry;
   templates: TemplateStore;
@@ -56,10 +56,10 @@ export interface LifecycleOptions {
 }
 
 /** The changes of machines' lives. Those of one machine follow each other. */
-export class Lifecycle {
+export class Changes {
   /** Starts machines, and hears of those that end. */
   readonly runner: Runner;
-  readonly #options: LifecycleOptions;
+  readonly #options: ChangesOptions;
   readonly #origins: Origins;
   readonly #exclusive = new Exclusive();
   readonly #turns = new Turns(startsAtOnce);
@@ -67,7 +67,7 @@ export class Lifecycle {
   readonly #flattening: Flattening;
   readonly #ended: EndedMachines;
 
-  constructor(options: LifecycleOptions) {
+  constructor(options: ChangesOptions) {
     const { host, registry, templates, snapshots, capacity, directory, onFailed, onRestarted } = options;
     this.#options = options;
     this.#origins = new Origins(host, templates, snapshots);
@@ -222,7 +222,7 @@ export class Lifecycle {
       const here = this.#here(machine.record);
       const manifest = await withGateClosed(machine, () =>
         failAs('snapshot_failed', `no checkpoint of sandbox ${id} could be taken`, () =>
-          checkpointMachine(host, snapshots, machine, { id: snapshotId, kind, here, requireQuiesced }),
+          snapshotMachine(host, snapshots, machine, { id: snapshotId, kind, here, requireQuiesced }),
         ),
       );
       host.log.info({ machine: id, snapshot: snapshotId, pauseMs: manifest.pauseMs }, 'snapshot taken');
