@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { expiredRoot, proxyRoot } from '../host/testing/certificates.ts';
 import { scratchDirectory } from '../testing/scratch.ts';
 import { certificateCheck, judgeMissing } from './certificate-check.ts';
 import { runCheck, type DoctorConfig } from './checks.ts';
-import { expiredRoot, proxyRoot } from '../host/testing/certificates.ts';
 
 async function file(text: string): Promise<string> {
   const path = join(await scratchDirectory(), 'certificates.pem');

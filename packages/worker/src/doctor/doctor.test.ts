@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { defaultCapacity } from '../host/admission.ts';
+import { HostError } from '../host/errors.ts';
+import { probePageMap } from '../host/page-map.ts';
 import { runCheck } from './checks.ts';
 import type { Check, DoctorConfig } from './checks.ts';
 import { exitCode, runDoctor } from './doctor.ts';
-import { HostError } from '../host/errors.ts';
-import { probePageMap } from '../host/page-map.ts';
 import { sandboxesThatFit } from './resource-checks.ts';
 import { judgeClock } from './system-checks.ts';
 

@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
-import { contains, deniedRanges, parseBlock } from '../network/addresses.ts';
-import type { CheckDefinition, CheckResult } from './checks.ts';
 import { errorText } from '../host/errors.ts';
 import { type GuestProxy, proxyVariables } from '../host/guest-proxy.ts';
+import { contains, deniedRanges, parseBlock } from '../network/addresses.ts';
+import type { CheckDefinition, CheckResult } from './checks.ts';
 
 /** Whether guests can reach the proxy that they are told of. */
 export const proxyCheck: CheckDefinition = {

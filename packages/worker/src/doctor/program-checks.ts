@@ -1,6 +1,5 @@
 import pino from 'pino';
 import { probeAcceleration } from '../host/acceleration.ts';
-import type { CheckDefinition } from './checks.ts';
 import {
   compareVersions,
   locateQemu,
@@ -9,6 +8,7 @@ import {
   qemuFeatures,
   readQemuVersion,
 } from '../host/qemu.ts';
+import type { CheckDefinition } from './checks.ts';
 
 const oldestNode = 24;
 

@@ -3,11 +3,11 @@ import { access, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { diskFloorMB, memoryFloorMB, startingMemoryMB } from '../host/admission.ts';
 import type { CapacityConfig } from '../host/admission.ts';
-import type { CheckDefinition } from './checks.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { readDiskFreeMB, readMemory } from '../host/readings.ts';
 import type { MemoryReadings } from '../host/readings.ts';
 import { fileSystemType, probeFileSystem } from '../host/reflink.ts';
+import type { CheckDefinition } from './checks.ts';
 
 /** What building the image takes at its height, in MB. */
 const imageBuildMB = 6 * 1024;

@@ -1,9 +1,9 @@
 import { open, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
-import type { CheckDefinition, CheckResult, DoctorConfig } from './checks.ts';
 import { errorText, systemErrorCode } from '../host/errors.ts';
 import { probePageMap } from '../host/page-map.ts';
+import type { CheckDefinition, CheckResult, DoctorConfig } from './checks.ts';
 
 const cgroup2Magic = 0x63677270;
 

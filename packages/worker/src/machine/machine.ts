@@ -14,14 +14,14 @@ import { bringEgress, GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
 import { machineFiles } from '../qemu/argv.ts';
-import { runDirectory } from '../qemu/run-directory.ts';
-import type { Gate } from './gate.ts';
-import { FullDiskWatch } from './full-disk.ts';
-import { identityOf } from './identity.ts';
 import type { Launched } from '../qemu/launch.ts';
 import { lastLines, machineLogFile } from '../qemu/log-file.ts';
 import type { MachineProcess } from '../qemu/process.ts';
 import { Qmp } from '../qemu/qmp.ts';
+import { runDirectory } from '../qemu/run-directory.ts';
+import { FullDiskWatch } from './full-disk.ts';
+import type { Gate } from './gate.ts';
+import { identityOf } from './identity.ts';
 import { type MachineRecord, writeRecord } from './record.ts';
 
 /** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */

@@ -4,12 +4,12 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { systemErrorCode } from '../host/errors.ts';
+import { type Jail, jailed, type Opened } from '../host/jail.ts';
 import { endGroup, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
-import { openUntrusted } from '../host/untrusted-file.ts';
-import { type Jail, jailed, type Opened } from '../host/jail.ts';
-import { machineDescriptors, machineFiles } from './argv.ts';
 import { isMachineUser } from '../host/uids.ts';
+import { openUntrusted } from '../host/untrusted-file.ts';
+import { machineDescriptors, machineFiles } from './argv.ts';
 
 export interface ProcessSetup {
   /** Path of qemu-system-x86_64. */

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
-import { greeting, reply, startMonitor } from './testing/monitor.ts';
 import { Qmp, QmpError } from './qmp.ts';
+import { greeting, reply, startMonitor } from './testing/monitor.ts';
 
 async function connected(path: string, deadlineMs = 5000): Promise<Qmp> {
   const qmp = await Qmp.connect(path, deadlineMs, () => true);

@@ -1,6 +1,6 @@
 import { lstat, open } from 'node:fs/promises';
-import { NotOurFile, withUntrusted } from '../host/untrusted-file.ts';
 import { isMachineUser } from '../host/uids.ts';
+import { NotOurFile, withUntrusted } from '../host/untrusted-file.ts';
 
 /**
  * Makes a file that a machine is to write: its user can make none in the run directory.

@@ -2,12 +2,12 @@ import type { Egress } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import type { OverlayStock } from '../disk/overlay.ts';
 import type { Acceleration } from '../host/acceleration.ts';
-import type { Jail } from '../host/jail.ts';
 import type { Integrity } from '../host/integrity.ts';
+import type { Jail } from '../host/jail.ts';
 import type { Qemu } from '../host/qemu.ts';
-import type { Network, NetworkSlot } from '../network/types.ts';
-import { networkArgs } from '../network/args.ts';
 import { guestNetwork } from '../network/addresses.ts';
+import { networkArgs } from '../network/args.ts';
+import type { Network, NetworkSlot } from '../network/types.ts';
 import { type DiskLayer, machineDescriptors, machineFiles, type MachineSetup } from './argv.ts';
 
 /** Boot files and base root file system, as `images/` builds them. */

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../host/errors.ts';
 import { FileDamaged, type Integrity } from '../host/integrity.ts';
 import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
-import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 import type { HostSetup } from '../qemu/setup.ts';
+import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 
 /** What verifying needs of the host. */
 type Verifier = Pick<HostSetup, 'integrity' | 'log'>;

@@ -3,8 +3,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { linkFile } from '../disk/links.ts';
 import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
-import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 import { sumsFile } from './checksums.ts';
+import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 
 /** The layers of a snapshot as a machine's directory names them, the oldest first. */
 export function layersOf(formats: readonly DiskLayer['format'][]): DiskLayer[] {

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import type { MachineSetup } from '../qemu/argv.ts';
+import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { argvHash, compatibilityKey, type Compatibility, manifestFile, readManifest } from './manifest.ts';
 import { sealSnapshot } from './seal.ts';
 import {

@@ -1,17 +1,20 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { discardDirectory } from '../disk/trash.ts';
 import { linkFile } from '../disk/links.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import type { Jail } from '../host/jail.ts';
+import { waitForExit } from '../host/processes.ts';
 import { hangUpAndWait } from '../qemu/agent-port.ts';
 import { machineArgv, machineFiles } from '../qemu/argv.ts';
-import { makeOverlay, makeRunDirectory } from '../qemu/run-directory.ts';
-import { layersOf } from '../snapshots/link.ts';
-import { launch, type Launched } from '../qemu/launch.ts';
+import { saveDevices } from '../qemu/devices.ts';
 import { kernelArgs } from '../qemu/kernel-args.ts';
-import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../snapshots/manifest.ts';
+import { launch, type Launched } from '../qemu/launch.ts';
+import { endProcess } from '../qemu/process.ts';
+import { ramMode } from '../qemu/ram.ts';
+import { makeOverlay, makeRunDirectory } from '../qemu/run-directory.ts';
+import { makeFileFor, takeFile } from '../qemu/run-files.ts';
 import {
   jailOf,
   machineSetup,
@@ -20,14 +23,11 @@ import {
   type Shape,
   templateNamePrefix,
 } from '../qemu/setup.ts';
-import { endProcess } from '../qemu/process.ts';
-import { makeFileFor, takeFile } from '../qemu/run-files.ts';
-import { sealSnapshot } from '../snapshots/seal.ts';
-import { saveDevices } from '../qemu/devices.ts';
-import { waitForExit } from '../host/processes.ts';
-import { digestsOf } from '../snapshots/damage.ts';
 import { inheritSums, saveSums } from '../snapshots/checksums.ts';
-import { ramMode } from '../qemu/ram.ts';
+import { digestsOf } from '../snapshots/damage.ts';
+import { layersOf } from '../snapshots/link.ts';
+import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../snapshots/manifest.ts';
+import { sealSnapshot } from '../snapshots/seal.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { publish } from './publish.ts';
 import { settle } from './settle.ts';

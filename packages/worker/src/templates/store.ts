@@ -3,6 +3,11 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
 import { discardDirectory } from '../disk/trash.ts';
+import { systemErrorCode } from '../host/errors.ts';
+import { machineFiles } from '../qemu/argv.ts';
+import { kernelArgs } from '../qemu/kernel-args.ts';
+import { machineSetup, type HostSetup, type Shape } from '../qemu/setup.ts';
+import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
 import {
   argvHash,
   compatibilityKey,
@@ -10,11 +15,6 @@ import {
   type Manifest,
   readManifest,
 } from '../snapshots/manifest.ts';
-import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
-import { machineFiles } from '../qemu/argv.ts';
-import { systemErrorCode } from '../host/errors.ts';
-import { machineSetup, type HostSetup, type Shape } from '../qemu/setup.ts';
-import { kernelArgs } from '../qemu/kernel-args.ts';
 import { buildTemplate } from './build.ts';
 import { firstCommands, lastCommands } from './settle.ts';
 

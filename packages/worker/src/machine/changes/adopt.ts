@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import { isSameProcess, type ProcessIdentity } from '../../host/processes.ts';
 import { machineFiles } from '../../qemu/argv.ts';
-import { runDirectory } from '../../qemu/run-directory.ts';
-import { endFlattening } from './flatten.ts';
-import { Gate } from '../gate.ts';
 import { runState, waitUntilLoaded } from '../../qemu/launch.ts';
-import type { Machine } from '../machine.ts';
-import { withdrawOverlay } from './next-overlay.ts';
 import { Qmp } from '../../qemu/qmp.ts';
-import type { MachineRecord } from '../record.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
 import { assertSocket } from '../../qemu/run-files.ts';
+import { Gate } from '../gate.ts';
+import type { Machine } from '../machine.ts';
+import type { MachineRecord } from '../record.ts';
+import { endFlattening } from './flatten.ts';
+import { withdrawOverlay } from './next-overlay.ts';
 import type { Runner } from './runner.ts';
 
 const monitorMs = 10_000;

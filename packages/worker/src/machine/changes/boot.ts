@@ -1,9 +1,9 @@
 import { discardDirectory } from '../../disk/trash.ts';
 import { Gate } from '../gate.ts';
-import { hibernationDirectory } from './hibernate.ts';
-import { prepareRun, type Sleeper } from './prepare.ts';
 import { startedAgain, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
+import { hibernationDirectory } from './hibernate.ts';
+import { prepareRun, type Sleeper } from './prepare.ts';
 import { type Runner, type Started, untilAnswered, waitUntilBooted } from './runner.ts';
 
 /**

@@ -6,17 +6,17 @@ import { discardDirectory } from '../../disk/trash.ts';
 import { syncDirectory, syncFile } from '../../host/atomic-file.ts';
 import type { NetworkSlot } from '../../network/types.ts';
 import { machineFiles } from '../../qemu/argv.ts';
+import { endProcess } from '../../qemu/process.ts';
 import { makeOverlay, makeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
+import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import { linkLayers, linkMemory } from '../../snapshots/link.ts';
+import { type Layer, snapshotFiles } from '../../snapshots/manifest.ts';
 import { Gate } from '../gate.ts';
 import type { Machine } from '../machine.ts';
-import { type Layer, snapshotFiles } from '../../snapshots/manifest.ts';
-import { machineUid, type HostSetup } from '../../qemu/setup.ts';
-import { endProcess } from '../../qemu/process.ts';
 import type { MachineRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
-import { begin, type Runner, waitUntilBooted } from './runner.ts';
 import { type Origin, startsFrom } from './origins.ts';
+import { begin, type Runner, waitUntilBooted } from './runner.ts';
 
 /** Milliseconds since the stopwatch was made or last asked. */
 function stopwatch(): () => number {

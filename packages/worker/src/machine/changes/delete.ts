@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { discardDirectory } from '../../disk/trash.ts';
-import type { Machine } from '../machine.ts';
-import { machinePrefix, type HostSetup } from '../../qemu/setup.ts';
 import { endProcessesOf } from '../../qemu/process.ts';
+import { machinePrefix, type HostSetup } from '../../qemu/setup.ts';
+import type { Machine } from '../machine.ts';
 import { type MachineRecord, readRecord, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
 

@@ -1,8 +1,8 @@
+import { describe, expect, it } from 'vitest';
 import { isSameProcess } from '../../host/processes.ts';
 import type { NetworkSlot } from '../../network/types.ts';
 import { quiet } from '../../testing/log.ts';
 import { until } from '../../testing/scratch.ts';
-import { describe, expect, it } from 'vitest';
 import { guestReset, type Machine } from '../machine.ts';
 import { MachineRegistry } from '../registry.ts';
 import { id, startMachine } from '../testing/started-machine.ts';

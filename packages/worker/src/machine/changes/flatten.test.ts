@@ -1,11 +1,11 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { failureOf, until } from '../../testing/scratch.ts';
 import { deleteNodes, listJobs, liveNode } from '../../qemu/block-nodes.ts';
+import { QmpTimeout } from '../../qemu/qmp.ts';
+import { missingTools } from '../../qemu/testing/counter.ts';
+import { failureOf, until } from '../../testing/scratch.ts';
+import { type Step, watchSteps } from '../steps.ts';
 import { endFlattening, flattenMachine, shouldFlatten } from './flatten.ts';
 import { NextOverlay, withdrawOverlay } from './next-overlay.ts';
-import { QmpTimeout } from '../../qemu/qmp.ts';
-import { type Step, watchSteps } from '../steps.ts';
-import { missingTools } from '../../qemu/testing/counter.ts';
 import { LayeredMachine } from './testing/layered-machine.ts';
 
 const missing = await missingTools();

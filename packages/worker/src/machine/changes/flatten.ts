@@ -9,8 +9,8 @@ import {
   nodeNames,
   runDiskCommand,
 } from '../../qemu/block-nodes.ts';
-import type { Machine } from '../machine.ts';
 import { type Qmp, QmpError, QmpTimeout } from '../../qemu/qmp.ts';
+import type { Machine } from '../machine.ts';
 import { atStep } from '../steps.ts';
 
 /** Every layer costs open files and look-ups of blocks; up to so many are cheap. */

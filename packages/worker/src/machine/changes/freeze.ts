@@ -1,15 +1,15 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { quiesceGuest } from '../../guest/index.ts';
 import type { ByteRange } from '../../host/checksums.ts';
-import type { Logger } from 'pino';
 import { hangUpAndWait } from '../../qemu/agent-port.ts';
 import { machineFiles } from '../../qemu/argv.ts';
-import { runState } from '../../qemu/launch.ts';
-import type { Machine } from '../machine.ts';
-import { machineUid } from '../../qemu/setup.ts';
-import { saveDirtyPages } from '../../qemu/ram.ts';
 import { saveDevices } from '../../qemu/devices.ts';
+import { runState } from '../../qemu/launch.ts';
+import { saveDirtyPages } from '../../qemu/ram.ts';
+import { machineUid } from '../../qemu/setup.ts';
+import type { Machine } from '../machine.ts';
 
 /** More than the state of a machine's devices: where less is free, that is why it could not be written. */
 const devicesBytes = 8 * 1024 * 1024;

@@ -2,18 +2,18 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { discardDirectory } from '../../disk/trash.ts';
 import { syncDirectory, syncFile } from '../../host/atomic-file.ts';
-import { occupiedBytes } from '../../snapshots/store.ts';
 import { machineFiles } from '../../qemu/argv.ts';
-import { endFlattening } from './flatten.ts';
-import { quiet, stopMachine, takeMemory } from './freeze.ts';
-import type { Machine } from '../machine.ts';
-import { type Compatibility, snapshotFiles } from '../../snapshots/manifest.ts';
-import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
-import type { HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { copyRamImage, ramMode } from '../../qemu/ram.ts';
 import { sealFile, takeFile } from '../../qemu/run-files.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
+import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
+import { type Compatibility, snapshotFiles } from '../../snapshots/manifest.ts';
+import { occupiedBytes } from '../../snapshots/store.ts';
+import type { Machine } from '../machine.ts';
 import { atStep } from '../steps.ts';
+import { endFlattening } from './flatten.ts';
+import { quiet, stopMachine, takeMemory } from './freeze.ts';
 
 /** Where the memory of a hibernated machine is. */
 export function hibernationDirectory(directory: string): string {

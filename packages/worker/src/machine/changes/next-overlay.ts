@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 import type { DiskLayer } from '../../qemu/argv.ts';
 import { deleteNodes, liveNode, nodeNames, runDiskCommand } from '../../qemu/block-nodes.ts';
 import { makeOverlay } from '../../qemu/run-directory.ts';
-import type { Machine } from '../machine.ts';
 import { machineUid, type HostSetup } from '../../qemu/setup.ts';
+import type { Machine } from '../machine.ts';
 import { atStep } from '../steps.ts';
 
 /** A file for the next overlay of a run that none of its layers has. */

@@ -1,11 +1,11 @@
 import { dirname } from 'node:path';
 import { ApiError, type MachineSpec } from '@opencomputer/protocol';
-import type { SnapshotStore } from '../../snapshots/store.ts';
-import type { TemplateStore } from '../../templates/store.ts';
 import { machineFiles } from '../../qemu/argv.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { diskFiles, findDamage, memoryFiles } from '../../snapshots/damage.ts';
 import { incompatibility, type Manifest } from '../../snapshots/manifest.ts';
-import type { HostSetup } from '../../qemu/setup.ts';
+import type { SnapshotStore } from '../../snapshots/store.ts';
+import type { TemplateStore } from '../../templates/store.ts';
 
 /** A template or a snapshot that a machine begins from. */
 export interface Origin {

@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
 import { FileDamaged } from '../../host/integrity.ts';
 import type { NetworkSlot } from '../../network/types.ts';
-import { verifyLayers } from '../../snapshots/damage.ts';
 import { makeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
-import { machineUid, type HostSetup } from '../../qemu/setup.ts';
-import type { MachineRecord } from '../record.ts';
 import { handOver, takeFile } from '../../qemu/run-files.ts';
+import { machineUid, type HostSetup } from '../../qemu/setup.ts';
+import { verifyLayers } from '../../snapshots/damage.ts';
+import type { MachineRecord } from '../record.ts';
 
 /** A machine at rest, which is to be started again. */
 export interface Sleeper {

@@ -4,15 +4,15 @@ import { isSandboxId } from '@opencomputer/protocol';
 import { overlayStaging } from '../../disk/overlay.ts';
 import { discardDirectory } from '../../disk/trash.ts';
 import type { Capacity } from '../../host/capacity.ts';
-import { adoptMachine } from './adopt.ts';
-import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
-import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
-import type { Runner } from './runner.ts';
-import { snapshotFiles } from '../../snapshots/manifest.ts';
-import { machinePrefix, type HostSetup, processPrefix } from '../../qemu/setup.ts';
 import { endProcess, type FoundProcess, listProcesses, runsMachine } from '../../qemu/process.ts';
+import { closeRunDirectory, runDirectory } from '../../qemu/run-directory.ts';
+import { machinePrefix, type HostSetup, processPrefix } from '../../qemu/setup.ts';
+import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { type MachineRecord, readRecord } from '../record.ts';
 import type { MachineRegistry } from '../registry.ts';
+import { adoptMachine } from './adopt.ts';
+import { hibernationDirectory, hibernationStaging } from './hibernate.ts';
+import type { Runner } from './runner.ts';
 
 export interface Recovery {
   adopted: string[];

@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import { discardDirectory } from '../../disk/trash.ts';
-import { layOutRun } from './create.ts';
-import { type Origin, startsFrom } from './origins.ts';
-import { runDirectory } from '../../qemu/run-directory.ts';
-import { Gate } from '../gate.ts';
-import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from '../machine.ts';
-import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { endProcess } from '../../qemu/process.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
+import { snapshotFiles } from '../../snapshots/manifest.ts';
+import { Gate } from '../gate.ts';
+import type { Machine } from '../machine.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
 import { atStep } from '../steps.ts';
+import { layOutRun } from './create.ts';
+import { hibernationDirectory } from './hibernate.ts';
+import { type Origin, startsFrom } from './origins.ts';
 import { begin, type Runner, type Started, untilAnswered, waitUntilBooted } from './runner.ts';
 
 /**

@@ -1,24 +1,24 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError, type SnapshotKind } from '@opencomputer/protocol';
-import { discardDirectory } from '../../disk/trash.ts';
 import { linkFile } from '../../disk/links.ts';
+import { discardDirectory } from '../../disk/trash.ts';
 import type { ByteRange } from '../../host/checksums.ts';
-import { occupiedBytes, type SnapshotStore } from '../../snapshots/store.ts';
 import { machineFiles } from '../../qemu/argv.ts';
+import { copyRamImage, ramMode } from '../../qemu/ram.ts';
+import { sealFile, takeFile } from '../../qemu/run-files.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
+import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
 import { digestsOf } from '../../snapshots/damage.ts';
 import { layersOf } from '../../snapshots/link.ts';
+import { type Compatibility, type Manifest, snapshotFiles } from '../../snapshots/manifest.ts';
+import { sealSnapshot } from '../../snapshots/seal.ts';
+import { occupiedBytes, type SnapshotStore } from '../../snapshots/store.ts';
+import type { Machine } from '../machine.ts';
+import { atStep } from '../steps.ts';
 import { endFlattening } from './flatten.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
-import type { Machine } from '../machine.ts';
-import { type Compatibility, type Manifest, snapshotFiles } from '../../snapshots/manifest.ts';
-import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
 import { NextOverlay } from './next-overlay.ts';
-import type { HostSetup } from '../../qemu/setup.ts';
-import { copyRamImage, ramMode } from '../../qemu/ram.ts';
-import { sealSnapshot } from '../../snapshots/seal.ts';
-import { sealFile, takeFile } from '../../qemu/run-files.ts';
-import { atStep } from '../steps.ts';
 
 /**
  * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.

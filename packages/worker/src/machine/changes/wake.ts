@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import { discardDirectory } from '../../disk/trash.ts';
 import { systemErrorCode } from '../../host/errors.ts';
 import { FileDamaged } from '../../host/integrity.ts';
-import { runDirectory } from '../../qemu/run-directory.ts';
-import { linkMemory } from '../../snapshots/link.ts';
-import { Gate } from '../gate.ts';
-import { hibernationDirectory } from './hibernate.ts';
-import type { Machine } from '../machine.ts';
-import { type Compatibility, incompatibility, snapshotFiles } from '../../snapshots/manifest.ts';
-import type { HostSetup } from '../../qemu/setup.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { QmpTimeout } from '../../qemu/qmp.ts';
+import { runDirectory } from '../../qemu/run-directory.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
+import { linkMemory } from '../../snapshots/link.ts';
+import { type Compatibility, incompatibility, snapshotFiles } from '../../snapshots/manifest.ts';
+import { Gate } from '../gate.ts';
+import type { Machine } from '../machine.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
-import { prepareRun, type Sleeper } from './prepare.ts';
 import { atStep } from '../steps.ts';
+import { hibernationDirectory } from './hibernate.ts';
+import { prepareRun, type Sleeper } from './prepare.ts';
 import { begin, type Run, type Runner, type Started, untilAnswered } from './runner.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */

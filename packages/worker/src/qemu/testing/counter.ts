@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
 import type { Jail } from '../../host/jail.ts';
-import { findQemu } from '../../host/qemu.ts';
 import { waitForExit } from '../../host/processes.ts';
+import { findQemu } from '../../host/qemu.ts';
 import { machineArgv, machineFiles, type MachineSetup, socketsByName } from '../argv.ts';
+import { saveDevices } from '../devices.ts';
 import { launch, type Launched, runState, waitUntilLoaded } from '../launch.ts';
 import { endProcess } from '../process.ts';
-import { makeFileFor } from '../run-files.ts';
 import { copyRamImage, saveDirtyPages } from '../ram.ts';
-import { saveDevices } from '../devices.ts';
+import { makeFileFor } from '../run-files.ts';
 
 const execute = promisify(execFile);
 
