@@ -10,17 +10,13 @@ import {
 } from '@opencomputer/protocol';
 import type { Capacity } from '../../host/capacity.ts';
 import { Turns } from '../../host/turns.ts';
-import { endProcess } from '../../qemu/process.ts';
 import type { HostSetup } from '../../qemu/setup.ts';
 import type { Compatibility } from '../../snapshots/manifest.ts';
 import { snapshotInfo, type SnapshotStore } from '../../snapshots/store.ts';
 import type { TemplateStore } from '../../templates/store.ts';
 import { withGateClosed } from '../gate.ts';
-import { machineEnded } from '../machine.ts';
 import type { MachineRecord } from '../record.ts';
 import type { MachineRegistry } from '../registry.ts';
-import { atStep } from '../steps.ts';
-import { bootMachine } from './boot.ts';
 import { createMachine } from './create.ts';
 import { deleteMachine } from './delete.ts';
 import { EndedMachines } from './ended.ts';
@@ -30,12 +26,12 @@ import { Flattening } from './flattening.ts';
 import { hibernateMachine } from './hibernate.ts';
 import { Origins } from './origins.ts';
 import { checkDisk } from './prepare.ts';
-import { shutDownGuest } from './reboot.ts';
+import { endForReboot } from './reboot.ts';
 import { restoreMachine } from './restore.ts';
 import { Runner, type Started } from './runner.ts';
 import { snapshotMachine } from './snapshot.ts';
 import { Starts } from './starts.ts';
-import { MemoryLost, wakeMachine } from './wake.ts';
+import { wakeOrBoot } from './wake.ts';
 
 /** More machines that start at once get in each other's way: all are late then, and some too late. */
 const startsAtOnce = Math.max(4, 2 * availableParallelism());
@@ -92,14 +88,8 @@ export class Changes {
    */
   create(id: string, spec: MachineSpec): Promise<MachineInfo> {
     return this.#change(id, async () => {
-      const { registry, host } = this.#options;
-      const resting = registry.findResting(id);
-      if (resting?.state === 'failed') throw machineEnded(id, resting.reason ?? 'unknown');
-      const known = registry.record(id);
-      if (known !== undefined) {
-        if (isDeepStrictEqual(known.spec, spec)) return registry.info(id);
-        throw new ApiError('conflict', `machine ${id} exists with another specification`);
-      }
+      const known = this.#known(id, spec);
+      if (known !== undefined) return known;
       const directory = this.#starts.path(id);
       if (existsSync(directory))
         throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
@@ -109,7 +99,7 @@ export class Changes {
         const machine = await this.#turns.run(() =>
           createMachine(this.runner, { id, directory, spec, origin }),
         );
-        host.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
+        this.#options.host.log.info({ machine: id, timings: machine.record.timings }, 'machine ready');
         return { machine, answered: Promise.resolve() };
       });
     });
@@ -142,16 +132,9 @@ export class Changes {
       const sleeper = { directory: this.#starts.path(id), record: resting.record };
       await checkDisk(host, sleeper);
       if (resting.state === 'failed') return this.#starts.boot(id, resting.record, resting.reason);
-      return this.#starts.start(id, resting.record.spec.memoryMB, async () => {
-        try {
-          return await wakeMachine(this.runner, sleeper, this.#here(resting.record));
-        } catch (error) {
-          if (!(error instanceof MemoryLost)) throw error;
-          const reason = `its memory could not be restored: ${error.message}`;
-          host.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
-          return bootMachine(this.runner, sleeper, reason);
-        }
-      });
+      return this.#starts.start(id, resting.record.spec.memoryMB, () =>
+        wakeOrBoot(this.runner, sleeper, this.#here(resting.record)),
+      );
     });
   }
 
@@ -167,11 +150,7 @@ export class Changes {
         return this.#starts.boot(id, resting.record, undefined);
       }
       return withGateClosed(machine, async () => {
-        if (!hard) await shutDownGuest(machine, host.log);
-        machine.expectEnd();
-        await endProcess(machine.process.identity);
-        await atStep('reboot:ended', id);
-        await host.network.release(machine.slot);
+        await endForReboot(host, machine, hard);
         capacity.release(id);
         try {
           return await this.#starts.boot(id, machine.record, undefined);
@@ -254,6 +233,16 @@ export class Changes {
   #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
     this.#flattening.giveUp(id);
     return this.#exclusive.run(id, change);
+  }
+
+  /** The machine that this id has already. @throws ApiError where it has failed, or is another than is asked for */
+  #known(id: string, spec: MachineSpec): MachineInfo | undefined {
+    const { registry } = this.#options;
+    const record = registry.record(id);
+    if (record === undefined) return undefined;
+    if (registry.findResting(id)?.state === 'failed') throw registry.refusal(id);
+    if (isDeepStrictEqual(record.spec, spec)) return registry.info(id);
+    throw new ApiError('conflict', `machine ${id} exists with another specification`);
   }
 
   /** What memories that are restored on this host must be compatible with. */

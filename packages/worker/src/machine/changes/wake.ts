@@ -13,12 +13,13 @@ import { Gate } from '../gate.ts';
 import type { Machine } from '../machine.ts';
 import { type MachineRecord, startedAgain } from '../record.ts';
 import { atStep } from '../steps.ts';
+import { bootMachine } from './boot.ts';
 import { hibernationDirectory } from './hibernate.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { begin, type Run, type Runner, type Started, untilAnswered } from './runner.ts';
 
 /** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
-export class MemoryLost extends Error {
+class MemoryLost extends Error {
   override readonly name = 'MemoryLost';
 }
 
@@ -76,7 +77,7 @@ async function startWithMemory(runner: Runner, run: Run, devices: string): Promi
  * @throws MemoryLost when its memory is damaged or another host's
  * @throws Error when it cannot be restored now; it is still hibernated then
  */
-export async function wakeMachine(
+async function wakeMachine(
   runner: Runner,
   { directory, record }: Sleeper,
   here: Compatibility,
@@ -109,4 +110,16 @@ export async function wakeMachine(
   );
   answered.catch(() => undefined);
   return { machine, answered };
+}
+
+/** Wakes a hibernated machine where it was, or boots it from its disk where its memory cannot be restored. */
+export async function wakeOrBoot(runner: Runner, sleeper: Sleeper, here: Compatibility): Promise<Started> {
+  try {
+    return await wakeMachine(runner, sleeper, here);
+  } catch (error) {
+    if (!(error instanceof MemoryLost)) throw error;
+    const { id } = sleeper.record;
+    runner.host.log.error({ machine: id, err: error }, 'memory could not be restored; booting from disk');
+    return bootMachine(runner, sleeper, `its memory could not be restored: ${error.message}`);
+  }
 }
