@@ -20,7 +20,7 @@ import {
   type NetworkSlot,
   openNetwork,
   OverlayStock,
-  type Platform,
+  type HostSetup,
   probeAcceleration,
   readEgress,
   runDirectory,
@@ -48,7 +48,7 @@ const defaultShape: Shape = {
 
 /** Drives QEMU directly, with the worker's command lines and the worker's templates, and nothing else of it. */
 export class BareHost {
-  readonly #platform: Platform;
+  readonly #host: HostSetup;
   readonly #template: Template;
   readonly #directory: string;
   readonly #shape: Shape;
@@ -56,8 +56,8 @@ export class BareHost {
   readonly #slots: NetworkSlot[] = [];
   #count = 0;
 
-  private constructor(platform: Platform, template: Template, directory: string, shape: Shape) {
-    this.#platform = platform;
+  private constructor(host: HostSetup, template: Template, directory: string, shape: Shape) {
+    this.#host = host;
     this.#template = template;
     this.#directory = directory;
     this.#shape = shape;
@@ -67,8 +67,8 @@ export class BareHost {
   async withMemory(memoryMB: number): Promise<BareHost> {
     const templates = dirname(this.#template.directory);
     const shape = { ...this.#shape, memoryMB };
-    const template = await new TemplateStore(templates, this.#platform).get('base', shape);
-    return new BareHost(this.#platform, template, this.#directory, shape);
+    const template = await new TemplateStore(templates, this.#host).get('base', shape);
+    return new BareHost(this.#host, template, this.#directory, shape);
   }
 
   /** Opens it. The template of the default shape is taken as it is, so it should be there already. */
@@ -87,7 +87,7 @@ export class BareHost {
     });
     const stateDir = join(directory, 'network');
     await mkdir(stateDir);
-    const platform: Platform = {
+    const host: HostSetup = {
       instanceTag,
       qemu,
       jailer: images.jailer,
@@ -107,25 +107,25 @@ export class BareHost {
       trash: join(directory, 'trash'),
       log,
     };
-    const template = await new TemplateStore(join(cacheDirectory, 'templates'), platform).get(
+    const template = await new TemplateStore(join(cacheDirectory, 'templates'), host).get(
       'base',
       defaultShape,
     );
-    return new BareHost(platform, template, directory, defaultShape);
+    return new BareHost(host, template, directory, defaultShape);
   }
 
   get qemuVersion(): string {
-    return this.#platform.qemu.version.text;
+    return this.#host.qemu.version.text;
   }
 
   get accelerator(): string {
-    const { accelerator, reason } = this.#platform.acceleration;
+    const { accelerator, reason } = this.#host.acceleration;
     return `${accelerator} (${reason})`;
   }
 
   /** Makes networks for this many machines at once. */
   async prepare(machines: number): Promise<void> {
-    while (this.#slots.length < machines) this.#slots.push(await this.#platform.network.claim());
+    while (this.#slots.length < machines) this.#slots.push(await this.#host.network.claim());
   }
 
   /** Starts a machine: from its files to the agent's answer. `prepare` makes its network beforehand. */
@@ -196,14 +196,14 @@ export class BareHost {
     await Promise.all([
       linkFile(join(this.#template.directory, snapshotFiles.ram), join(run, machineFiles.ram)),
       linkLayers(run, this.#template.directory, this.#template.manifest),
-      makeOverlay(join(run, machineFiles.disk), this.#platform.overlays, this.#shape.diskMB, undefined),
+      makeOverlay(join(run, machineFiles.disk), this.#host.overlays, this.#shape.diskMB, undefined),
     ]);
   }
 
   #command(name: string, slot: NetworkSlot, directory: string, run: string): Parameters<typeof launch>[0] {
-    const { qemu } = this.#platform;
+    const { qemu } = this.#host;
     const setup = machineSetup(
-      this.#platform,
+      this.#host,
       { name, shape: this.#shape, layers: layersOf(this.#template.manifest.layers), slot },
       { ram: 'private', start: { kind: 'restore' } },
     );
@@ -222,7 +222,7 @@ export class BareHost {
 
   /** Removes the networks. The machines must have ended. */
   async close(): Promise<void> {
-    await this.#platform.network.close({ keep: false });
+    await this.#host.network.close({ keep: false });
   }
 }
 

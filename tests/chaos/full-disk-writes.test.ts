@@ -127,7 +127,7 @@ describe('a disk that fills up', { timeout: 900_000 }, () => {
   it('at any step of a checkpoint leaves the machine running, and a checkpoint that is whole or not there', async () => {
     let id = '';
     await fillAtEach(
-      'checkpoint',
+      'snapshot',
       () => checkpoint((id = randomUUID())),
       async (how, done) => {
         await goesOnAfter(how);

@@ -86,7 +86,7 @@ describe('a QEMU that is killed', { timeout: 900_000 }, () => {
   });
 
   it('at any step of a checkpoint leaves its disk, and a checkpoint that is whole or not there', async () => {
-    for (const { step } of stepsOf('checkpoint')) {
+    for (const { step } of stepsOf('snapshot')) {
       told = await testimony(machine);
       const id = randomUUID();
       const how = await faulty.fail(step, 'machine', () => worker.takeSnapshot(machine.id, 'full', id));
@@ -99,7 +99,7 @@ describe('a QEMU that is killed', { timeout: 900_000 }, () => {
         await worker.deleteSnapshot(id);
       }
       // What the record is ahead of, and what it names.
-      if (['checkpoint:recorded', 'checkpoint:switched'].includes(step)) await bootsFromDisk(how);
+      if (['snapshot:recorded', 'snapshot:switched'].includes(step)) await bootsFromDisk(how);
       await again(how);
     }
   });
@@ -141,7 +141,7 @@ describe('a disk that is full', { timeout: 900_000 }, () => {
       ],
       [
         ['recorded', 'overlaid', 'copied', 'stopped', 'taken', 'running', 'gathered', 'sealed'].map(
-          (name) => `checkpoint:${name}`,
+          (name) => `snapshot:${name}`,
         ),
         () => worker.takeSnapshot(machine.id, 'full', randomUUID()),
       ],

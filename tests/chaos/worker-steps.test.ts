@@ -12,7 +12,7 @@ const changes = {
   create: stepsOf('create'),
   hibernate: stepsOf('hibernate'),
   wake: stepsOf('wake'),
-  checkpoint: stepsOf('checkpoint', 'switched'),
+  snapshot: stepsOf('snapshot', 'switched'),
   restore: stepsOf('restore'),
   reboot: stepsOf('reboot'),
   boot: stepsOf('boot'),
@@ -65,7 +65,7 @@ describe('a worker that is killed', { timeout: 900_000 }, () => {
   });
 
   it('at any step of a checkpoint leaves the machine running, and another try makes one that forks', async () => {
-    for (const { step, done } of changes.checkpoint) {
+    for (const { step, done } of changes.snapshot) {
       const id = randomUUID();
       const take = () => worker.takeSnapshot(machine.id, 'full', id);
       const how = await faulty.fail(step, 'worker', take);
@@ -74,7 +74,7 @@ describe('a worker that is killed', { timeout: 900_000 }, () => {
       expect(
         (await worker.snapshots()).some((snapshot) => snapshot.id === id),
         how,
-      ).toBe(step === 'checkpoint:published');
+      ).toBe(step === 'snapshot:published');
       told = await goesOn(machine, told);
       expect(await take(), how).toMatchObject({ id });
       // Before the disk is switched, nothing has come of the first try.

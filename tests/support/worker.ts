@@ -15,7 +15,7 @@ import {
 } from '@opencomputer/worker/processes';
 import { ensureImages } from '@opencomputer/images';
 import { readConfig } from '../../packages/worker/src/config.ts';
-import { findProcesses } from '../../packages/worker/src/machine/process.ts';
+import { findProcesses } from '../../packages/worker/src/qemu/process.ts';
 import { removeNetwork } from './host.ts';
 import { sharedCacheDir } from './platform.ts';
 import { type SocketAnswer, socketCall, type SocketCall } from './socket-call.ts';

@@ -6,6 +6,7 @@ import {
   readSettings,
 } from '@opencomputer/process/configuration';
 import type { GuestProxy } from '@opencomputer/worker/egress';
+import { serverUid } from '@opencomputer/worker/uids';
 
 /** What the launcher itself needs; worker and server read the rest of the environment on their own. */
 export interface StandaloneConfig {
@@ -21,9 +22,6 @@ export interface StandaloneConfig {
   /** The proxy that guests are told of. */
   guestProxy: GuestProxy;
 }
-
-/** Beside the users of the machines, which begin at 300000, so that it belongs to nobody else on the host. */
-const serverUid = 299_999;
 
 /** Reads the configuration; an empty variable counts as absent. @throws Error that names the variable that is wrong */
 export function readConfig(environment: Environment): StandaloneConfig {

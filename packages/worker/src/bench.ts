@@ -1,5 +1,6 @@
 /** What measurements use of the worker: the machine alone, without its API. Nothing else uses it. */
-export { linkFile, OverlayStock } from './disk/overlay.ts';
+export { linkFile } from './disk/links.ts';
+export { OverlayStock } from './disk/overlay.ts';
 export {
   attachSession,
   commandResult,
@@ -18,15 +19,16 @@ export { type ProcessIdentity } from './host/processes.ts';
 export { findQemu } from './host/qemu.ts';
 export { readDiskFreeMB } from './host/readings.ts';
 export { probeFileSystem } from './host/reflink.ts';
-export { hangUpAndWait } from './machine/agent-port.ts';
-export { machineArgv, machineFiles, socketsByName } from './machine/argv.ts';
-export { layersOf, linkLayers, makeOverlay, makeRunDirectory, runDirectory } from './machine/directory.ts';
-export { launch, type Launched, waitUntilLoaded } from './machine/launch.ts';
-export { snapshotFiles } from './machine/manifest.ts';
-export { machineSetup, type Platform, processPrefix } from './machine/platform.ts';
-export { endProcess, findProcesses } from './machine/process.ts';
-export { copyRamImage, dirtyRuns, findMapping, saveDirtyPages } from './machine/ram.ts';
-export { saveDevices } from './machine/snapshot.ts';
+export { hangUpAndWait } from './qemu/agent-port.ts';
+export { machineArgv, machineFiles, socketsByName } from './qemu/argv.ts';
+export { makeOverlay, makeRunDirectory, runDirectory } from './qemu/run-directory.ts';
+export { layersOf, linkLayers } from './snapshots/link.ts';
+export { launch, type Launched, waitUntilLoaded } from './qemu/launch.ts';
+export { snapshotFiles } from './snapshots/manifest.ts';
+export { type HostSetup, machineSetup, processPrefix } from './qemu/setup.ts';
+export { endProcess, findProcesses } from './qemu/process.ts';
+export { copyRamImage, dirtyRuns, findMapping, saveDirtyPages } from './qemu/ram.ts';
+export { saveDevices } from './qemu/devices.ts';
 export { networkArgs } from './network/args.ts';
 export { detectNetworkMode, openNetwork } from './network/index.ts';
 export { type NetworkSlot } from './network/types.ts';

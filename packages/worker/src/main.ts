@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { answerHeartbeats } from '@opencomputer/process/heartbeat';
 import { readConfig } from './config.ts';
-import { startWorker } from './worker.ts';
+import { startWorker } from './assembly.ts';
 
 // What is on its way through is in short-lived buffers outside the heap, which V8 collects with its young objects only
 // after 128 MB of them, and so never: at 64 MB it goes through the whole heap. Now it does after 8 MB, which takes less

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { instanceTagOf } from './config.ts';
 import { takeWorkerLock } from './lock.ts';
-import { findProcesses } from './machine/process.ts';
 import { openNetwork } from './network/index.ts';
+import { findProcesses } from './qemu/process.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 

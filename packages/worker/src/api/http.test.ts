@@ -7,13 +7,13 @@ import { ApiError } from '@opencomputer/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { GuestChannel } from '../guest/index.ts';
+import { readFile, writeFile } from '../guest/index.ts';
 import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/agent.ts';
 import { quiet } from '../testing/log.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { makeHttpServer } from './http.ts';
 import { queryMilliseconds, readJson, sendEmpty, sendJson, tellsArrival } from './respond.ts';
 import { makeRouter, type Routes } from './router.ts';
-import { readFile, writeFile } from '../guest/index.ts';
 
 const mebibyte = 1024 * 1024;
 

@@ -1,10 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ApiError, isExecId, isSandboxId } from '@opencomputer/protocol';
+import { ApiError, isExecId, isSandboxId, isUuid } from '@opencomputer/protocol';
 
 /** Ids from the path, checked; empty where the route has none. */
 type Ids = Pick<Call, 'id' | 'execId' | 'snapshotId'>;
-
-const snapshotIdPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** One call to the worker's API. */
 export interface Call {
@@ -61,7 +59,7 @@ function checkIds(ids: Record<string, string>): Ids {
     throw new ApiError('sandbox_not_found', 'this is not the id of a machine');
   if (execId !== '' && !isExecId(execId))
     throw new ApiError('exec_not_found', 'this is not the id of a command');
-  if (snapshotId !== '' && !snapshotIdPattern.test(snapshotId))
+  if (snapshotId !== '' && !isUuid(snapshotId))
     throw new ApiError('checkpoint_not_found', 'this is not the id of a snapshot');
   return { id, execId, snapshotId };
 }

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { locateQemuImage } from '../host/qemu.ts';
 import { scratchDirectory } from '../testing/scratch.ts';
-import { discardDirectory, linkFile, OverlayStock } from './overlay.ts';
+import { OverlayStock } from './overlay.ts';
 
 const execute = promisify(execFile);
 const qemuImg = await locateQemuImage();
@@ -116,84 +116,5 @@ describe('overlays', () => {
       uid: undefined,
     });
     await execute(qemuImg, ['check', '-q', join(directory, 'disk')]);
-  });
-});
-
-describe('linking', () => {
-  test('gives the same file a second name', async () => {
-    const directory = await scratchDirectory();
-    await writeFile(join(directory, 'a'), 'content');
-    await linkFile(join(directory, 'a'), join(directory, 'b'));
-    expect((await stat(join(directory, 'b'))).ino).toBe((await stat(join(directory, 'a'))).ino);
-  });
-
-  test('between file systems fails with what to change', async () => {
-    const directory = await scratchDirectory();
-    await writeFile(join(directory, 'a'), '');
-    const elsewhere = `/dev/shm/opencomputer-link-${process.pid}`;
-    await expect(linkFile(join(directory, 'a'), elsewhere)).rejects.toThrow('OPENCOMPUTER_CACHE_DIR');
-    expect(existsSync(elsewhere)).toBe(false);
-  });
-
-  test('onto a name that is taken, or from one that is missing, is the system’s error', async () => {
-    const directory = await scratchDirectory();
-    await writeFile(join(directory, 'a'), 'a');
-    await writeFile(join(directory, 'b'), 'b');
-    await expect(linkFile(join(directory, 'a'), join(directory, 'b'))).rejects.toThrow('EEXIST');
-    await expect(linkFile(join(directory, 'c'), join(directory, 'd'))).rejects.toThrow('ENOENT');
-  });
-});
-
-describe('discarding', () => {
-  test('removes a directory with all in it, and follows no link out of it', async () => {
-    const directory = await scratchDirectory();
-    const [victim, trash, outside] = ['victim', 'trash', 'outside'].map((name) => join(directory, name));
-    if (victim === undefined || trash === undefined || outside === undefined)
-      throw new Error('three paths are due');
-    await mkdir(join(victim, 'run/deep'), { recursive: true });
-    await mkdir(outside);
-    await writeFile(join(outside, 'kept'), 'kept');
-    await writeFile(join(victim, 'run/deep/file'), '');
-    await chmod(join(victim, 'run/deep'), 0o500);
-    await symlink(outside, join(victim, 'run/link'));
-    await discardDirectory(victim, trash);
-    expect(existsSync(victim)).toBe(false);
-    expect(await readdir(trash)).toEqual([]);
-    expect(await readFile(join(outside, 'kept'), 'utf8')).toBe('kept');
-  });
-
-  test('one that is not there is fine', async () => {
-    const directory = await scratchDirectory();
-    await discardDirectory(join(directory, 'missing'), join(directory, 'trash'));
-    expect(await readdir(join(directory, 'trash'))).toEqual([]);
-  });
-
-  test('that fails half way leaves the rest in the trash, and nothing under the name', async () => {
-    const directory = await scratchDirectory();
-    const victim = join(directory, 'victim');
-    await mkdir(victim);
-    await writeFile(join(victim, 'stuck'), '');
-    await writeFile(join(victim, 'loose'), '');
-    // An immutable file stands for a crash in the middle: neither can be removed at the first try.
-    await execute('chattr', ['+i', join(victim, 'stuck')]);
-    const grief = /EPERM|ENOTDIR/; // Node tries a directory's removal next, and tells that failure.
-    try {
-      await expect(discardDirectory(victim, join(directory, 'trash'))).rejects.toThrow(grief);
-      expect(existsSync(victim)).toBe(false);
-      const [grave = ''] = await readdir(join(directory, 'trash'));
-      expect(await readdir(join(directory, 'trash', grave))).toContain('stuck');
-    } finally {
-      await execute('chattr', ['-R', '-i', directory]);
-    }
-  });
-
-  test('two of one name at once: both end, nothing is left', async () => {
-    const directory = await scratchDirectory();
-    await mkdir(join(directory, 'victim'));
-    await Promise.all(
-      [1, 2].map(() => discardDirectory(join(directory, 'victim'), join(directory, 'trash'))),
-    );
-    expect(await readdir(directory)).toEqual(['trash']);
-    expect(await readdir(join(directory, 'trash'))).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { constants, copyFile, link, mkdir, rename, rm } from 'node:fs/promises';
+import { constants, copyFile, mkdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
@@ -82,35 +82,4 @@ export class OverlayStock {
     await rename(temporary, path);
     return path;
   }
-}
-
-/** Puts an immutable file under a second name; nothing is copied. @throws Error with the file systems' limits named */
-export async function linkFile(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    throw explained(error, from, to);
-  }
-}
-
-/** Says what to do about a name on another file system, which another mount of the same one counts as, too. */
-function explained(error: unknown, from: string, to: string): unknown {
-  if ((error as NodeJS.ErrnoException).code !== 'EXDEV') return error;
-  return new Error(
-    `${from} and ${to} are on different file systems or mounts; OPENCOMPUTER_CACHE_DIR must be on that of OPENCOMPUTER_DATA_DIR`,
-    { cause: error },
-  );
-}
-
-/** Deletes a directory so that a crash in the middle leaves it in the trash, not half there under its name. */
-export async function discardDirectory(directory: string, trash: string): Promise<void> {
-  await mkdir(trash, { recursive: true });
-  const grave = join(trash, `${Date.now()}-${process.pid}-${Math.random().toString(36).slice(2)}`);
-  try {
-    await rename(directory, grave);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw explained(error, directory, grave);
-  }
-  await rm(grave, { recursive: true, force: true });
 }

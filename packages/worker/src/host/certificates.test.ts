@@ -1,10 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { scratchDirectory } from '../testing/scratch.ts';
-import { certificateCheck, judgeMissing } from './certificate-check.ts';
 import { readCertificates } from './certificates.ts';
-import { runCheck, type DoctorConfig } from './checks.ts';
 import { noEgress, readEgress } from './egress.ts';
 import { expiredRoot, proxyRoot } from './testing/certificates.ts';
 
@@ -66,28 +64,4 @@ test('certificates that come with the host are left to the list of the guest', a
   // Not the operator's, and no reason to refuse theirs.
   await writeFile(join(directory, 'damaged.crt'), 'text');
   expect(await readEgress(await file(expiredRoot + proxyRoot), {}, directory)).toEqual(egress);
-});
-
-test('the doctor proposes the setting where the host trusts more than guests do', async () => {
-  const ownDirectory = await scratchDirectory();
-  await writeFile(join(ownDirectory, 'own.crt'), expiredRoot);
-  const plain = await file(expiredRoot);
-  const extra = await file(expiredRoot + proxyRoot);
-  const missing = await judgeMissing({ ownDirectory, bundles: [undefined, plain, '/no/such', extra] });
-  expect(missing).toMatchObject({ status: 'warn', mend: `Set OPENCOMPUTER_GUEST_CA_CERTIFICATES=${extra}.` });
-  expect(missing.found).toContain('CN=Example Proxy Root');
-  expect(await judgeMissing({ ownDirectory, bundles: [plain] })).toMatchObject({ status: 'ok' });
-  const empty = join(ownDirectory, 'none');
-  await mkdir(empty);
-  expect(await judgeMissing({ ownDirectory: join(empty, 'x'), bundles: [extra] })).toMatchObject({
-    status: 'ok',
-  });
-});
-
-test('the doctor looks at the certificates that are given', async () => {
-  const check = (guestCertificates: string) =>
-    runCheck(certificateCheck, { guestCertificates } as DoctorConfig);
-  expect(await check(await file(expiredRoot + proxyRoot))).toMatchObject({ status: 'ok' });
-  expect(await check(await file(expiredRoot))).toMatchObject({ status: 'warn' });
-  expect(await check('/no/such')).toMatchObject({ status: 'fail', mend: expect.stringContaining('PEM') });
 });

@@ -61,11 +61,11 @@ describe('versions', () => {
     expect(compareVersions(version(8, 2, 0), version(8, 2, 0))).toBe(0);
   });
 
-  test('8.2 brings streams from files and RAM over read-only files', () => {
-    const old = { incomingFile: false, readonlyRam: false };
+  test('8.2 brings RAM over read-only files', () => {
+    const old = { readonlyRam: false };
     expect(qemuFeatures({ major: 7, minor: 2, patch: 22 })).toEqual(old);
     expect(qemuFeatures({ major: 8, minor: 1, patch: 99 })).toEqual(old);
-    expect(qemuFeatures({ major: 8, minor: 2, patch: 0 })).toEqual({ incomingFile: true, readonlyRam: true });
+    expect(qemuFeatures({ major: 8, minor: 2, patch: 0 })).toEqual({ readonlyRam: true });
   });
 });
 
@@ -77,7 +77,7 @@ describe('finding', () => {
     const searchPath = `${join(directory, 'none')}::${join(directory, 'one')}:${join(directory, 'two')}`;
     const qemu = await findQemu({ override: '', searchPath });
     expect(qemu).toMatchObject({ path: first, imagePath: image, version: { major: 8, minor: 2, patch: 1 } });
-    expect(qemu.features.incomingFile).toBe(true);
+    expect(qemu.features.readonlyRam).toBe(true);
   });
 
   test('what is no executable file is passed over', async () => {

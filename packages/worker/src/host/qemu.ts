@@ -13,9 +13,7 @@ export interface QemuVersion {
 
 /** What newer versions can do. */
 export interface QemuFeatures {
-  /** Migration streams to and from `file:PATH` (8.2, by the schema of its monitor protocol). */
-  readonly incomingFile: boolean;
-  /** Private writable RAM over a file opened read-only: `readonly=on,rom=off` (8.2, likewise). */
+  /** Private writable RAM over a file opened read-only: `readonly=on,rom=off` (8.2, by the schema of its monitor protocol). */
   readonly readonlyRam: boolean;
 }
 
@@ -116,7 +114,7 @@ export function compareVersions(left: VersionNumbers, right: VersionNumbers): nu
 
 export function qemuFeatures(version: VersionNumbers): QemuFeatures {
   const since82 = compareVersions(version, { major: 8, minor: 2, patch: 0 }) >= 0;
-  return { incomingFile: since82, readonlyRam: since82 };
+  return { readonlyRam: since82 };
 }
 
 function overrideOf(location: QemuLocation): string {

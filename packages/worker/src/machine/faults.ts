@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemErrorCode } from '../host/errors.ts';
-import { machinePrefix } from './platform.ts';
-import { endProcessesOf } from './process.ts';
+import { endProcessesOf } from '../qemu/process.ts';
+import { machinePrefix } from '../qemu/setup.ts';
 import { watchSteps } from './steps.ts';
 
 /** How often a step that is held looks whether it may go on. */

@@ -1,7 +1,7 @@
 import { ApiError } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
-import { runState } from './launch.ts';
-import type { Qmp } from './qmp.ts';
+import { runState } from '../qemu/launch.ts';
+import type { Qmp } from '../qemu/qmp.ts';
 
 const tryAgainMs = 2000;
 

@@ -3,6 +3,8 @@ import { ApiError } from '@opencomputer/protocol';
 
 /** How long an operation waits for a change that is under way. */
 const longestWaitMs = 120_000;
+/** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
+const patienceMs = 10_000;
 
 /**
  * Stands between a machine's operations and the changes of its life: operations run side by side, a change waits
@@ -70,5 +72,21 @@ export class Gate {
   open(): void {
     this.#closed?.resolve();
     this.#closed = undefined;
+  }
+}
+
+/**
+ * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
+ * change ended stays closed to those who hold it; they look it up again.
+ */
+export async function withGateClosed<Result>(
+  { gate }: { readonly gate: Gate },
+  change: () => Promise<Result>,
+): Promise<Result> {
+  await gate.close(patienceMs);
+  try {
+    return await change();
+  } finally {
+    gate.open();
   }
 }

@@ -13,15 +13,15 @@ import type { Logger } from 'pino';
 import { bringEgress, GuestChannel } from '../guest/index.ts';
 import { isSameProcess, waitForExit } from '../host/processes.ts';
 import type { NetworkSlot } from '../network/types.ts';
-import { machineFiles } from './argv.ts';
-import { runDirectory } from './directory.ts';
-import type { Gate } from './gate.ts';
+import { machineFiles } from '../qemu/argv.ts';
+import type { Launched } from '../qemu/launch.ts';
+import { lastLines, machineLogFile } from '../qemu/log-file.ts';
+import type { MachineProcess } from '../qemu/process.ts';
+import { Qmp } from '../qemu/qmp.ts';
+import { runDirectory } from '../qemu/run-directory.ts';
 import { FullDiskWatch } from './full-disk.ts';
+import type { Gate } from './gate.ts';
 import { identityOf } from './identity.ts';
-import type { Launched } from './launch.ts';
-import { lastLines, machineLogFile } from './log-file.ts';
-import type { MachineProcess } from './process.ts';
-import { Qmp } from './qmp.ts';
 import { type MachineRecord, writeRecord } from './record.ts';
 
 /** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */

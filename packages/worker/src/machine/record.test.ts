@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { identityOf } from './identity.ts';
-import { type MachineRecord, readRecord, writeRecord } from './record.ts';
+import { type MachineRecord, readRecord, startedAgain, writeRecord } from './record.ts';
 
 const record: MachineRecord = {
   format: 1,
@@ -87,4 +87,15 @@ test('the identity is the record’s, with a clock that runs and entropy that is
   expect(Buffer.from(first.entropy ?? '', 'base64')).toHaveLength(64);
   expect(first.entropy).not.toBe(second.entropy);
   expect(first).toMatchObject({ hostname: 'sb-01234567', machineId: 'f'.repeat(32), env: record.spec.env });
+});
+
+test('of a machine that starts again nothing is kept that was true of its last start only', () => {
+  const process = { pid: 4711, startTime: 1, bootId: 'boot' };
+  const hibernated = { ...record, hibernated: true, coldBootReason: 'a crash', process };
+  const slot = { index: 7, uid: 300_007 };
+  const woken = startedAgain(hibernated, { slot, from: 'memory' });
+  expect(woken).toEqual({ ...record, slot: 7, uid: 300_007, startedAt: expect.any(String) });
+  expect(Date.parse(woken.startedAt)).toBeGreaterThan(Date.parse(record.startedAt));
+  const booted = startedAgain(woken, { slot, from: 'disk', coldBootReason: 'its memory is lost' });
+  expect(booted).toMatchObject({ startedFrom: 'disk', coldBootReason: 'its memory is lost' });
 });

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed, sealJson } from '../host/sealed-json.ts';
-import { compatibilitySchema } from './manifest.ts';
+import { compatibilitySchema } from '../snapshots/manifest.ts';
 
 const recordFile = 'machine.json';
 
@@ -15,7 +15,7 @@ const digest = z.string().regex(digestPattern);
 const layerSchema = z.object({
   file: fileName,
   format: z.enum(['raw', 'qcow2']),
-  /** Absent until it is known: of older workers, and of a checkpoint that did not complete. */
+  /** Absent until it is known: of older workers, and of a snapshot that did not complete. */
   digest: digest.optional(),
 });
 
@@ -62,10 +62,27 @@ const recordSchema = z.object({
 /** What the worker keeps of a machine on disk, beside its files. */
 export type MachineRecord = z.infer<typeof recordSchema>;
 
-/** A record for a new start: without what was true of the last one only. */
-export function freshRecord(record: MachineRecord): MachineRecord {
+/** What is new when a machine starts again. */
+export interface Start {
+  /** The slot of its network, and the user that it runs as. */
+  slot: { index: number; uid: number };
+  from: MachineRecord['startedFrom'];
+  /** Why it does not go on from its memory, where it was to. */
+  coldBootReason?: string | undefined;
+}
+
+/** The record of a machine that starts again: without what was true of its last start only. */
+export function startedAgain(record: MachineRecord, { slot, from, coldBootReason }: Start): MachineRecord {
   const { coldBootReason: _reason, saved: _saved, process: _process, ...kept } = record;
-  return { ...kept, hibernated: false, startedAt: new Date().toISOString() };
+  return {
+    ...kept,
+    hibernated: false,
+    startedAt: new Date().toISOString(),
+    slot: slot.index,
+    uid: slot.uid,
+    startedFrom: from,
+    ...(coldBootReason === undefined ? {} : { coldBootReason }),
+  };
 }
 
 /** Writes a record so that it survives a power cut. */

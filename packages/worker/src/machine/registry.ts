@@ -69,11 +69,16 @@ export class MachineRegistry {
       machine.assertRuns();
       return machine;
     }
+    throw this.refusal(id);
+  }
+
+  /** Why a machine that does not run takes no operations. */
+  refusal(id: string): ApiError {
     const resting = this.#resting.get(id);
-    if (resting === undefined) throw new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
+    if (resting === undefined) return new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
     if (resting.state === 'hibernated')
-      throw new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
-    throw machineEnded(id, resting.reason ?? 'unknown');
+      return new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
+    return machineEnded(id, resting.reason ?? 'unknown');
   }
 
   /**

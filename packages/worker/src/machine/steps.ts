@@ -7,7 +7,7 @@ export const steps = {
   create: ['network', 'files', 'loaded', 'answered', 'recorded'],
   hibernate: ['copied', 'stopped', 'taken', 'sealed', 'moved', 'recorded', 'ended'],
   wake: ['linked', 'loaded', 'recorded', 'answered'],
-  checkpoint: [
+  snapshot: [
     'recorded',
     'overlaid',
     'copied',

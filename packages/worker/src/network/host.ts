@@ -103,7 +103,7 @@ export class Host {
   /** Logs a fault once, not at every check. */
   #complain(error: unknown, what: string): void {
     const fault = String(error);
-    if (fault !== this.#lastFault) this.#options.log.error({ error }, what);
+    if (fault !== this.#lastFault) this.#options.log.error({ err: error }, what);
     this.#lastFault = fault;
   }
 

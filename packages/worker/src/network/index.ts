@@ -1,3 +1,4 @@
+import { firstMachineUid } from '../host/uids.ts';
 import { detectNetworkMode } from './detect.ts';
 import { NamespaceNetwork } from './namespaces.ts';
 import type { Network, NetworkOptions } from './types.ts';
@@ -7,14 +8,12 @@ export { describeNetworkMode } from './describe.ts';
 export { detectNetworkMode } from './detect.ts';
 export type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
-const FIRST_UID = 300_000;
-
 /**
  * Prepares this host's networking for machines.
  * @throws RangeError on a malformed option; Error when the host cannot be prepared, with nothing left behind.
  */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
-  const { uidBase = FIRST_UID } = options;
+  const { uidBase = firstMachineUid } = options;
   if (!Number.isSafeInteger(options.warm) || options.warm < 0) {
     throw new RangeError(`warm must be a whole number from 0, not ${options.warm}`);
   }

@@ -41,7 +41,8 @@ export class NamespaceNetwork implements Network {
         options.log.warn({ index }, 'a ready network slot was removed from outside');
         this.#drop(index);
       },
-      onRefillError: (error) => options.log.error({ error }, 'network slots could not be made ahead of need'),
+      onRefillError: (error) =>
+        options.log.error({ err: error }, 'network slots could not be made ahead of need'),
       retryMs: RETRY_MS,
     });
   }
@@ -142,7 +143,7 @@ export class NamespaceNetwork implements Network {
   /** Destroys a slot nobody waits for. */
   #drop(index: number): void {
     this.#destroy(index).catch((error: unknown) => {
-      this.#options.log.error({ error, index }, 'a network slot could not be removed');
+      this.#options.log.error({ err: error, index }, 'a network slot could not be removed');
     });
   }
 
@@ -175,7 +176,7 @@ export class NamespaceNetwork implements Network {
       try {
         await repairSlot(this.#setup.fabric, index);
       } catch (error) {
-        this.#options.log.error({ error, index }, 'a machine could not be put back on the bridge');
+        this.#options.log.error({ err: error, index }, 'a machine could not be put back on the bridge');
       }
     }
   }

@@ -28,7 +28,7 @@ export interface NetworkOptions {
   instanceTag: string;
   /** Directory, which exists, for what must be known after a restart. */
   stateDir: string;
-  /** User of slot 0; slot n has `uidBase + n`. Default 300000. */
+  /** User of slot 0; slot n has `uidBase + n`. Default `firstMachineUid`. */
   uidBase?: number;
   /** Range to take the instance's /22 from. Default 10.213.0.0/16. */
   subnet?: string;

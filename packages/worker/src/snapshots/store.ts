@@ -1,10 +1,11 @@
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError, type SnapshotInfo } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { syncDirectory } from '../host/atomic-file.ts';
 import { systemErrorCode } from '../host/errors.ts';
-import { type Manifest, readManifest } from '../machine/manifest.ts';
+import { type Manifest, readManifest } from './manifest.ts';
+import { publishSnapshot } from './seal.ts';
 
 const stagingPrefix = '.making-';
 const blockBytes = 512;
@@ -32,7 +33,7 @@ export class SnapshotStore {
       if (entry.startsWith(stagingPrefix)) await discardDirectory(join(this.#directory, entry), this.#trash);
   }
 
-  /** Where a snapshot is put together. It becomes visible by `publish`. */
+  /** Where a snapshot is put together. It can be found once it is published. */
   async stage(id: string): Promise<string> {
     const directory = join(this.#directory, stagingPrefix + id);
     await discardDirectory(directory, this.#trash);
@@ -44,9 +45,13 @@ export class SnapshotStore {
     return join(this.#directory, id);
   }
 
-  /** Makes the renames of this store durable. */
-  async sync(): Promise<void> {
-    await syncDirectory(this.#directory);
+  /**
+   * Lets a snapshot that was put together be found. It survives a power cut when this returns.
+   * @param staging the directory that `stage` gave for it, complete
+   * @throws Error when there is a snapshot of this id; it stays as it is
+   */
+  publish(staging: string, id: string): Promise<void> {
+    return publishSnapshot(staging, this.path(id));
   }
 
   /** @returns undefined when there is none @throws ApiError `snapshot_damaged` when its manifest is */
@@ -89,7 +94,7 @@ export class SnapshotStore {
   /** Deletes a snapshot. Files that machines or other snapshots share with it stay theirs. */
   async delete(id: string): Promise<void> {
     await discardDirectory(this.path(id), this.#trash);
-    await this.sync();
+    await syncDirectory(this.#directory);
   }
 }
 

@@ -1,31 +1,33 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { linkFile, discardDirectory } from '../disk/overlay.ts';
+import { linkFile } from '../disk/links.ts';
+import { discardDirectory } from '../disk/trash.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
-import { syncDirectory } from '../host/atomic-file.ts';
 import type { Jail } from '../host/jail.ts';
-import { hangUpAndWait } from '../machine/agent-port.ts';
-import { machineArgv, machineFiles } from '../machine/argv.ts';
-import { layersOf, makeOverlay, makeRunDirectory } from '../machine/directory.ts';
-import { launch, type Launched } from '../machine/launch.ts';
-import { kernelArgs } from '../machine/kernel-args.ts';
-import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../machine/manifest.ts';
+import { waitForExit } from '../host/processes.ts';
+import { hangUpAndWait } from '../qemu/agent-port.ts';
+import { machineArgv, machineFiles } from '../qemu/argv.ts';
+import { saveDevices } from '../qemu/devices.ts';
+import { kernelArgs } from '../qemu/kernel-args.ts';
+import { launch, type Launched } from '../qemu/launch.ts';
+import { endProcess } from '../qemu/process.ts';
+import { ramMode } from '../qemu/ram.ts';
+import { makeOverlay, makeRunDirectory } from '../qemu/run-directory.ts';
+import { makeFileFor, takeFile } from '../qemu/run-files.ts';
 import {
   jailOf,
   machineSetup,
   machineUid,
-  type Platform,
+  type HostSetup,
   type Shape,
   templateNamePrefix,
-} from '../machine/platform.ts';
-import { endProcess } from '../machine/process.ts';
-import { makeFileFor } from '../machine/run-files.ts';
-import { saveDevices, sealSnapshot, takeFile } from '../machine/snapshot.ts';
-import { waitForExit } from '../host/processes.ts';
-import { digestsOf } from '../machine/damage.ts';
-import { inheritSums, saveSums } from '../machine/memory-sums.ts';
-import { ramMode } from '../machine/ram.ts';
+} from '../qemu/setup.ts';
+import { inheritSums, saveSums } from '../snapshots/checksums.ts';
+import { digestsOf } from '../snapshots/damage.ts';
+import { layersOf } from '../snapshots/link.ts';
+import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../snapshots/manifest.ts';
+import { sealSnapshot } from '../snapshots/seal.ts';
 import { occupiedBytes } from '../snapshots/store.ts';
 import { publish } from './publish.ts';
 import { settle } from './settle.ts';
@@ -45,7 +47,7 @@ interface Builder {
  * @throws Error when the guest does not come up; nothing is left then
  */
 export async function buildTemplate(
-  platform: Platform,
+  host: HostSetup,
   template: { name: string; shape: Shape; compatibility: Compatibility; target: string },
   report: (phase: string) => void,
 ): Promise<Manifest> {
@@ -53,28 +55,28 @@ export async function buildTemplate(
   await using stack = new AsyncDisposableStack();
   const directory = join(target, '..', `.build-${process.pid}-${randomUUID().slice(0, 8)}`);
   await mkdir(directory, { mode: 0o700 });
-  stack.defer(() => discardDirectory(directory, platform.trash));
-  const slot = await platform.network.claim();
-  stack.defer(() => platform.network.release(slot));
+  stack.defer(() => discardDirectory(directory, host.trash));
+  const slot = await host.network.claim();
+  stack.defer(() => host.network.release(slot));
 
   const uid = machineUid(slot);
   const run = join(directory, 'run');
   await makeRunDirectory(run, uid);
-  await linkFile(platform.images.rootfs, join(run, machineFiles.layer(0)));
-  await linkFile(platform.images.kernel, join(run, machineFiles.kernel));
-  await linkFile(platform.images.initramfs, join(run, machineFiles.initramfs));
-  await makeOverlay(join(run, machineFiles.disk), platform.overlays, shape.diskMB, uid);
+  await linkFile(host.images.rootfs, join(run, machineFiles.layer(0)));
+  await linkFile(host.images.kernel, join(run, machineFiles.kernel));
+  await linkFile(host.images.initramfs, join(run, machineFiles.initramfs));
+  await makeOverlay(join(run, machineFiles.disk), host.overlays, shape.diskMB, uid);
   await makeFileFor(uid, join(run, machineFiles.ram), shape.memoryMB * 1024 * 1024);
 
   report('booting');
-  const start = { kind: 'boot' as const, kernelArgs: kernelArgs(platform.acceleration.accelerator) };
+  const start = { kind: 'boot' as const, kernelArgs: kernelArgs(host.acceleration.accelerator) };
   const setup = machineSetup(
-    platform,
+    host,
     { name: templateNamePrefix + name, shape, layers: layersOf(['raw']), slot },
     { ram: 'shared', start },
   );
-  const jail = jailOf(platform, slot, shape);
-  const builder = await boot(platform, setup, run, join(directory, 'qemu.log'), jail);
+  const jail = jailOf(host, slot, shape);
+  const builder = await boot(host, setup, run, join(directory, 'qemu.log'), jail);
   stack.defer(() => endProcess(builder.launched.process.identity));
   stack.defer(() => builder.channel.close());
   const agent = await settleGuest(builder, report);
@@ -96,24 +98,22 @@ export async function buildTemplate(
   const finished = join(directory, 'finished');
   await mkdir(finished, { mode: 0o700 });
   await collect(run, finished);
-  await takeFile(join(finished, snapshotFiles.ram), ramMode(platform.qemu.features), 1);
+  await takeFile(join(finished, snapshotFiles.ram), ramMode(host.qemu.features), 1);
   await takeFile(join(finished, snapshotFiles.devices), 0o400, 1);
-  const digests = await sumTemplate(platform, finished);
+  const digests = await sumTemplate(host, finished);
   const manifest = await sealSnapshot(finished, { ...description, digests });
-  const standing = await publish(finished, target, manifest);
-  await syncDirectory(join(target, '..'));
-  return standing;
+  return publish(finished, target, manifest);
 }
 
 async function boot(
-  platform: Platform,
+  host: HostSetup,
   setup: ReturnType<typeof machineSetup>,
   run: string,
   logFile: string,
   jail: Jail,
 ): Promise<Builder> {
   const launched = await launch({
-    qemu: platform.qemu.path,
+    qemu: host.qemu.path,
     argv: machineArgv(setup),
     directory: run,
     logFile,
@@ -124,7 +124,7 @@ async function boot(
     channel: new GuestChannel({
       socketPath: join(run, machineFiles.agent),
       identity: () => undefined,
-      prepare: (session, agent) => bringEgress(session, agent, platform.egress, true),
+      prepare: (session, agent) => bringEgress(session, agent, host.egress, true),
     }),
   };
 }
@@ -165,9 +165,9 @@ async function collect(run: string, finished: string): Promise<void> {
 }
 
 /** Sums everything that machines are restored from. @returns the digests, by file */
-async function sumTemplate(platform: Platform, finished: string): Promise<Record<string, string>> {
+async function sumTemplate(host: HostSetup, finished: string): Promise<Record<string, string>> {
   const ram = join(finished, snapshotFiles.ram);
-  const sums = await inheritSums(platform, ram, ram);
-  const digests = await digestsOf(platform.integrity, finished, templateFiles);
-  return { ...digests, [snapshotFiles.ram]: await saveSums(platform, ram, sums, []) };
+  const sums = await inheritSums(host, ram, ram);
+  const digests = await digestsOf(host.integrity, finished, templateFiles);
+  return { ...digests, [snapshotFiles.ram]: await saveSums(host, ram, sums, []) };
 }

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { sealSnapshot } from '../machine/snapshot.ts';
+import { sealSnapshot } from '../snapshots/seal.ts';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { publish } from './publish.ts';
 

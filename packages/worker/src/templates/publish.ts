@@ -1,14 +1,15 @@
-import { rename } from 'node:fs/promises';
-import { type Manifest, readManifest } from '../machine/manifest.ts';
+import { type Manifest, readManifest } from '../snapshots/manifest.ts';
+import { publishSnapshot } from '../snapshots/seal.ts';
 
 /**
- * Gives a finished snapshot its name. Another worker with the same cache may have been faster: then its one stands.
+ * Gives a finished template its name, durably. Another worker with the same cache may have been faster: then its
+ * template is the one that is used.
  * @param manifest that of the finished one
- * @returns the manifest of the one that stands, whose files machines get: no two builds are the same to the byte
+ * @returns the manifest of the one that is used, whose files machines get: no two builds are the same to the byte
  */
 export async function publish(finished: string, target: string, manifest: Manifest): Promise<Manifest> {
   try {
-    await rename(finished, target);
+    await publishSnapshot(finished, target);
     return manifest;
   } catch (error) {
     const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');

@@ -2,19 +2,19 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApiError } from '@opencomputer/protocol';
-import { discardDirectory } from '../disk/overlay.ts';
+import { discardDirectory } from '../disk/trash.ts';
+import { systemErrorCode } from '../host/errors.ts';
+import { machineFiles } from '../qemu/argv.ts';
+import { kernelArgs } from '../qemu/kernel-args.ts';
+import { machineSetup, type HostSetup, type Shape } from '../qemu/setup.ts';
+import { diskFiles, findDamage, memoryFiles } from '../snapshots/damage.ts';
 import {
   argvHash,
   compatibilityKey,
   type Compatibility,
   type Manifest,
   readManifest,
-} from '../machine/manifest.ts';
-import { diskFiles, findDamage, memoryFiles } from '../machine/damage.ts';
-import { machineFiles } from '../machine/argv.ts';
-import { systemErrorCode } from '../host/errors.ts';
-import { machineSetup, type Platform, type Shape } from '../machine/platform.ts';
-import { kernelArgs } from '../machine/kernel-args.ts';
+} from '../snapshots/manifest.ts';
 import { buildTemplate } from './build.ts';
 import { firstCommands, lastCommands } from './settle.ts';
 
@@ -27,13 +27,13 @@ export interface Template {
 /** The templates of this host. Each shape of one is built when it is first asked for, then kept. */
 export class TemplateStore {
   readonly #directory: string;
-  readonly #platform: Platform;
+  readonly #host: HostSetup;
   readonly #known = new Map<string, Promise<Template>>();
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(directory: string, platform: Platform) {
+  constructor(directory: string, host: HostSetup) {
     this.#directory = directory;
-    this.#platform = platform;
+    this.#host = host;
   }
 
   /** Removes what builds that were interrupted left behind. */
@@ -42,7 +42,7 @@ export class TemplateStore {
     for (const entry of await readdir(this.#directory)) {
       const builder = /^\.build-(\d+)-/.exec(entry)?.[1];
       if (builder !== undefined && !isAlive(Number(builder)))
-        await discardDirectory(join(this.#directory, entry), this.#platform.trash);
+        await discardDirectory(join(this.#directory, entry), this.#host.trash);
     }
   }
 
@@ -84,14 +84,14 @@ export class TemplateStore {
 
   /** The template in a directory. A damaged one is thrown away: it is made of the images, and can be made again. */
   async #whole(directory: string, key: string): Promise<Manifest | undefined> {
-    const { log, trash } = this.#platform;
+    const { log, trash } = this.#host;
     let reason: string | undefined;
     try {
       const manifest = await readManifest(directory);
       if (manifest === undefined) return undefined;
       if (manifest.key === key) {
         const files = [...memoryFiles, ...diskFiles(manifest), machineFiles.kernel, machineFiles.initramfs];
-        reason = await findDamage(this.#platform, { directory, manifest }, files);
+        reason = await findDamage(this.#host, { directory, manifest }, files);
         if (reason === undefined) return manifest;
       } else reason = 'it is not what its name says';
     } catch (error) {
@@ -109,7 +109,7 @@ export class TemplateStore {
     shape: Shape,
     compatibility: Compatibility,
   ): Promise<Template> {
-    const log = this.#platform.log.child({
+    const log = this.#host.log.child({
       template: name,
       cpuCount: shape.cpuCount,
       memoryMB: shape.memoryMB,
@@ -119,7 +119,7 @@ export class TemplateStore {
       log.info({ seconds: (Date.now() - started) / 1000 }, `template: ${phase}`);
     try {
       const manifest = await buildTemplate(
-        this.#platform,
+        this.#host,
         { name, shape, compatibility, target: directory },
         report,
       );
@@ -138,9 +138,9 @@ export class TemplateStore {
 
   /** What machines of a shape are compatible with on this host. */
   compatibility(name: string, shape: Shape): Compatibility {
-    const { qemu, acceleration, images, egress } = this.#platform;
+    const { qemu, acceleration, images, egress } = this.#host;
     const setup = machineSetup(
-      this.#platform,
+      this.#host,
       { name, shape, layers: [], slot: undefined },
       { ram: 'private', start: { kind: 'restore' } },
     );
@@ -148,7 +148,7 @@ export class TemplateStore {
       qemu: qemu.version.text,
       accelerator: acceleration.accelerator,
       cpuModel: acceleration.cpuModel,
-      hostCpu: acceleration.accelerator === 'kvm' ? this.#platform.hostCpu : '',
+      hostCpu: acceleration.accelerator === 'kvm' ? this.#host.hostCpu : '',
       cpuCount: shape.cpuCount,
       memoryMB: shape.memoryMB,
       diskMB: shape.diskMB,

@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { answerTo, fakeResolver, queryFor } from '../testing/resolver.ts';
 import { DnsForwarder } from './forwarder.ts';
@@ -49,6 +50,15 @@ describe('over UDP', () => {
       );
     }
     expect(new Set(upstream.seen.map((query) => query.readUInt16BE(0))).size).toBeGreaterThan(1);
+  });
+
+  test('says in the log why a resolver did not answer', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'debug' }, { write: (line) => void lines.push(line) });
+    await using forwarder = await listen([{ address, port: await deadPort() }], { log });
+    await ask(forwarder.port, queryFor('a.test'));
+    const [logged] = lines.map((line) => JSON.parse(line) as { msg: string; err?: { message: string } });
+    expect(logged).toMatchObject({ msg: 'resolver failed', err: { message: expect.stringMatching(/./) } });
   });
 
   test('believes no answer with another id or question', async () => {

@@ -49,9 +49,9 @@ export class DnsForwarder implements AsyncDisposable {
     this.#tcp = tcp;
     this.#udp = udp;
     tcp.on('connection', (socket: Socket) => void this.#serve(socket));
-    tcp.on('error', (error) => options.log.error({ error }, 'DNS forwarder: TCP failed'));
+    tcp.on('error', (error) => options.log.error({ err: error }, 'DNS forwarder: TCP failed'));
     udp.on('message', (message, from) => void this.#answer(message, from));
-    udp.on('error', (error) => options.log.error({ error }, 'DNS forwarder: UDP failed'));
+    udp.on('error', (error) => options.log.error({ err: error }, 'DNS forwarder: UDP failed'));
   }
 
   /** @throws the system's error, EADDRINUSE for one, when it cannot listen. */
@@ -92,7 +92,7 @@ export class DnsForwarder implements AsyncDisposable {
     const response = await this.#resolve(query, from.address, askUdp);
     if (this.#closed) return;
     this.#udp.send(response, from.port, from.address, (error) => {
-      if (error) this.#options.log.debug({ error, to: from.address }, 'DNS answer not sent');
+      if (error) this.#options.log.debug({ err: error, to: from.address }, 'DNS answer not sent');
     });
   }
 
@@ -109,7 +109,7 @@ export class DnsForwarder implements AsyncDisposable {
     try {
       await pipeline(socket, (chunks: AsyncIterable<Buffer>) => this.#respond(chunks, source), socket);
     } catch (error) {
-      this.#options.log.debug({ error, source }, 'DNS connection ended');
+      this.#options.log.debug({ err: error, source }, 'DNS connection ended');
     } finally {
       clearTimeout(life);
       this.#sockets.delete(socket);
@@ -140,7 +140,7 @@ export class DnsForwarder implements AsyncDisposable {
         try {
           return await ask(query, resolver, share);
         } catch (error) {
-          this.#options.log.debug({ error, resolver: resolver.address }, 'resolver failed');
+          this.#options.log.debug({ err: error, resolver: resolver.address }, 'resolver failed');
           // Only the first to find it dead moves on, else many at once would turn the choice full circle.
           if (this.#preferred % resolvers.length === choice)
             this.#preferred = (choice + 1) % resolvers.length;

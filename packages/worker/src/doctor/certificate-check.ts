@@ -1,0 +1,71 @@
+import type { X509Certificate } from 'node:crypto';
+import { debianDirectory, debianFingerprints, readCertificates } from '../host/certificates.ts';
+import type { CheckDefinition, CheckResult } from './checks.ts';
+
+export const certificatesVariable = 'OPENCOMPUTER_GUEST_CA_CERTIFICATES';
+
+/** Variables by which programs of the host are told of other bundles. */
+const bundleVariables = [
+  'SSL_CERT_FILE',
+  'REQUESTS_CA_BUNDLE',
+  'PIP_CERT',
+  'CURL_CA_BUNDLE',
+  'NODE_EXTRA_CA_CERTS',
+] as const;
+
+/** What guests are given of the host's certificates, and whether they lack some. */
+export const certificateCheck: CheckDefinition = {
+  id: 'guest-certificates',
+  title: 'Guest certificates',
+  run: async ({ guestCertificates }) => {
+    if (guestCertificates !== undefined) return judgeGiven(guestCertificates);
+    return judgeMissing({
+      ownDirectory: debianDirectory,
+      bundles: ['/etc/ssl/certs/ca-certificates.crt', ...bundleVariables.map((name) => process.env[name])],
+    });
+  },
+};
+
+async function judgeGiven(file: string): Promise<CheckResult> {
+  const certificates = await readCertificates(file);
+  const expired = certificates.filter(({ validToDate }) => validToDate.getTime() < Date.now());
+  const found = `${certificates.length} of ${file}`;
+  if (expired.length < certificates.length) return { status: 'ok', found };
+  return {
+    status: 'warn',
+    found: `${found}, all expired`,
+    why: 'What they have signed is not trusted.',
+    mend: `Put certificates that are valid into the file of ${certificatesVariable}.`,
+  };
+}
+
+/** Looks for certificates that programs of this host trust and guests don't. */
+export async function judgeMissing(host: {
+  ownDirectory: string;
+  bundles: readonly (string | undefined)[];
+}): Promise<CheckResult> {
+  const own = await debianFingerprints(host.ownDirectory);
+  if (own === undefined) return { status: 'ok', found: 'none; this host has no list to compare with' };
+  for (const bundle of new Set(host.bundles)) {
+    const extra = bundle === undefined ? [] : await extraCertificates(bundle, own);
+    if (extra.length > 0) return propose(bundle ?? '', extra);
+  }
+  return { status: 'ok', found: 'none, and this host trusts none beside the usual ones' };
+}
+
+/** Those of a bundle that are not Debian's; a bundle that is none has none. */
+async function extraCertificates(bundle: string, own: ReadonlySet<string>): Promise<X509Certificate[]> {
+  const certificates = await readCertificates(bundle).catch(() => []);
+  return certificates.filter(({ fingerprint256 }) => !own.has(fingerprint256));
+}
+
+function propose(bundle: string, extra: readonly X509Certificate[]): CheckResult {
+  const names = extra.slice(0, 3).map(({ subject }) => subject.split('\n').at(-1) ?? subject);
+  const more = extra.length > names.length ? ` and ${extra.length - names.length} more` : '';
+  return {
+    status: 'warn',
+    found: `${extra.length} in ${bundle} that guests lack: ${names.join('; ')}${more}`,
+    why: 'Where the network of this host signs TLS connections with one of them, guests can install nothing.',
+    mend: `Set ${certificatesVariable}=${bundle}.`,
+  };
+}

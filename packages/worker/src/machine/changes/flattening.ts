@@ -1,0 +1,53 @@
+import type { Logger } from 'pino';
+import type { MachineRegistry } from '../registry.ts';
+import type { Exclusive } from './exclusive.ts';
+import { flattenMachine, mustFlatten, shouldFlatten } from './flatten.ts';
+
+/** Makes long chains of disk layers short, while nothing else wants to change the machine. */
+export class Flattening {
+  readonly #registry: MachineRegistry;
+  readonly #exclusive: Exclusive;
+  readonly #log: Logger;
+  readonly #underWay = new Map<string, AbortController>();
+
+  /** @param exclusive runs the changes of machines */
+  constructor(registry: MachineRegistry, exclusive: Exclusive, log: Logger) {
+    this.#registry = registry;
+    this.#exclusive = exclusive;
+    this.#log = log;
+  }
+
+  /** Has the disk of a machine flattened after the changes that wait already, where it has many layers. */
+  schedule(id: string): void {
+    const machine = this.#registry.findRunning(id);
+    if (machine === undefined || this.#underWay.has(id) || !shouldFlatten(machine)) return;
+    const given = new AbortController();
+    this.#underWay.set(id, given);
+    this.#exclusive
+      .run(id, async () => {
+        if (given.signal.aborted || this.#registry.findRunning(id) !== machine) return;
+        const started = performance.now();
+        const done = await flattenMachine(machine, given.signal);
+        const milliseconds = Math.round(performance.now() - started);
+        this.#log.info({ machine: id, done, milliseconds }, 'disk flattened');
+      })
+      .catch((error: unknown) =>
+        this.#log.error({ machine: id, err: error }, 'the disk could not be flattened'),
+      )
+      .finally(() => this.#underWay.delete(id));
+  }
+
+  /** Makes way for another change of the machine: a flattening that is under way, or waits, is given up. */
+  giveUp(id: string): void {
+    const given = this.#underWay.get(id);
+    if (given === undefined || given.signal.aborted) return;
+    given.abort();
+    this.#log.info({ machine: id }, 'another change is due: its disk is not flattened');
+  }
+
+  /** Makes way for a change that adds a layer, unless the disk has so many that it has to wait for the flattening. */
+  giveUpForLayer(id: string): void {
+    const machine = this.#registry.findRunning(id);
+    if (machine === undefined || !mustFlatten(machine)) this.giveUp(id);
+  }
+}
