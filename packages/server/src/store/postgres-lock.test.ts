@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Client } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { newPostgres } from '../testing/database.ts';
 import { lockPostgres } from './postgres-lock.ts';
@@ -23,7 +23,7 @@ describe.skipIf(url === undefined)('the lock of a database of PostgreSQL', () =>
   test('is told to be lost when its connection ends', async () => {
     const { promise, resolve } = Promise.withResolvers<Error>();
     await expect.poll(() => lockPostgres(location, resolve).then(() => true)).toBe(true);
-    const admin = new pg.Client(location);
+    const admin = new Client(location);
     await admin.connect();
     await admin.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'opencomputer lock'",

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { Client } from 'pg';
 import type { DirectoryLock } from './lock.ts';
 
 /** Our advisory lock of the one server: "oc" and a number. */
@@ -14,7 +14,7 @@ const keepAliveMs = 10_000;
  * @throws Error when another server holds it, or the database cannot be reached
  */
 export async function lockPostgres(url: string, lost: (error: Error) => void): Promise<DirectoryLock> {
-  const client = new pg.Client({
+  const client = new Client({
     connectionString: url,
     application_name: 'opencomputer lock',
     connectionTimeoutMillis: connectMs,

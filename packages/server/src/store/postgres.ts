@@ -5,7 +5,7 @@ import {
   replaceWithNoncontingentExpression,
   sql,
 } from 'kysely';
-import pg from 'pg';
+import { type CustomTypesConfig, Pool, types as parsers } from 'pg';
 import type { Log } from '../observe/log.ts';
 import { pendingMigrations } from './migrations.ts';
 import type { Store, Tables } from './tables.ts';
@@ -19,12 +19,12 @@ const statementMs = 60_000;
 /** Our advisory lock: "oc" and a number, of which the schema has the first. */
 const schemaLock = 0x6f63_0001;
 
-const { builtins } = pg.types;
+const { builtins } = parsers;
 /** Counts and times are numbers, as they are with SQLite: both are far below 2^53. */
 const numbers: ReadonlySet<number> = new Set([builtins.INT8, builtins.NUMERIC]);
-const types: pg.CustomTypesConfig = {
+const types: CustomTypesConfig = {
   getTypeParser: (id, format) =>
-    numbers.has(id) ? Number : (pg.types.getTypeParser(id, format) as (text: string) => unknown),
+    numbers.has(id) ? Number : (parsers.getTypeParser(id, format) as (text: string) => unknown),
 };
 
 async function migrate(store: Store): Promise<void> {
@@ -49,7 +49,7 @@ async function migrate(store: Store): Promise<void> {
  * @throws Error when it cannot be reached, refuses the user, or was written by a newer release
  */
 export async function openPostgres(url: string, log?: Log): Promise<Store> {
-  const pool = new pg.Pool({
+  const pool = new Pool({
     connectionString: url,
     application_name: 'opencomputer',
     max: connectionsMax,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import pg from 'pg';
+import { Client } from 'pg';
 import { inject } from 'vitest';
 import { openStore } from '../store/database.ts';
 import type { Store } from '../store/tables.ts';
@@ -13,7 +13,7 @@ export async function newPostgres(): Promise<string | undefined> {
   const cluster = inject('postgres');
   if (cluster === undefined) return undefined;
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  const client = new pg.Client(cluster);
+  const client = new Client(cluster);
   await client.connect();
   try {
     await client.query(`create database ${name}`);
