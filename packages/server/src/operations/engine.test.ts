@@ -18,7 +18,7 @@ import { namelessCheckpoints } from '../store/checkpoints.ts';
 import { unfinishedOperations } from '../store/operations.ts';
 import { findSandbox } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
-import { newStore } from '../testing/database.ts';
+import { newStore, onPostgres } from '../testing/database.ts';
 import { eventually, quietLog, temporaryDirectory } from '../testing/harness.ts';
 import { SimulatedWorker } from '../testing/simulated-worker.ts';
 import { WorkerClient } from '../workers/client.ts';
@@ -318,9 +318,11 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
   test('converges after a crash at every point, also when crashing twice', async () => {
     const points = await pointsOf(run);
     expect(points.length).toBeGreaterThan(2);
-    for (const [index, point] of points.entries())
-      // Where there are many points, the second crash is close to the first: at the same point or soon after.
-      for (const again of [undefined, ...(points.length > 6 ? points.slice(index, index + 3) : points)]) {
+    for (const [index, point] of points.entries()) {
+      // Where there are many points, the second crash is close to the first: at the same point or soon after. What a
+      // second one does to the engine is no matter of the database, and each takes a new one.
+      const close = points.length > 6 ? points.slice(index, index + 3) : points;
+      for (const again of [undefined, ...(onPostgres ? [] : close)]) {
         const world = await newWorld();
         world.crashAt = point;
         await run(world).catch(() => undefined);
@@ -338,6 +340,7 @@ describe.each(Object.entries(scenarios))('%s', (_name, run) => {
         await expectConverged(world);
         await world.end();
       }
+    }
   });
 
   test('converges when another server takes over after a crash at every point', async () => {

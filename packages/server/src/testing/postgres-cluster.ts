@@ -50,6 +50,9 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
     'listen_addresses=',
     `unix_socket_directories=${directory}`,
     'fsync=off',
+    'synchronous_commit=off',
+    'full_page_writes=off',
+    'autovacuum=off',
     'max_connections=300',
   ];
   const server = spawn(join(programs, 'postgres'), ['-D', data, ...settings.flatMap((one) => ['-c', one])], {
