@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
@@ -220,7 +220,13 @@ describe('finding', () => {
         listProcesses(`claim-${process.pid}-`)
           .filter((found) => runsMachine(found, { ...claim, ...more }))
           .map(({ identity }) => identity);
-      await until(() => listProcesses(`claim-${process.pid}-`).length === 2);
+      // Until then they are the jailer, which has the name among its arguments, too.
+      await until(() => {
+        const programs = listProcesses(`claim-${process.pid}-`).map(({ program }) => program);
+        return (
+          programs.length === 2 && programs.every((program) => basename(program) === basename(claim.qemu))
+        );
+      });
       expect(claimants()).toEqual([real.identity]);
       expect(claimants({ identity: real.identity })).toEqual([real.identity]);
       expect(claimants({ identity: forged.identity })).toEqual([]);
