@@ -4,7 +4,7 @@ import { openSqlite } from './sqlite.ts';
 import type { Store } from './tables.ts';
 
 /** True for the address of a PostgreSQL server; anything else is a file. */
-export function isPostgresUrl(location: string): boolean {
+function isPostgresUrl(location: string): boolean {
   return /^postgres(ql)?:\/\//.test(location);
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { PostgresAdapter } from 'kysely';
+import { isPostgres } from './dialect.ts';
 import type { Store } from './tables.ts';
 
 /**
@@ -17,7 +17,7 @@ const pauseMs = 5;
  * @throws what the work throws, and what the database does, which has kept nothing of it then
  */
 export async function transact<T>(store: Store, work: (tx: Store) => Promise<T>): Promise<T> {
-  if (!(store.getExecutor().adapter instanceof PostgresAdapter)) return store.transaction().execute(work);
+  if (!isPostgres(store)) return store.transaction().execute(work);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await store.transaction().setIsolationLevel('serializable').execute(work);
