@@ -29,7 +29,7 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: [serverTests],
-          globalSetup: ['packages/server/src/testing/postgres-cluster.ts'],
+          globalSetup: ['packages/server/src/testing/postgres-setup.ts'],
         },
       },
       // They set up bridges and firewalls, and what the host has is not theirs.

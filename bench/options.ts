@@ -14,6 +14,7 @@ export const groups = [
   'fork',
   'checkpoints',
   'image',
+  'store',
 ] as const;
 export type Group = (typeof groups)[number];
 

@@ -23,6 +23,7 @@ import { measureMemory } from './measures/memory.ts';
 import { measurePause } from './measures/pause.ts';
 import { measurePython } from './measures/python.ts';
 import { measureStart } from './measures/start.ts';
+import { measureStore } from './measures/store.ts';
 import { type Group, groups, type Options, readOptions, usage } from './options.ts';
 import { BenchPlatform } from './platform.ts';
 import { allKept, render, type Report, writeReport } from './report.ts';
@@ -42,6 +43,7 @@ const measurements: Record<Group, Measurement> = {
   fork: measureFork,
   checkpoints: measureCheckpoints,
   image: measureImage,
+  store: measureStore,
 };
 
 function say(text: string): void {

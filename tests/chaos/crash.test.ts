@@ -20,8 +20,11 @@ type Fate = 'acknowledged' | 'refused' | 'unknown';
 const clearCodes = [
   'worker_unavailable',
   'creation_failed',
+  'start_failed',
+  'busy',
   'guest_failed',
   'guest_timeout',
+  'worker_timeout',
   'shutting_down',
 ];
 

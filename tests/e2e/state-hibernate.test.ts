@@ -42,7 +42,7 @@ describe('hibernate and wake', () => {
       if (answer.status >= 300)
         expect({ status: answer.status, body: answer.body }).toMatchObject({
           status: 409,
-          body: { code: 'conflict', hibernated: true },
+          body: { code: 'hibernated' },
         });
     await machine.wake();
     // The command that was waited for has gone on.

@@ -122,6 +122,12 @@ export const errorKinds = {
     meaning: 'The object is in a state that does not allow the operation.',
     hint: 'Read the state of the object and decide again.',
   },
+  busy: {
+    status: 409,
+    meaning:
+      'A change of the sandbox is under way, such as a checkpoint or a wake, and takes longer than usual.',
+    hint: 'Try again when it has ended; the status of the sandbox says when.',
+  },
   session_ended: {
     status: 409,
     meaning: 'The session has ended, or takes no input.',
@@ -187,6 +193,11 @@ export const errorKinds = {
     meaning: 'The machine of a new sandbox could not be started.',
     hint: 'Run the doctor on the host; the message holds the cause.',
   },
+  start_failed: {
+    status: 502,
+    meaning: 'The machine of a sandbox could not be started by a wake, reboot, power-cycle or restore.',
+    hint: 'The message holds the cause. Try again; if it stays, run the doctor on the host, or restore a checkpoint.',
+  },
   no_capacity: {
     status: 503,
     meaning: 'The host has no memory or disk left for this.',
@@ -202,6 +213,11 @@ export const errorKinds = {
     meaning: 'The server is stopping.',
     hint: 'Try again when it is back.',
   },
+  worker_timeout: {
+    status: 504,
+    meaning: 'The worker, which runs the machines of a host, did not answer in time.',
+    hint: 'Try again; if it stays, look at the load and the log of the host.',
+  },
   guest_timeout: {
     status: 504,
     meaning: 'The guest did not answer in time.',
@@ -216,6 +232,28 @@ export const errorKinds = {
 
 export type ErrorCode = keyof typeof errorKinds;
 
+/** Codes that our own processes tell each other, and keep. A client is told the code in `shown` in their place. */
+export const internalErrorKinds = {
+  /** The machine hibernates: what was asked for is possible once it is awake. */
+  hibernated: { shown: 'conflict' },
+  /** Whoever asked for it has gone. */
+  cancelled: { shown: 'internal' },
+  /** Nobody wants the sandbox any more that was being created. */
+  abandoned: { shown: 'creation_failed' },
+} as const satisfies Record<string, { readonly shown: ErrorCode }>;
+
+export type InternalErrorCode = keyof typeof internalErrorKinds;
+export type AnyErrorCode = ErrorCode | InternalErrorCode;
+
+function isInternal(code: string): code is InternalErrorCode {
+  return Object.hasOwn(internalErrorKinds, code);
+}
+
+/** The code that a client is told. */
+function shownCode(code: AnyErrorCode): ErrorCode {
+  return isInternal(code) ? internalErrorKinds[code].shown : code;
+}
+
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(errorKinds, text);
 }
@@ -223,7 +261,7 @@ export function isErrorCode(text: string): text is ErrorCode {
 /** What an error looks like on the wire, between client and server as between server and worker. */
 export interface ErrorBody {
   error: string;
-  code: ErrorCode;
+  code: AnyErrorCode;
   hint: string;
   requestId?: string;
   [detail: string]: unknown;
@@ -239,21 +277,30 @@ export interface ApiErrorOptions {
 
 /** An error that a client may see. Anything else that is thrown becomes `internal`. */
 export class ApiError extends Error {
-  readonly code: ErrorCode;
+  readonly code: AnyErrorCode;
   readonly status: number;
   readonly hint: string;
   readonly details: Record<string, unknown>;
 
-  constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
+  constructor(code: AnyErrorCode, message: string, options: ApiErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'ApiError';
     this.code = code;
-    this.status = errorKinds[code].status;
-    this.hint = options.hint ?? errorKinds[code].hint;
+    const kind = errorKinds[shownCode(code)];
+    this.status = kind.status;
+    this.hint = options.hint ?? kind.hint;
     this.details = options.details ?? {};
   }
 
-  /** The body to send. */
+  /** The same with a code that clients know. */
+  forClient(): ApiError {
+    const { message, hint, details, cause } = this;
+    return isInternal(this.code)
+      ? new ApiError(shownCode(this.code), message, { hint, details, cause })
+      : this;
+  }
+
+  /** The body to send; to a client, that of `forClient`. */
   toBody(requestId?: string): ErrorBody {
     return {
       ...this.details,
@@ -269,8 +316,8 @@ export class ApiError extends Error {
     if (typeof body !== 'object' || body === null)
       return new ApiError(fallback, errorKinds[fallback].meaning);
     const { error, code, hint, requestId: _requestId, ...details } = body as Record<string, unknown>;
-    const known = typeof code === 'string' && isErrorCode(code) ? code : fallback;
-    const message = typeof error === 'string' ? error : errorKinds[known].meaning;
+    const known = typeof code === 'string' && (isErrorCode(code) || isInternal(code)) ? code : fallback;
+    const message = typeof error === 'string' ? error : errorKinds[shownCode(known)].meaning;
     return new ApiError(known, message, { details, ...(typeof hint === 'string' ? { hint } : {}) });
   }
 }

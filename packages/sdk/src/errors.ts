@@ -26,6 +26,7 @@ export type ServerErrorCode =
   | 'method_not_allowed'
   | 'name_taken'
   | 'conflict'
+  | 'busy'
   | 'session_ended'
   | 'not_terminal'
   | 'unsupported_guest'
@@ -39,9 +40,11 @@ export type ServerErrorCode =
   | 'snapshot_failed'
   | 'snapshot_damaged'
   | 'creation_failed'
+  | 'start_failed'
   | 'no_capacity'
   | 'worker_unavailable'
   | 'shutting_down'
+  | 'worker_timeout'
   | 'guest_timeout'
   | 'no_space';
 

@@ -1,10 +1,11 @@
 /** What waking a hibernated sandbox may answer, which any use of it does. */
-const waking = ['too_many_sandboxes', 'no_capacity', 'no_space', 'creation_failed', 'conflict'] as const;
+const waking = ['too_many_sandboxes', 'no_capacity', 'no_space', 'start_failed', 'conflict', 'busy'] as const;
 /** Use of a sandbox. */
 export const usingSandbox = [
   'sandbox_not_found',
   'sandbox_stopped',
   'worker_unavailable',
+  'worker_timeout',
   'shutting_down',
   ...waking,
 ] as const;
@@ -20,7 +21,9 @@ export const changingSandbox = [
   'sandbox_not_found',
   'sandbox_stopped',
   'conflict',
+  'busy',
   'worker_unavailable',
+  'worker_timeout',
   'shutting_down',
 ] as const;
 /** A change after which a machine runs. */
@@ -29,7 +32,7 @@ export const startingMachine = [
   'too_many_sandboxes',
   'no_capacity',
   'no_space',
-  'creation_failed',
+  'start_failed',
   'guest_timeout',
   'guest_failed',
 ] as const;

@@ -134,7 +134,7 @@ export class CheckpointService {
     if (row.state === 'processing') {
       const turn = engine.between(sandboxSubject(row.sandbox_id), readyMs, () => Promise.resolve());
       await turn.catch((error: unknown) => {
-        if (!(error instanceof ApiError) || error.code !== 'conflict') throw error;
+        if (!(error instanceof ApiError) || !['conflict', 'busy'].includes(error.code)) throw error;
       });
       current = await findCheckpoint(this.#options.store, row.id);
     }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ApiError } from '@opencomputer/protocol';
+import { ApiError } from '@opencomputer/protocol';
 import { expect, test, vi } from 'vitest';
 import { quietLog } from '../testing/harness.ts';
 import { ClientGone, toApiError } from './errors.ts';
@@ -16,9 +16,12 @@ test('an error that nobody planned for is logged, and its text is not told', () 
   expect(JSON.stringify(answer.toBody())).not.toContain('secret');
 });
 
-test('a full disk under the database is told as such', () => {
-  expect(heard(Object.assign(new Error('full'), { errcode: 13 })).answer.code).toBe('no_space');
-});
+test.each([{ errcode: 13 }, { code: '53100' }])(
+  'a full disk under the database is told as such: %j',
+  (full) => {
+    expect(heard(Object.assign(new Error('full'), full)).answer.code).toBe('no_space');
+  },
+);
 
 test('a client that went away is no error of the server', async () => {
   expect(heard(new ClientGone()).errors).toBe(0);
@@ -26,4 +29,14 @@ test('a client that went away is no error of the server', async () => {
   const waiting = delay(60_000, undefined, { signal: gone.signal });
   gone.abort(new ClientGone());
   expect(heard(await waiting.catch((error: unknown) => error)).errors).toBe(0);
+});
+
+test.each([
+  ['hibernated', 409, 'conflict'],
+  ['abandoned', 502, 'creation_failed'],
+  ['cancelled', 500, 'internal'],
+] as const)('the code %s of our own processes is not shown', (code, status, shown) => {
+  const answer = toApiError(new ApiError(code, 'why', { details: { limit: 4 } }), quietLog, 'req-1');
+  expect(answer.toBody()).toMatchObject({ code: shown, error: 'why', limit: 4 });
+  expect(answer.status).toBe(status);
 });

@@ -13,7 +13,7 @@ export class KeyedLock {
   /**
    * Waits until nobody holds `key`, holds it while `work` runs, and returns what it returns.
    * @param what The kind of thing that is locked, for the error.
-   * @throws ApiError `conflict` when it is not free within `patienceMs`; what `work` throws.
+   * @throws ApiError `busy` when it is not free within `patienceMs`; what `work` throws.
    */
   async hold<T>(key: string, work: () => Promise<T>, patienceMs = Infinity, what = 'sandbox'): Promise<T> {
     const before = this.#tails.get(key);
@@ -39,5 +39,5 @@ export class KeyedLock {
 /** The error of a change whose turn does not come. @param what The kind of thing that it would change. */
 export function tooLong(what: string, patienceMs: number): ApiError {
   const seconds = Math.round(patienceMs / 1000);
-  return new ApiError('conflict', `a change of the ${what} has been under way for more than ${seconds} s`);
+  return new ApiError('busy', `a change of the ${what} has been under way for more than ${seconds} s`);
 }

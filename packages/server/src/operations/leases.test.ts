@@ -238,8 +238,8 @@ describe('a subject that another server works on', () => {
     await eventually('begun', () => builds.signals.length === 1);
     const other = builds.engine();
     const impatient = other.submit('build', template, {}, begin, { patienceMs: 0 });
-    await expect(impatient).rejects.toMatchObject({ code: 'conflict' });
-    await expect(other.between(template, 0, begin)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(impatient).rejects.toMatchObject({ code: 'busy' });
+    await expect(other.between(template, 0, begin)).rejects.toMatchObject({ code: 'busy' });
     const patient = other.submit('build', template, {}, begin);
     open();
     await Promise.all([building, patient]);

@@ -3,6 +3,6 @@ import { ApiError } from '@opencomputer/protocol';
 /** The reason of a creation that ended because nobody wants it any more. */
 export class CreationAbandoned extends ApiError {
   constructor(reason: string) {
-    super('creation_failed', reason, { details: { abandoned: true } });
+    super('abandoned', reason);
   }
 }

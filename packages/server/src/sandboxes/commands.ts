@@ -158,7 +158,8 @@ function isAway(error: unknown): boolean {
 /** True when a command may have been started although the answer is an error. */
 function fateUnknown(error: unknown): error is ApiError {
   return (
-    error instanceof ApiError && ['worker_unavailable', 'guest_failed', 'guest_timeout'].includes(error.code)
+    error instanceof ApiError &&
+    ['worker_unavailable', 'worker_timeout', 'guest_failed', 'guest_timeout'].includes(error.code)
   );
 }
 

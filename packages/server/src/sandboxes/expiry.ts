@@ -106,7 +106,9 @@ export class Expiry {
       this.#silences.delete(id);
       return use;
     } catch (error) {
-      const silent = error instanceof ApiError && ['guest_failed', 'guest_timeout'].includes(error.code);
+      const silent =
+        error instanceof ApiError &&
+        ['guest_failed', 'guest_timeout', 'worker_timeout', 'busy'].includes(error.code);
       if (!silent) throw error;
       const times = (this.#silences.get(id) ?? 0) + 1;
       if (this.#silences.size >= failuresKept) this.#silences.clear();

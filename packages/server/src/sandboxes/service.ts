@@ -34,7 +34,10 @@ const explicable = new Set([
   'worker_unavailable',
   'guest_failed',
   'guest_timeout',
+  'worker_timeout',
   'conflict',
+  'hibernated',
+  'busy',
 ]);
 
 /** The life of sandboxes. Everything is in the name of an owner; what belongs to others is not found. */

@@ -34,7 +34,7 @@ describe('work in a sandbox that may be hibernated', () => {
 
   test('is given up where it is hibernated again each time', async () => {
     const { calls, wake, work } = sleeper(Infinity);
-    await expect(whileAwake(wake, work)).rejects.toMatchObject({ details: { hibernated: true } });
+    await expect(whileAwake(wake, work)).rejects.toMatchObject({ code: 'hibernated' });
     expect(calls.filter((call) => call === 'work')).toHaveLength(4);
   });
 

@@ -199,5 +199,13 @@ function beyondTheEnd(error: unknown): boolean {
 /** True for what another attempt may not meet again. */
 function passing(error: unknown): boolean {
   if (error instanceof ClosedByPlatform || !(error instanceof ApiError)) return false;
-  return ['worker_unavailable', 'guest_failed', 'guest_timeout', 'conflict'].includes(error.code);
+  return [
+    'worker_unavailable',
+    'worker_timeout',
+    'guest_failed',
+    'guest_timeout',
+    'conflict',
+    'hibernated',
+    'busy',
+  ].includes(error.code);
 }

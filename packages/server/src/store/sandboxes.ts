@@ -149,12 +149,12 @@ function endedError(row: SandboxRow): ApiError {
 
 /** The error that the worker, too, gives for a machine that has to be woken first. */
 export function hibernatedError(id: string): ApiError {
-  return new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
+  return new ApiError('hibernated', `sandbox ${id} is hibernated`);
 }
 
 /** True for the error of an operation that a wake makes possible. */
 export function isHibernated(error: unknown): boolean {
-  return error instanceof ApiError && error.code === 'conflict' && error.details['hibernated'] === true;
+  return error instanceof ApiError && error.code === 'hibernated';
 }
 
 export interface SandboxFilter {

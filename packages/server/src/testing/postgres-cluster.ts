@@ -4,14 +4,6 @@ import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { TestProject } from 'vitest/node';
-
-declare module 'vitest' {
-  export interface ProvidedContext {
-    /** Address of the cluster's own database, where tests run against PostgreSQL. */
-    postgres: string | undefined;
-  }
-}
 
 /** PostgreSQL refuses to run as root: then it is nobody's. */
 const nobody = { uid: 65_534, gid: 65_534 };
@@ -35,37 +27,53 @@ async function untilReady(server: ChildProcess): Promise<void> {
   throw new Error(`PostgreSQL did not start: ${said}`);
 }
 
-/** Starts a cluster of its own in a temporary directory, and ends it with the tests. */
-export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
-  const programs = await findPrograms();
-  const directory = await mkdtemp(join(tmpdir(), 'oc-postgres-'));
-  const user = process.getuid?.() === 0 ? nobody : {};
-  if (user === nobody) await chown(directory, nobody.uid, nobody.gid);
-  const options = { cwd: directory, ...user, env: { LC_ALL: 'C.UTF-8', PATH: process.env['PATH'] } };
-  const data = join(directory, 'data');
-  const initial = ['-D', data, '-U', 'opencomputer', '-A', 'trust', '-E', 'UTF8', '--no-sync'];
-  await promisify(execFile)(join(programs, 'initdb'), initial, options);
-  // Only a socket; and nothing of it need outlive the host.
-  const settings = [
-    'listen_addresses=',
-    `unix_socket_directories=${directory}`,
-    'fsync=off',
-    'synchronous_commit=off',
-    'full_page_writes=off',
-    'autovacuum=off',
-    'max_connections=300',
-  ];
-  const server = spawn(join(programs, 'postgres'), ['-D', data, ...settings.flatMap((one) => ['-c', one])], {
-    ...options,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  await untilReady(server);
-  server.stderr.resume();
-  provide('postgres', `postgres://opencomputer@/postgres?host=${encodeURIComponent(directory)}`);
-  return async () => {
+/** What tests need not outlive, which makes it quick. */
+const forgetful = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'autovacuum=off'];
+
+/** A cluster of PostgreSQL in a temporary directory, reached by a socket alone. */
+export class PostgresCluster implements AsyncDisposable {
+  /** Address of the cluster's own database. */
+  readonly url: string;
+  readonly #server: ChildProcess;
+  readonly #directory: string;
+
+  private constructor(server: ChildProcess, directory: string) {
+    this.#server = server;
+    this.#directory = directory;
+    this.url = `postgres://opencomputer@/postgres?host=${encodeURIComponent(directory)}`;
+  }
+
+  /**
+   * @param durable false: what is written may be lost with the host
+   * @throws Error where PostgreSQL is not installed, or does not start
+   */
+  static async start(durable: boolean): Promise<PostgresCluster> {
+    const programs = await findPrograms();
+    const directory = await mkdtemp(join(tmpdir(), 'oc-postgres-'));
+    const user = process.getuid?.() === 0 ? nobody : {};
+    if (user === nobody) await chown(directory, nobody.uid, nobody.gid);
+    const options = { cwd: directory, ...user, env: { LC_ALL: 'C.UTF-8', PATH: process.env['PATH'] } };
+    const data = join(directory, 'data');
+    const initial = ['-D', data, '-U', 'opencomputer', '-A', 'trust', '-E', 'UTF8', '--no-sync'];
+    await promisify(execFile)(join(programs, 'initdb'), initial, options);
+    const settings = [
+      ...['listen_addresses=', `unix_socket_directories=${directory}`, 'max_connections=300'],
+      ...(durable ? [] : forgetful),
+    ];
+    const args = ['-D', data, ...settings.flatMap((one) => ['-c', one])];
+    const server = spawn(join(programs, 'postgres'), args, {
+      ...options,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    await untilReady(server);
+    server.stderr.resume();
+    return new PostgresCluster(server, directory);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
     // At once, without waiting for who is still connected.
-    server.kill('SIGINT');
-    await once(server, 'exit');
-    await rm(directory, { recursive: true, force: true });
-  };
+    this.#server.kill('SIGINT');
+    await once(this.#server, 'exit');
+    await rm(this.#directory, { recursive: true, force: true });
+  }
 }

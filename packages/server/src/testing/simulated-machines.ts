@@ -47,8 +47,7 @@ export class SimulatedMachines {
   /** A machine that takes operations. */
   running(id: string): SimulatedMachine {
     const machine = this.get(id);
-    if (machine.info.state === 'hibernated')
-      throw new ApiError('conflict', `machine ${id} is hibernated`, { details: { hibernated: true } });
+    if (machine.info.state === 'hibernated') throw new ApiError('hibernated', `machine ${id} is hibernated`);
     if (machine.info.state === 'failed')
       throw new ApiError('sandbox_stopped', `machine ${id} has ended: ${machine.info.reason}`);
     return machine;

@@ -26,7 +26,7 @@ describe('an answer', () => {
   test('that does not come is a timeout', async () => {
     const { transport } = await worker(() => undefined);
     await expect(transport.json({ ...get, timeoutMs: 100 }, 100)).rejects.toMatchObject({
-      code: 'guest_timeout',
+      code: 'worker_timeout',
     });
   });
 

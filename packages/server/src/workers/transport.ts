@@ -47,7 +47,7 @@ export class WorkerTransport {
 
   /**
    * Sends a request and returns the answer once its header is there. The caller reads or destroys the body.
-   * @throws WorkerUnreachable; ApiError as the worker answered it, or `guest_timeout` when it took too long.
+   * @throws WorkerUnreachable; ApiError as the worker answered it, or `worker_timeout` when it took too long.
    */
   async open(call: WorkerCall): Promise<IncomingMessage> {
     const end = this.#metrics?.workerSeconds.startTimer({ call: call.name });
@@ -80,7 +80,9 @@ export class WorkerTransport {
       headers: { connection: 'Upgrade', upgrade: attachProtocol, 'content-length': 0 },
     });
     const timer = setTimeout(() => {
-      request.destroy(new ApiError('guest_timeout', `no answer within ${call.timeoutMs / 1000} s`));
+      request.destroy(
+        new ApiError('worker_timeout', `the worker did not answer within ${call.timeoutMs / 1000} s`),
+      );
     }, call.timeoutMs);
     request.once('upgrade', (_response, socket, head) => {
       if (head.length > 0) socket.unshift(head);
@@ -127,7 +129,9 @@ export class WorkerTransport {
     const startTimer = (): void => {
       if (call.timeoutMs === 0) return;
       timer = setTimeout(() => {
-        request.destroy(new ApiError('guest_timeout', `no answer within ${call.timeoutMs / 1000} s`));
+        request.destroy(
+          new ApiError('worker_timeout', `the worker did not answer within ${call.timeoutMs / 1000} s`),
+        );
       }, call.timeoutMs);
     };
     request.once('response', (response) => {

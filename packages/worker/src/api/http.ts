@@ -24,7 +24,7 @@ export function makeHttpServer(routes: Routes, log: Logger): Server {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const gone = new AbortController();
     response.once('close', () => {
-      if (!response.writableFinished) gone.abort(new ApiError('guest_failed', 'the caller went away'));
+      if (!response.writableFinished) gone.abort(new ApiError('cancelled', 'the caller went away'));
     });
     try {
       const url = URL.parse(request.url ?? '/', 'http://worker');

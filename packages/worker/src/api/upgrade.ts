@@ -37,7 +37,7 @@ export function serveUpgrades(
   const open = new Set<Duplex>();
   const upgrade = async (request: IncomingMessage, socket: Duplex): Promise<void> => {
     const gone = new AbortController();
-    socket.once('close', () => gone.abort(new ApiError('guest_failed', 'the caller went away')));
+    socket.once('close', () => gone.abort(new ApiError('cancelled', 'the caller went away')));
     try {
       const url = URL.parse(request.url ?? '/', 'http://worker');
       if (url === null) throw new ApiError('not_found', 'the target of the request is not a path');

@@ -95,7 +95,7 @@ describe('a gate', () => {
   it('refuses those who have waited for too long', async () => {
     const gate = new Gate(20);
     await gate.close(0);
-    expect(await failureOf(gate.pass(() => Promise.resolve()))).toMatchObject({ code: 'guest_timeout' });
+    expect(await failureOf(gate.pass(() => Promise.resolve()))).toMatchObject({ code: 'busy' });
     gate.open();
     expect(await gate.pass(() => Promise.resolve('later'))).toBe('later');
   });

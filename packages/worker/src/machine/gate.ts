@@ -30,7 +30,7 @@ export class Gate {
     return this.#closed === undefined;
   }
 
-  /** Runs an operation once the gate is open. @throws ApiError `guest_timeout` when it stays closed for long */
+  /** Runs an operation once the gate is open. @throws ApiError `busy` when it stays closed for long */
   async pass<Result>(operation: () => Promise<Result>): Promise<Result> {
     // Nothing may come between the last look and the entry: a change would count those inside without this one.
     while (this.#closed !== undefined) await this.waitOpen();
@@ -48,8 +48,7 @@ export class Gate {
     const end = Date.now() + this.#waitMs;
     while (this.#closed !== undefined) {
       const left = end - Date.now();
-      if (left <= 0)
-        throw new ApiError('guest_timeout', 'a change of the sandbox is under way and takes long');
+      if (left <= 0) throw new ApiError('busy', 'a change of the sandbox is under way and takes long');
       await Promise.race([this.#closed.promise, delay(left, undefined, { ref: false })]);
     }
   }

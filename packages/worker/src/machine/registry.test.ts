@@ -28,7 +28,7 @@ describe('a registry', () => {
     const refusal = (): Promise<Error> => failureOf(registry.operate(id, () => Promise.resolve()));
     expect(await refusal()).toMatchObject({ code: 'sandbox_not_found' });
     registry.setResting({ record, state: 'hibernated', reason: undefined });
-    expect(await refusal()).toMatchObject({ code: 'conflict', details: { hibernated: true } });
+    expect(await refusal()).toMatchObject({ code: 'hibernated' });
     registry.setResting({ record, state: 'failed', reason: 'its QEMU process was killed' });
     expect(await refusal()).toMatchObject({
       code: 'sandbox_stopped',
@@ -64,7 +64,7 @@ describe('an operation that waits for a change', () => {
     );
     registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
     machine.gate.open();
-    expect(await refused).toMatchObject({ code: 'conflict', details: { hibernated: true } });
+    expect(await refused).toMatchObject({ code: 'hibernated' });
     expect(made).toBe(false);
   });
 });

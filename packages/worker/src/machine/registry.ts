@@ -62,7 +62,7 @@ export class MachineRegistry {
     return this.running(id).info();
   }
 
-  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `conflict` when it hibernates, `no_space` */
+  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `hibernated`, `no_space` */
   running(id: string): Machine {
     const machine = this.#running.get(id);
     if (machine !== undefined) {
@@ -76,8 +76,7 @@ export class MachineRegistry {
   refusal(id: string): ApiError {
     const resting = this.#resting.get(id);
     if (resting === undefined) return new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
-    if (resting.state === 'hibernated')
-      return new ApiError('conflict', `sandbox ${id} is hibernated`, { details: { hibernated: true } });
+    if (resting.state === 'hibernated') return new ApiError('hibernated', `sandbox ${id} is hibernated`);
     return machineEnded(id, resting.reason ?? 'unknown');
   }
 

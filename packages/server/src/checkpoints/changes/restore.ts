@@ -10,7 +10,7 @@ export interface RestoreInput extends Cause {
 /** Puts a sandbox back to one of its checkpoints. */
 export function restoreOperation(parts: PowerParts): OperationDefinition<RestoreInput> {
   const { worker } = parts;
-  return powerOperation<RestoreInput>('restore', 'creation_failed', [
+  return powerOperation<RestoreInput>('restore', 'start_failed', [
     startStep<RestoreInput>(parts, {
       run: ({ subject: { id: sandboxId }, input, signal }) =>
         worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs }),

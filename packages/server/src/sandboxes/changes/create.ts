@@ -1,4 +1,4 @@
-import { ApiError, errorKinds, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
+import { ApiError, type MachineInfo, type MachineSpec } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../../operations/definition.ts';
 import { addEvent } from '../../store/events.ts';
 import { changeSandbox, deleteSandbox, findSandbox } from '../../store/sandboxes.ts';
@@ -32,7 +32,7 @@ function machineSpec(row: SandboxRow): MachineSpec {
 
 /** True when the request itself was refused: then nothing of it remains. Otherwise the sandbox stays, with the reason. */
 function wasRefused(error: ApiError): boolean {
-  return errorKinds[error.code].status < 500 || error.code === 'no_capacity';
+  return error.status < 500 || error.code === 'no_capacity';
 }
 
 async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise<void> {
@@ -44,7 +44,7 @@ async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise
   if (row === undefined) return;
   const reason = error.message;
   const live = row.state === 'creating' || row.state === 'running';
-  if (error.details['abandoned'] === true && live) {
+  if (error.code === 'abandoned' && live) {
     await changeSandbox(tx, sandboxId, { action: 'stop', actor: 'system', reason });
     await changeSandbox(tx, sandboxId, { action: 'stopped', actor: 'system', reason });
     return;

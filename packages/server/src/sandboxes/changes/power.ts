@@ -103,7 +103,7 @@ export function patchStep<Input>({ patcher }: Pick<PowerParts, 'patcher'>) {
 /** Wakes a hibernated sandbox, or starts a failed one from its disk. */
 export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
   const { worker } = parts;
-  return powerOperation<Cause>('wake', 'creation_failed', [
+  return powerOperation<Cause>('wake', 'start_failed', [
     startStep<Cause>(parts, {
       run: ({ subject: { id: sandboxId }, signal }) => worker.wake(sandboxId, { signal, timeoutMs: startMs }),
       commit: (tx, id, input, machine) => noteStart(tx, id, 'wake', input, machine),
@@ -116,7 +116,7 @@ export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
 function bootOperation(parts: PowerParts, kind: 'reboot' | 'powerCycle'): OperationDefinition<Cause> {
   const { worker } = parts;
   const hard = kind === 'powerCycle';
-  return powerOperation<Cause>(kind, 'creation_failed', [
+  return powerOperation<Cause>(kind, 'start_failed', [
     startStep<Cause>(parts, {
       run: async ({ subject: { id: sandboxId }, signal }) => {
         const options = { signal, timeoutMs: startMs };

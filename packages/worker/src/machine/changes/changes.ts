@@ -84,7 +84,7 @@ export class Changes {
 
   /**
    * Creates a machine, or answers for the one that this id has already if it was asked for in the same words.
-   * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`
+   * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`, `start_failed`
    */
   create(id: string, spec: MachineSpec): Promise<MachineInfo> {
     return this.#change(id, async () => {
@@ -180,9 +180,9 @@ export class Changes {
         });
       return withGateClosed(running, async () => {
         const what = `sandbox ${id} could not be restored`;
-        const { machine, answered } = await failAs('creation_failed', what, change);
+        const { machine, answered } = await failAs('start_failed', what, change);
         this.#starts.list(machine);
-        await failAs('creation_failed', what, () => answered);
+        await failAs('start_failed', what, () => answered);
         return registry.info(id);
       });
     });

@@ -35,14 +35,14 @@ export class Starts {
 
   /**
    * Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept.
-   * @throws ApiError `no_capacity`, `creation_failed`
+   * @throws ApiError `no_capacity`, `start_failed`
    */
   async start(id: string, memoryMB: number, start: () => Promise<Started>): Promise<MachineInfo> {
     const admission = await this.#capacity.reserve(id, { memoryMB, diskMB: startingDiskMB });
     if (!admission.ok) throw new ApiError('no_capacity', admission.message, { hint: admission.hint });
     let started;
     try {
-      started = await failAs('creation_failed', `the machine of ${id} could not be started`, start);
+      started = await failAs('start_failed', `the machine of ${id} could not be started`, start);
     } catch (error) {
       this.#capacity.release(id);
       throw error;
@@ -50,7 +50,7 @@ export class Starts {
     this.#capacity.started(id);
     this.list(started.machine);
     const { answered } = started;
-    await failAs('creation_failed', `the machine of ${id} runs, but does not answer`, () => answered);
+    await failAs('start_failed', `the machine of ${id} runs, but does not answer`, () => answered);
     return this.#registry.info(id);
   }
 
