@@ -51,6 +51,8 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
     `unix_socket_directories=${directory}`,
     'fsync=off',
     'synchronous_commit=off',
+    // Who sets synchronous_commit on waits at the commit for ever: its rows are there, and it has not heard of it.
+    'synchronous_standby_names=nobody',
     'full_page_writes=off',
     'autovacuum=off',
     'max_connections=300',
