@@ -22,11 +22,9 @@ async function lab() {
   const expiry = new Expiry({
     store,
     idle,
-    worker: {
-      use: () => {
-        clock.asked += 1;
-        return clock.use();
-      },
+    use: () => {
+      clock.asked += 1;
+      return clock.use();
     },
     sandboxes: {
       expire: (id) => {

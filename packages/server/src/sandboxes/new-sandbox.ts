@@ -32,8 +32,16 @@ export interface NewSandbox {
   readonly forkGroup?: string | undefined;
 }
 
-/** Writes the row of a new sandbox, in state `creating`, and the event; call it in a transaction. */
-export async function insertNewSandbox(tx: Store, id: string, sandbox: NewSandbox): Promise<void> {
+/**
+ * Writes the row of a new sandbox, in state `creating`, and the event; call it in a transaction.
+ * @param workerId where its machine is to be made
+ */
+export async function insertNewSandbox(
+  tx: Store,
+  id: string,
+  sandbox: NewSandbox,
+  workerId: string,
+): Promise<void> {
   const now = Date.now();
   const checkpointId = sandbox.checkpointId ?? null;
   await insertSandbox(tx, {
@@ -52,7 +60,7 @@ export async function insertNewSandbox(tx: Store, id: string, sandbox: NewSandbo
     started_at: null,
     last_active_at: now,
     stopped_at: null,
-    worker_id: '',
+    worker_id: workerId,
     emulated: 0,
     hibernated_at: null,
     started_from: null,
