@@ -66,11 +66,13 @@ export const workerInfoSchema = z.object({
   machines: z.number().int(),
   committedMemoryMB: z.number().int(),
   freeDiskMB: z.number().int(),
-  /** What it takes at most, while the readings of its host allow that. */
-  capacity: z.object({
-    machines: z.number().int().nonnegative(),
-    /** Memory of all machines that run. */
-    memoryMB: z.number().int().nonnegative(),
-  }),
+  /** What it takes at most, while the readings of its host allow that. Absent in workers of older releases. */
+  capacity: z
+    .object({
+      machines: z.number().int().nonnegative(),
+      /** Memory of all machines that run. */
+      memoryMB: z.number().int().nonnegative(),
+    })
+    .optional(),
 });
 export type WorkerInfo = z.infer<typeof workerInfoSchema>;

@@ -32,7 +32,7 @@ export class SimulatedWorker {
   readonly calls: string[] = [];
   /** What it says of itself. */
   id: string;
-  capacity = { machines: 1000, memoryMB: 1_000_000 };
+  capacity: WorkerInfo['capacity'] = { machines: 1000, memoryMB: 1_000_000 };
   templates = ['base'];
   /** Lines of JSON that every machine has in its logs. */
   logs: string[] = [];

@@ -25,7 +25,7 @@ async function oneOnEach(): Promise<[onA: string, onB: string]> {
 }
 
 /** Breaks the connection to a worker, lets it come back, and waits until it has been compared. */
-async function reconnect(worker: SimulatedWorker, meanwhile: () => void = () => undefined): Promise<void> {
+async function reconnect(worker: SimulatedWorker, meanwhile: () => unknown = () => undefined): Promise<void> {
   await worker.kill();
   meanwhile();
   const before = lists(worker);
@@ -242,4 +242,30 @@ test('what is from before workers were written down is given to the first one, w
   await b.listen();
   await server.allConnected();
   expect((await read(second)).workerID).toBe(a.id);
+});
+
+test('a sandbox that is created before any worker was ever reached waits for the first one', async () => {
+  await server.stopServer();
+  await a.kill();
+  await b.kill();
+  await inStore((store) => store.deleteFrom('workers').execute());
+  await server.startServer(false);
+  const creating = server.create();
+  const reached = (await server.call('GET', '/metrics')).text;
+  expect(reached).toContain(`opencomputer_worker_reachable{worker="${a.socketPath}"} 0`);
+  await a.listen();
+  expect((await read(await creating)).workerID).toBe(a.id);
+});
+
+test('a worker of an older release, which does not say what it takes, is used', async () => {
+  await reconnect(b, () => (b.capacity = undefined));
+  await server.allConnected();
+  const ids = [await server.create(), await server.create()];
+  expect(a.machines.size).toBe(2);
+  await a.kill();
+  await eventually('gone', async () =>
+    (await server.call('GET', '/metrics')).text.includes('worker_reachable{worker="worker-simulated"} 0'),
+  );
+  expect(b.machines.has(await server.create())).toBe(true);
+  for (const id of ids) expect((await read(id)).status).toBe('running');
 });

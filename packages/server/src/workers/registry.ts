@@ -172,8 +172,8 @@ export class WorkerRegistry {
     const { isNew } = await noteContact(this.#options.store, {
       id,
       address: place.address,
-      machines_max: capacity.machines,
-      memory_mb_max: capacity.memoryMB,
+      machines_max: capacity?.machines ?? 0,
+      memory_mb_max: capacity?.memoryMB ?? 0,
     });
     const before = place.worker?.id;
     if (before !== undefined && before !== id)
