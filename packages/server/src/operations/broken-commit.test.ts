@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { ApiError } from '@opencomputer/protocol';
 import { openStore } from '../store/database.ts';
-import type { Subject } from '../store/operations.ts';
+import { forgetOperations, type Subject } from '../store/operations.ts';
 import type { Store } from '../store/tables.ts';
 import { newPostgres, newStore, onPostgres } from '../testing/database.ts';
 import { eventually, quietLog } from '../testing/harness.ts';
@@ -17,7 +18,10 @@ async function lab(database?: string) {
   const said: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => void said.push(line) });
   const runs: string[] = [];
-  const lab = { commit: async (_tx: Store): Promise<void> => undefined };
+  const lab = {
+    commit: async (_tx: Store): Promise<void> => undefined,
+    undone: async (_tx: Store): Promise<void> => undefined,
+  };
   const definition: OperationDefinition = {
     kind: 'build',
     deadlineMs: 60_000,
@@ -34,7 +38,7 @@ async function lab(database?: string) {
         undo: async () => void runs.push('undone'),
       }),
     ],
-    undone: () => Promise.resolve(),
+    undone: (tx) => lab.undone(tx),
   };
   const options = { store, log, definitions: [definition], pace: { first: 1, longest: 50 } };
   const engine = new OperationEngine({ ...options, alone: true });
@@ -135,5 +139,27 @@ test.runIf(onPostgres)(
     await submitted;
     expect(runs).toEqual(['one']);
     expect(await operations()).toMatchObject([{ state: 'done', step: 1 }]);
+  },
+);
+
+test.runIf(onPostgres)(
+  'an undo whose connection breaks at its commit ends once, with what made it be undone',
+  async () => {
+    const made = await lab();
+    const { store, runs, engine, operations } = made;
+    let pid = 0;
+    made.commit = () => Promise.reject(new ApiError('no_capacity', 'full'));
+    made.undone = async (tx) => {
+      runs.push('forgotten');
+      await forgetOperations(tx, subject);
+      pid = await hang(tx);
+    };
+    const submitted = engine.submit('build', subject, {}, () => Promise.resolve(true));
+    const refused = expect(submitted).rejects.toMatchObject({ code: 'no_capacity' });
+    await committing(store, () => pid);
+    await sql`select pg_terminate_backend(${pid}::integer)`.execute(store);
+    await refused;
+    expect(runs).toEqual(['one', 'undone', 'forgotten']);
+    expect(await operations()).toEqual([]);
   },
 );

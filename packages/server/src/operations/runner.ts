@@ -1,7 +1,7 @@
 import { ApiError } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { stepWasWritten, type Subject, updateOperation } from '../store/operations.ts';
+import { stepWasWritten, type Subject, undoWasWritten, updateOperation } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
 import { OutcomeUnknown, transact } from '../store/transaction.ts';
 import { canBeGivenUp, type OperationDefinition, type Step } from './definition.ts';
@@ -118,7 +118,7 @@ export class Runner {
         const result = await step.run(context);
         this.#crash(`${row.kind}:${step.name}:ran`);
         cancelled.throwIfAborted();
-        await this.#finish(row, async (tx) => {
+        await this.#finish(row, stepWasWritten, async (tx) => {
           // First: who has lost the lease does nothing of what else a commit does.
           const state = row.step + 1 === definition.steps.length ? 'done' : 'running';
           await this.#write(tx, row, { state, step: row.step + 1, attempts });
@@ -142,13 +142,17 @@ export class Runner {
     }
   }
 
-  /** Does work that finishes a step in a transaction. Where nobody hears whether it was committed, the row says so. */
-  async #finish(row: OperationRow, work: (tx: Store) => Promise<void>): Promise<void> {
+  /** Does work in a transaction. Where nobody hears whether it was committed, the row says so. */
+  async #finish(
+    row: OperationRow,
+    written: (store: Store, row: OperationRow) => Promise<boolean>,
+    work: (tx: Store) => Promise<void>,
+  ): Promise<void> {
     try {
       await transact(this.#options.store, work);
     } catch (error) {
-      if (!(error instanceof OutcomeUnknown) || !(await this.whetherWritten(row, stepWasWritten)))
-        throw error;
+      if (!(error instanceof OutcomeUnknown)) throw error;
+      if (!(await this.whetherWritten(row, written))) throw error;
     }
   }
 
@@ -171,7 +175,7 @@ export class Runner {
       this.#crash(`${row.kind}:${step.name}:undone`);
     }
     await this.#persist(run, () =>
-      transact(store, async (tx) => {
+      this.#finish(row, undoWasWritten, async (tx) => {
         await this.#write(tx, row, { state: 'undone' });
         await definition.undone(tx, subject, input, error);
       }),

@@ -37,6 +37,13 @@ export async function stepWasWritten(store: Store, row: OperationRow): Promise<b
   return now !== undefined && now.owner === row.owner && now.step > row.step;
 }
 
+/** The same for the transaction that ends an undo, in which the operation may have been forgotten with its subject. */
+export async function undoWasWritten(store: Store, row: OperationRow): Promise<boolean> {
+  await updateOperation(store, row, {});
+  const now = await findOperation(store, row.id);
+  return now === undefined || (now.owner === row.owner && now.state === 'undone');
+}
+
 /** What an operation works on. */
 export interface Subject {
   readonly kind: string;
