@@ -90,7 +90,7 @@ export class WorkerRegistry {
 
   /** Listens to no worker any more. Calls to them go on until `close`. */
   async disconnect(): Promise<void> {
-    await Promise.all(this.#places.map(({ link }) => link?.close()));
+    await Promise.all(this.#places.flatMap(({ link }) => (link === undefined ? [] : [link.close()])));
   }
 
   close(): void {
