@@ -3,7 +3,7 @@ import { addEvent } from '../store/events.ts';
 import { insertSandbox } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
 
-/** Errors of a creation that a client is told as they are; others become `creation_failed`. */
+/** Errors of a creation that are passed on as they are; others become `creation_failed`. */
 const creationErrors = new Set([
   'invalid_request',
   'template_not_found',
@@ -12,6 +12,7 @@ const creationErrors = new Set([
   'no_capacity',
   'no_space',
   'creation_failed',
+  'abandoned',
   'worker_unavailable',
   'shutting_down',
 ]);
