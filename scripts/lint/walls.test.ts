@@ -23,7 +23,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 /** The rooms of the server from the bottom up. What is on one floor, or above, is not imported. */
 const floors = [
   ['observe'],
-  ['store', 'http', 'sockets', 'workers'],
+  ['store', 'http', 'sockets'],
+  ['workers'],
   ['auth', 'operations'],
   ['sandboxes'],
   ['checkpoints'],

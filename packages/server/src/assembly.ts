@@ -32,8 +32,7 @@ import { stopOperation } from './sandboxes/changes/stop.ts';
 import { pruneOperations } from './store/operations.ts';
 import { sandboxesInState } from './store/sandboxes.ts';
 import type { Store } from './store/tables.ts';
-import { WorkerClient } from './workers/client.ts';
-import { WorkerLink } from './workers/link.ts';
+import { type Worker, WorkerRegistry } from './workers/registry.ts';
 
 /** Operations that ended are kept for a day. */
 const historyMs = 24 * 3600 * 1000;
@@ -49,18 +48,18 @@ export interface AssemblyOptions {
 }
 
 /** Every kind of durable operation. */
-export function operationDefinitions(parts: PowerParts, workerId: () => Promise<string>) {
+export function operationDefinitions(parts: PowerParts) {
   return [
-    createOperation('create', parts, workerId),
-    createOperation('fork', parts, workerId),
-    stopOperation(parts.worker),
+    createOperation('create', parts),
+    createOperation('fork', parts),
+    stopOperation(parts),
     hibernateOperation(parts),
     wakeOperation(parts),
     rebootOperation(parts),
     powerCycleOperation(parts),
     restoreOperation(parts),
-    checkpointOperation(parts.worker),
-    deleteCheckpointOperation(parts.worker),
+    checkpointOperation(parts),
+    deleteCheckpointOperation(parts),
   ];
 }
 
@@ -76,18 +75,19 @@ export interface Assembly {
     | 'agents'
     | 'machines'
     | 'idle'
-    | 'workerConnected'
+    | 'workers'
   >;
   close(): Promise<void>;
 }
 
-/** Puts together what is behind the API: operations, the worker, the reconciler and the idle clock. */
+/** Puts together what is behind the API: operations, the workers, the reconciler and the idle clock. */
 export async function assemble({ config, store, log, metrics }: AssemblyOptions): Promise<Assembly> {
-  const worker = new WorkerClient(config.workerSocket, metrics);
+  const workers = new WorkerRegistry({ store, log, metrics, addresses: config.workerSockets });
+  await workers.open();
   const idle = new IdleClock();
   const reconciler = new Reconciler({
     store,
-    worker,
+    workers,
     log,
     metrics,
     idle,
@@ -95,32 +95,19 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     between: (id, work) => engine.between(sandboxSubject(id), reconcileTurnMs, work),
     busy: (id) => engine.busy(sandboxSubject(id)),
   });
-  const link = new WorkerLink(
-    worker,
-    {
-      connected: () => {
-        engine.retryNow();
-        void reconciler.run();
-      },
-      disconnected: () => log.warn('worker disconnected'),
-      failed: (id, reason) => void lost(id, reason),
-      restarted: (id) => void restarted(id),
-    },
-    log,
-  );
-  const lost = (id: string, reason: string): Promise<void> =>
-    reconciler.machineLost(id, reason).catch((error: unknown) => {
+  const lost = (worker: Worker, id: string, reason: string): Promise<void> =>
+    reconciler.machineLost(worker, id, reason).catch((error: unknown) => {
       log.error({ err: error, sandboxId: id }, 'loss of a machine not written down; it is found again');
     });
-  const restarted = (id: string): Promise<void> =>
-    reconciler.machineRestarted(id).catch((error: unknown) => {
+  const restarted = (worker: Worker, id: string): Promise<void> =>
+    reconciler.machineRestarted(worker, id).catch((error: unknown) => {
       log.error({ err: error, sandboxId: id }, 'restart of a guest not written down; it is found again');
     });
-  const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
-  const definitions = operationDefinitions(parts, async () => (link.info ?? (await worker.info())).workerId);
+  const parts = { store, workers, idle, patcher: new Patcher(store, workers) };
+  const definitions = operationDefinitions(parts);
   const engine = new OperationEngine({ store, log, metrics, definitions, alone: true });
   const quota = new Quota(config.maxSandboxes, config.maxHibernated);
-  const reconcile = (): Promise<void> => reconciler.run();
+  const reconcile = (workerId: string): Promise<void> => reconciler.run(workerId);
   const lifecycle = new Lifecycle({ store, engine, idle, quota, reconcile });
   const sandboxes = new SandboxService({
     store,
@@ -129,6 +116,7 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     log,
     lifecycle,
     quota,
+    workers,
     reconcile,
   });
   const checkpoints = new CheckpointService({
@@ -140,8 +128,15 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     limits: config.maxCheckpoints,
   });
   const forks = new Forks({ store, sandboxes, checkpoints, quota, log });
-  const machines = new Machines(worker, (id) => lifecycle.foundHibernated(id));
-  const expiry = new Expiry({ store, idle, worker, sandboxes, log, connected: () => link.connected });
+  const machines = new Machines(workers, (id) => lifecycle.foundHibernated(id));
+  const expiry = new Expiry({
+    store,
+    idle,
+    use: async (id) => (await workers.ofSandbox(id)).use(id),
+    sandboxes,
+    log,
+    connected: () => workers.connected().size > 0,
+  });
 
   const recovered = await engine.recover();
   if (recovered > 0) log.info({ operations: recovered }, 'taking up operations that were cut off');
@@ -155,7 +150,14 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     );
   prune();
   const pruning = setInterval(prune, pruneEveryMs);
-  link.start();
+  workers.start({
+    connected: ({ id }) => {
+      engine.retryNow();
+      void reconciler.run(id);
+    },
+    failed: (worker, id, reason) => void lost(worker, id, reason),
+    restarted: (worker, id) => void restarted(worker, id),
+  });
   reconciler.start();
   expiry.start();
   const commands = new Commands(machines);
@@ -170,17 +172,17 @@ export async function assemble({ config, store, log, metrics }: AssemblyOptions)
     agents: new AgentSessions(sessions, { sandboxes, machines, idle }, config.agentCommand),
     machines,
     idle,
-    workerConnected: () => link.connected,
+    workers,
   };
   return {
     services,
     close: async () => {
       clearInterval(pruning);
-      await link.close();
+      await workers.disconnect();
       await engine.close();
       await reconciler.close();
       await expiry.close();
-      worker.close();
+      workers.close();
     },
   };
 }

@@ -7,7 +7,7 @@ describe('configuration', () => {
       listen: { host: '127.0.0.1', port: 8080 },
       dataDirectory: '/data',
       apiKey: undefined,
-      workerSocket: '/data/worker/worker.sock',
+      workerSockets: ['/data/worker/worker.sock'],
       maxSandboxes: 100,
       maxHibernated: 1000,
       maxCheckpoints: { full: 10, disk_only: 100 },

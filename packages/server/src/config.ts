@@ -16,7 +16,8 @@ export interface ServerConfig {
   readonly databaseUrl?: string | undefined;
   /** A key that is valid from the start; absent: one is generated when there is none. */
   readonly apiKey?: string | undefined;
-  readonly workerSocket: string;
+  /** The sockets of the workers' APIs. */
+  readonly workerSockets: readonly string[];
   /** Live sandboxes that one owner may have. */
   readonly maxSandboxes: number;
   /** Hibernated sandboxes that one owner may have. */
@@ -47,7 +48,7 @@ export function loadConfig(environment: Environment): ServerConfig {
     dataDirectory: dataDirectory(env),
     databaseUrl: env.OPENCOMPUTER_DATABASE_URL,
     apiKey: env.OPENCOMPUTER_API_KEY,
-    workerSocket: workerSocket(env),
+    workerSockets: [workerSocket(env)],
     maxSandboxes: env.OPENCOMPUTER_MAX_SANDBOXES,
     maxHibernated: env.OPENCOMPUTER_MAX_HIBERNATED,
     maxCheckpoints: {

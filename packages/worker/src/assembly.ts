@@ -1,7 +1,6 @@
 import { chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { limits, type WorkerInfo } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
@@ -25,7 +24,7 @@ import { readEgress } from './host/egress.ts';
 import { Integrity } from './host/integrity.ts';
 import { openLog } from './host/log.ts';
 import { findQemu } from './host/qemu.ts';
-import { readDiskFreeMB, readHost } from './host/readings.ts';
+import { readDiskFreeMB, readHost, readMemory } from './host/readings.ts';
 import { takeWorkerLock } from './lock.ts';
 import { Changes } from './machine/changes/changes.ts';
 import { recoverMachines } from './machine/changes/recover.ts';
@@ -37,6 +36,7 @@ import { endProcessesOf } from './qemu/process.ts';
 import { type Images, type HostSetup, processPrefix, templateNamePrefix } from './qemu/setup.ts';
 import { SnapshotStore } from './snapshots/store.ts';
 import { TemplateStore } from './templates/store.ts';
+import { readWorkerId } from './worker-id.ts';
 
 const probeMs = 10_000;
 
@@ -63,11 +63,12 @@ async function hostCpu(): Promise<string> {
   return /^model name\s*:\s*(.+)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown';
 }
 
-/** Directories of the worker below its data directory. */
+/** Directories of the worker below its data directory, and its id, which is kept there. */
 async function makeDirectories(
   config: WorkerConfig,
-): Promise<{ machines: string; network: string; snapshots: string; trash: string }> {
+): Promise<{ machines: string; network: string; snapshots: string; trash: string; workerId: string }> {
   const root = join(config.dataDir, 'worker');
+  const existing = existsSync(join(root, 'machines'));
   const directories = {
     machines: join(root, 'machines'),
     network: join(root, 'network'),
@@ -77,9 +78,11 @@ async function makeDirectories(
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
   // The server may pass through, to reach the socket; what is below is closed to it.
   await mkdir(root, { recursive: true, mode: 0o711 });
+  // Before what says that an older release has been here.
+  const workerId = await readWorkerId(join(root, 'id'), existing);
   for (const directory of Object.values(directories))
     await mkdir(directory, { recursive: true, mode: 0o700 });
-  return directories;
+  return { ...directories, workerId };
 }
 
 async function setUpHost(
@@ -123,16 +126,18 @@ async function setUpHost(
 }
 
 function infoRoutes(
+  workerId: string,
   config: WorkerConfig,
   host: HostSetup,
   registry: MachineRegistry,
   templates: TemplateStore,
 ): Routes {
+  const { maxMachines, memoryOvercommit } = config.capacity;
   return {
     'GET /v1/worker': async ({ response }) => {
       const machines = registry.list();
       const info: WorkerInfo = {
-        workerId: hostname(),
+        workerId,
         version: packageFile.version,
         accelerator: host.acceleration.accelerator,
         accelerationReason: host.acceleration.reason,
@@ -142,6 +147,10 @@ function infoRoutes(
         machines: machines.length,
         committedMemoryMB: machines.reduce((sum, machine) => sum + machine.spec.memoryMB, 0),
         freeDiskMB: Math.floor(await readDiskFreeMB(config.dataDir)),
+        capacity: {
+          machines: maxMachines,
+          memoryMB: Math.floor(memoryOvercommit * (await readMemory()).totalMB),
+        },
       };
       sendJson(response, 200, info);
     },
@@ -225,7 +234,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
 
   const server = makeHttpServer(
     {
-      ...infoRoutes(config, host, registry, templates),
+      ...infoRoutes(directories.workerId, config, host, registry, templates),
       ...machineRoutes(registry, changes),
       ...snapshotRoutes(snapshots, changes),
       ...execRoutes(registry),

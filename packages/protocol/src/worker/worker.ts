@@ -55,7 +55,8 @@ export const workerPaths = {
 } as const;
 
 export const workerInfoSchema = z.object({
-  workerId: z.string(),
+  /** Stays the same for as long as its data directory does. */
+  workerId: z.string().min(1).max(253),
   version: z.string(),
   accelerator: z.enum(['kvm', 'tcg']),
   accelerationReason: z.string(),
@@ -65,5 +66,13 @@ export const workerInfoSchema = z.object({
   machines: z.number().int(),
   committedMemoryMB: z.number().int(),
   freeDiskMB: z.number().int(),
+  /** What it takes at most, while the readings of its host allow that. Absent in workers of older releases. */
+  capacity: z
+    .object({
+      machines: z.number().int().nonnegative(),
+      /** Memory of all machines that run. */
+      memoryMB: z.number().int().nonnegative(),
+    })
+    .optional(),
 });
 export type WorkerInfo = z.infer<typeof workerInfoSchema>;

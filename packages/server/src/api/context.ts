@@ -17,6 +17,7 @@ import type { Lifecycle } from '../sandboxes/lifecycle.ts';
 import type { SandboxService } from '../sandboxes/service.ts';
 import type { IdleClock } from '../sandboxes/idle-clock.ts';
 import type { Store } from '../store/tables.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
 import type { EndpointId, ShapeLimits } from '@opencomputer/protocol';
 import { type Every, everyInterval } from '../http/every.ts';
 
@@ -44,7 +45,7 @@ export interface Services {
   readonly sessions: SessionService;
   readonly version: string;
   readonly clients: ClientPackages;
-  readonly workerConnected: () => boolean;
+  readonly workers: Pick<WorkerRegistry, 'status'>;
   readonly stopping: () => boolean;
   readonly timing: ExecTiming;
 }

@@ -65,8 +65,8 @@ export async function receiveFile(
       details: { limit: limits.fileBytes },
     });
   await sandboxes.withMachine(owner, id, async () => {
-    const body: Readable = boundedBody(requestBody(c), limits.fileBytes);
-    await machines.writeFile(id, path, body, length);
+    const open = (): Readable => boundedBody(requestBody(c), limits.fileBytes);
+    await machines.writeFile(id, path, open, length);
   });
   return c.body(null, 204);
 }

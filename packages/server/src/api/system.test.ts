@@ -117,7 +117,7 @@ describe('health', () => {
     await server.create();
     const { text } = await server.call('GET', '/metrics');
     expect(text).toContain('opencomputer_sandboxes{state="running"} 1');
-    expect(text).toContain('opencomputer_worker_reachable 1');
+    expect(text).toContain('opencomputer_worker_reachable{worker="worker-simulated"} 1');
     expect(text).toContain('opencomputer_operations_total{kind="create",outcome="done"} 1');
     expect(text).toMatch(
       /opencomputer_http_request_seconds_count\{method="POST",route="\/api\/sandboxes",status="201"\} 1/,

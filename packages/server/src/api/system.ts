@@ -26,9 +26,9 @@ export const health: Handler = async (c) => c.json({ status: 'ok' });
 
 export const alive: Handler = async (c) => c.json({ status: 'alive' });
 
-export const readiness: Handler<'store' | 'workerConnected'> = async (c, { store, workerConnected }) => {
+export const readiness: Handler<'store' | 'workers'> = async (c, { store, workers }) => {
   const failure = await databaseFailure(store);
-  const worker = workerConnected();
+  const worker = workers.status().some(({ connected }) => connected);
   const reasons = [
     ...(failure === undefined ? [] : [`the database takes no writes: ${failure}`]),
     ...(worker ? [] : ['the worker is not connected']),
@@ -38,13 +38,15 @@ export const readiness: Handler<'store' | 'workerConnected'> = async (c, { store
   return c.json({ status: 'not_ready', database, worker, reason: reasons.join('; ') }, 503);
 };
 
-export const metrics: Handler<'metrics' | 'store' | 'workerConnected'> = async (
+export const metrics: Handler<'metrics' | 'store' | 'workers'> = async (
   c,
-  { store, metrics: all, workerConnected },
+  { store, metrics: all, workers },
 ) => {
   const counts = await countByState(store);
   for (const state of sandboxStates) all.sandboxes.set({ state }, counts.get(state) ?? 0);
-  all.workerReachable.set(workerConnected() ? 1 : 0);
+  all.workerReachable.reset();
+  for (const { name, connected } of workers.status())
+    all.workerReachable.set({ worker: name }, connected ? 1 : 0);
   c.header('content-type', all.registry.contentType);
   return c.body(await all.registry.metrics());
 };

@@ -234,6 +234,7 @@ export class CheckpointService {
       is_public: 0,
       created_at: await nextCheckpointTime(tx, sandbox.id),
       failed_at: null,
+      worker_id: sandbox.worker_id,
     });
   }
 

@@ -7,9 +7,9 @@ export interface Metrics {
   readonly sandboxes: Gauge<'state'>;
   readonly operations: Counter<'kind' | 'outcome'>;
   readonly operationsRunning: Gauge<'kind'>;
-  readonly workerReachable: Gauge;
-  readonly unknownMachines: Gauge;
-  readonly unknownSnapshots: Gauge;
+  readonly workerReachable: Gauge<'worker'>;
+  readonly unknownMachines: Gauge<'worker'>;
+  readonly unknownSnapshots: Gauge<'worker'>;
   readonly workerSeconds: Histogram<'call'>;
 }
 
@@ -50,16 +50,19 @@ export function createMetrics(): Metrics {
     workerReachable: new Gauge({
       name: 'opencomputer_worker_reachable',
       help: '1 while the event stream of the worker is open',
+      labelNames: ['worker'],
       registers,
     }),
     unknownMachines: new Gauge({
       name: 'opencomputer_unknown_machines',
-      help: 'Machines of the worker that belong to no sandbox',
+      help: 'Machines of the worker that belong to no sandbox of its',
+      labelNames: ['worker'],
       registers,
     }),
     unknownSnapshots: new Gauge({
       name: 'opencomputer_unknown_snapshots',
-      help: 'Snapshots of the worker that belong to no checkpoint',
+      help: 'Snapshots of the worker that belong to no checkpoint of its',
+      labelNames: ['worker'],
       registers,
     }),
     workerSeconds: new Histogram({

@@ -21,7 +21,7 @@ import type { Store } from '../store/tables.ts';
 import { newStore, onPostgres } from '../testing/database.ts';
 import { eventually, quietLog, temporaryDirectory } from '../testing/harness.ts';
 import { SimulatedWorker } from '../testing/simulated-worker.ts';
-import { WorkerClient } from '../workers/client.ts';
+import { WorkerRegistry } from '../workers/registry.ts';
 import { canBeGivenUp } from './definition.ts';
 import { OperationEngine } from './engine.ts';
 import { SimulatedCrash } from './runner.ts';
@@ -57,7 +57,7 @@ const fork = { timeout: 300, envs: {}, metadata: {} };
 class World {
   readonly store: Store;
   readonly worker: SimulatedWorker;
-  readonly client: WorkerClient;
+  readonly workers: WorkerRegistry;
   readonly idle = new IdleClock();
   /** Points that were passed, and the one at which to crash. */
   readonly points: string[] = [];
@@ -75,7 +75,8 @@ class World {
 
   async #end(): Promise<void> {
     await this.engine.close();
-    this.client.close();
+    await this.workers.disconnect();
+    this.workers.close();
     await this.worker.kill();
     await this.store.destroy();
     this.#removeFiles();
@@ -85,14 +86,13 @@ class World {
     this.store = store;
     this.#removeFiles = removeFiles;
     this.worker = new SimulatedWorker(socket);
-    this.client = new WorkerClient(socket);
+    this.workers = new WorkerRegistry({ store, log: quietLog, addresses: [socket] });
     this.engine = this.newEngine();
   }
 
   get definitions() {
-    const { store, client: worker, idle } = this;
-    const parts = { store, worker, idle, patcher: new Patcher(store, worker) };
-    return operationDefinitions(parts, () => Promise.resolve('worker-1'));
+    const { store, workers, idle } = this;
+    return operationDefinitions({ store, workers, idle, patcher: new Patcher(store, workers) });
   }
 
   /** @param alone Whether no other engine is on the database. */
@@ -121,12 +121,12 @@ class World {
   }
 
   services(stopWaitMs?: number): Services {
-    const { store, engine } = this;
+    const { store, engine, workers } = this;
     const idle = new IdleClock();
     const quota = new Quota(100, 100);
     const reconcile = (): Promise<void> => Promise.resolve();
     const lifecycle = new Lifecycle({ store, engine, idle, quota, reconcile });
-    const parts = { store, engine, idle, log: quietLog, quota, lifecycle };
+    const parts = { store, engine, idle, log: quietLog, quota, lifecycle, workers };
     const options = { ...parts, reconcile, ...(stopWaitMs === undefined ? {} : { stopWaitMs }) };
     const service = new SandboxService(options);
     const checkpoints = new CheckpointService({ ...parts, sandboxes: service });
@@ -168,10 +168,10 @@ class World {
   }
 
   reconciler(): Reconciler {
-    const { store, client: worker, idle, engine } = this;
+    const { store, workers, idle, engine } = this;
     return new Reconciler({
       store,
-      worker,
+      workers,
       log: quietLog,
       metrics: createMetrics(),
       idle,
@@ -193,6 +193,8 @@ async function newWorld(): Promise<World> {
   const store = await newStore();
   const world = new World(store, join(directory.path, 'w.sock'), () => directory[Symbol.dispose]());
   await world.worker.listen();
+  world.workers.start({ connected: () => undefined, failed: () => undefined, restarted: () => undefined });
+  await world.workers.someKnown(60_000);
   onTestFinished(() => world.end());
   return world;
 }

@@ -6,11 +6,12 @@ import {
   findOperation,
   insertOperation,
   operationOfAnother,
+  operationWasWritten,
   type Subject,
   unfinishedOperations,
 } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
-import { transact } from '../store/transaction.ts';
+import { OutcomeUnknown, transact } from '../store/transaction.ts';
 import type { OperationDefinition } from './definition.ts';
 import { KeyedLock, tooLong } from './keyed-lock.ts';
 import { LeaseLost, Leases } from './leases.ts';
@@ -165,17 +166,23 @@ export class OperationEngine {
     patienceMs: number,
   ): Promise<OperationRow | undefined> {
     let row: OperationRow | undefined;
-    await this.#othersEnded(subject, patienceMs, () =>
-      transact(this.#options.store, async (tx) => {
-        // A database may do the work of a transaction anew.
-        row = undefined;
-        const other = await operationOfAnother(tx, subject, this.#leases.owner);
-        if (other !== undefined || !(await begin(tx))) return other;
-        row = this.#newRow(definition, subject, input);
-        await insertOperation(tx, row);
+    await this.#othersEnded(subject, patienceMs, async () => {
+      try {
+        return await transact(this.#options.store, async (tx) => {
+          // A database may do the work of a transaction anew.
+          row = undefined;
+          const other = await operationOfAnother(tx, subject, this.#leases.owner);
+          if (other !== undefined || !(await begin(tx))) return other;
+          row = this.#newRow(definition, subject, input);
+          await insertOperation(tx, row);
+          return undefined;
+        });
+      } catch (error) {
+        if (!(error instanceof OutcomeUnknown) || row === undefined) throw error;
+        if (!(await this.#runner.whetherWritten(row, operationWasWritten))) throw error;
         return undefined;
-      }),
-    );
+      }
+    });
     return row;
   }
 

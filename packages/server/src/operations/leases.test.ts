@@ -123,7 +123,7 @@ describe('a subject of another kind than a sandbox', () => {
     await engine.between({ kind: 'sandbox', id: 'one' }, 0, begin);
     const second = engine.submit('build', template, {}, begin, { patienceMs: 0 });
     await expect(second).rejects.toMatchObject({
-      code: 'conflict',
+      code: 'busy',
       message: expect.stringContaining('a change of the template'),
     });
     open();

@@ -1,9 +1,9 @@
 import { ApiError } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { type Subject, updateOperation } from '../store/operations.ts';
+import { stepWasWritten, type Subject, undoWasWritten, updateOperation } from '../store/operations.ts';
 import type { OperationRow, Store } from '../store/tables.ts';
-import { transact } from '../store/transaction.ts';
+import { OutcomeUnknown, transact } from '../store/transaction.ts';
 import { canBeGivenUp, type OperationDefinition, type Step } from './definition.ts';
 import { LeaseLost } from './leases.ts';
 import type { Pacer } from './pacer.ts';
@@ -55,6 +55,26 @@ export class Runner {
     return this.execute(run, () => undefined);
   }
 
+  /**
+   * Whether the end of a transaction that broke off is in the database all the same; asks until that answers.
+   * @param written how to see it
+   * @throws `shutting_down`
+   */
+  async whetherWritten(
+    row: OperationRow,
+    written: (store: Store, row: OperationRow) => Promise<boolean>,
+  ): Promise<boolean> {
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        return await written(this.#options.store, row);
+      } catch (error) {
+        const about = { err: error, ...named(row), attempts };
+        this.#options.log.warn(about, 'not known whether an operation went on, asking again');
+        await this.#pacer.wait(attempts);
+      }
+    }
+  }
+
   /** Runs the steps; `failed` hears of a failure before the undo ends if that takes long. */
   async execute(run: Run, failed: (error: unknown) => void): Promise<void> {
     const { metrics } = this.#options;
@@ -98,7 +118,7 @@ export class Runner {
         const result = await step.run(context);
         this.#crash(`${row.kind}:${step.name}:ran`);
         cancelled.throwIfAborted();
-        await transact(this.#options.store, async (tx) => {
+        await this.#finish(row, stepWasWritten, async (tx) => {
           // First: who has lost the lease does nothing of what else a commit does.
           const state = row.step + 1 === definition.steps.length ? 'done' : 'running';
           await this.#write(tx, row, { state, step: row.step + 1, attempts });
@@ -122,6 +142,20 @@ export class Runner {
     }
   }
 
+  /** Does work in a transaction. Where nobody hears whether it was committed, the row says so. */
+  async #finish(
+    row: OperationRow,
+    written: (store: Store, row: OperationRow) => Promise<boolean>,
+    work: (tx: Store) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await transact(this.#options.store, work);
+    } catch (error) {
+      if (!(error instanceof OutcomeUnknown)) throw error;
+      if (!(await this.whetherWritten(row, written))) throw error;
+    }
+  }
+
   async #undo(run: Run, error: ApiError): Promise<void> {
     const { store } = this.#options;
     const { definition, row, lost } = run;
@@ -141,7 +175,7 @@ export class Runner {
       this.#crash(`${row.kind}:${step.name}:undone`);
     }
     await this.#persist(run, () =>
-      transact(store, async (tx) => {
+      this.#finish(row, undoWasWritten, async (tx) => {
         await this.#write(tx, row, { state: 'undone' });
         await definition.undone(tx, subject, input, error);
       }),

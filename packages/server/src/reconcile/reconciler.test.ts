@@ -170,7 +170,9 @@ test('checkpoints and snapshots are compared: what is missing has failed, what i
     ['kept', 'ready'],
   ]);
   await eventually('named', async () =>
-    (await server.call('GET', '/metrics')).text.includes('opencomputer_unknown_snapshots 1'),
+    (await server.call('GET', '/metrics')).text.includes(
+      'opencomputer_unknown_snapshots{worker="worker-simulated"} 1',
+    ),
   );
 });
 
@@ -183,7 +185,9 @@ test('a machine whose sandbox has stopped is deleted, one that belongs to none i
   });
   await eventually('deleted', () => !server.worker.machines.has(id));
   expect(server.worker.machines.has('sb-ffffffff')).toBe(true);
-  expect((await server.call('GET', '/metrics')).text).toContain('opencomputer_unknown_machines 1');
+  expect((await server.call('GET', '/metrics')).text).toContain(
+    'opencomputer_unknown_machines{worker="worker-simulated"} 1',
+  );
 });
 
 test('events that make no sense are passed over', async () => {

@@ -22,11 +22,9 @@ async function lab() {
   const expiry = new Expiry({
     store,
     idle,
-    worker: {
-      use: () => {
-        clock.asked += 1;
-        return clock.use();
-      },
+    use: () => {
+      clock.asked += 1;
+      return clock.use();
     },
     sandboxes: {
       expire: (id) => {
@@ -102,12 +100,21 @@ describe('an idle sandbox', () => {
 
   test('is asked again after an error that says nothing about it', async () => {
     await using test = await lab();
-    const unavailable = new ApiError('worker_unavailable', 'it restarts');
-    test.clock.use = () => Promise.reject(unavailable);
+    test.clock.use = () => Promise.reject(new ApiError('internal', 'no sense'));
     await test.until(600_000);
     expect(test.hibernated).toEqual([]);
     test.clock.use = () => Promise.resolve(nothing);
     await test.until(3_600_000);
+    expect(test.hibernated).toHaveLength(1);
+  });
+
+  test('hibernates soon after its worker is back, however long that was away while others were there', async () => {
+    await using test = await lab();
+    test.clock.use = () => Promise.reject(new ApiError('worker_unavailable', 'it is away'));
+    await test.until(7_200_000);
+    expect(test.hibernated).toEqual([]);
+    test.clock.use = () => Promise.resolve(nothing);
+    await test.until(7_240_000);
     expect(test.hibernated).toHaveLength(1);
   });
 });

@@ -2,7 +2,6 @@ import { ApiError, type GuestUse } from '@opencomputer/protocol';
 import type { Log } from '../observe/log.ts';
 import { saveActivity } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
-import type { WorkerClient } from '../workers/client.ts';
 import type { IdleClock } from './idle-clock.ts';
 import type { SandboxService } from './service.ts';
 
@@ -18,10 +17,11 @@ const silencesMax = 3;
 export interface ExpiryOptions {
   readonly store: Store;
   readonly idle: IdleClock;
-  readonly worker: Pick<WorkerClient, 'use'>;
+  /** Asks what a sandbox has in use. */
+  readonly use: (id: string) => Promise<GuestUse>;
   readonly sandboxes: Pick<SandboxService, 'expire'>;
   readonly log: Log;
-  /** Whether the worker can be asked; until then nothing expires. */
+  /** Whether any worker can be asked; until then nothing expires. */
   readonly connected: () => boolean;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -87,6 +87,11 @@ export class Expiry {
       await sandboxes.expire(id);
       this.#failed.delete(id);
     } catch (error) {
+      // Nothing that its sandbox is to blame for: it comes up again, and soon once its worker is back.
+      if (error instanceof ApiError && error.code === 'worker_unavailable') {
+        log.debug({ err: error, sandboxId: id }, 'idle sandbox not hibernated while its worker is away');
+        return;
+      }
       const times = (failed?.times ?? 0) + 1;
       const pauseMs = Math.min(againMs * 2 ** Math.min(times - 1, 20), longestPauseMs);
       if (this.#failed.size >= failuresKept) this.#failed.clear();
@@ -100,9 +105,9 @@ export class Expiry {
 
   /** What a sandbox has in use; undefined when its guest has not told for long. */
   async #ask(id: string): Promise<GuestUse | undefined> {
-    const { worker, log } = this.#options;
+    const { log } = this.#options;
     try {
-      const use = await worker.use(id);
+      const use = await this.#options.use(id);
       this.#silences.delete(id);
       return use;
     } catch (error) {

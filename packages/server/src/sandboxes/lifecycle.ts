@@ -18,8 +18,8 @@ export interface LifecycleOptions {
   readonly engine: OperationEngine;
   readonly idle: IdleClock;
   readonly quota: Quota;
-  /** Compares what should run with what does. */
-  readonly reconcile: () => Promise<void>;
+  /** Compares what should run on a worker with what does. */
+  readonly reconcile: (workerId: string) => Promise<void>;
 }
 
 /** What else a hibernation depends on, looked at once its turn has come. */
@@ -183,7 +183,7 @@ export class Lifecycle {
     // Only a kill interrupts a change; its own may not have begun.
     if (error instanceof CreationAbandoned)
       return new ApiError('sandbox_stopped', `sandbox ${id} was ended meanwhile`, { cause: error });
-    void this.#options.reconcile();
+    void this.#options.reconcile(row.worker_id);
     if (!(error instanceof ApiError) || error.code !== 'sandbox_not_found') return error;
     return new ApiError('sandbox_stopped', `the worker has no machine of sandbox ${id} any more`);
   }

@@ -3,7 +3,7 @@ import { addEvent } from '../store/events.ts';
 import { insertSandbox } from '../store/sandboxes.ts';
 import type { Store } from '../store/tables.ts';
 
-/** Errors of a creation that a client is told as they are; others become `creation_failed`. */
+/** Errors of a creation that are passed on as they are; others become `creation_failed`. */
 const creationErrors = new Set([
   'invalid_request',
   'template_not_found',
@@ -12,6 +12,7 @@ const creationErrors = new Set([
   'no_capacity',
   'no_space',
   'creation_failed',
+  'abandoned',
   'worker_unavailable',
   'shutting_down',
 ]);
@@ -32,8 +33,16 @@ export interface NewSandbox {
   readonly forkGroup?: string | undefined;
 }
 
-/** Writes the row of a new sandbox, in state `creating`, and the event; call it in a transaction. */
-export async function insertNewSandbox(tx: Store, id: string, sandbox: NewSandbox): Promise<void> {
+/**
+ * Writes the row of a new sandbox, in state `creating`, and the event; call it in a transaction.
+ * @param workerId where its machine is to be made
+ */
+export async function insertNewSandbox(
+  tx: Store,
+  id: string,
+  sandbox: NewSandbox,
+  workerId: string,
+): Promise<void> {
   const now = Date.now();
   const checkpointId = sandbox.checkpointId ?? null;
   await insertSandbox(tx, {
@@ -52,7 +61,7 @@ export async function insertNewSandbox(tx: Store, id: string, sandbox: NewSandbo
     started_at: null,
     last_active_at: now,
     stopped_at: null,
-    worker_id: '',
+    worker_id: workerId,
     emulated: 0,
     hibernated_at: null,
     started_from: null,

@@ -3,7 +3,8 @@ import { ApiError, limits, newExecId } from '@opencomputer/protocol';
 import { beginPatchRun, endPatchRun, patchesOf, type PatchRun, setPatchError } from '../store/patches.ts';
 import { findSandbox } from '../store/sandboxes.ts';
 import type { PatchRow, Store } from '../store/tables.ts';
-import type { WorkerClient, WorkerExecResult } from '../workers/client.ts';
+import type { WorkerExecResult } from '../workers/client.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
 
 const waitMs = 20_000;
 const retryMs = 200;
@@ -15,11 +16,11 @@ const toldCharacters = 500;
 /** Runs the patches of the checkpoint that a sandbox was forked from. */
 export class Patcher {
   readonly #store: Store;
-  readonly #worker: WorkerClient;
+  readonly #workers: Pick<WorkerRegistry, 'ofSandbox'>;
 
-  constructor(store: Store, worker: WorkerClient) {
+  constructor(store: Store, workers: Pick<WorkerRegistry, 'ofSandbox'>) {
     this.#store = store;
-    this.#worker = worker;
+    this.#workers = workers;
   }
 
   /**
@@ -75,9 +76,10 @@ export class Patcher {
     for (;;) {
       signal.throwIfAborted();
       try {
+        const worker = await this.#workers.ofSandbox(sandboxId);
         const call = sent
-          ? this.#worker.commandResult(sandboxId, run.execId, waitMs, signal)
-          : this.#worker.startCommand(sandboxId, {
+          ? worker.commandResult(sandboxId, run.execId, waitMs, signal)
+          : worker.startCommand(sandboxId, {
               id: run.execId,
               argv: ['bash', '-c', patch.script],
               timeoutMs,

@@ -6,6 +6,8 @@ import { addEvent } from '../store/events.ts';
 import { changeSandbox, findSandbox, refusal, updateSandbox } from '../store/sandboxes.ts';
 import type { EventTable, SandboxRow, Store } from '../store/tables.ts';
 import { transact } from '../store/transaction.ts';
+import { chooseWorker } from '../workers/placement.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
 import { CreationAbandoned } from './abandoned.ts';
 import type { IdleClock } from './idle-clock.ts';
 import { sandboxSubject } from './subject.ts';
@@ -20,11 +22,15 @@ export interface SandboxServiceOptions {
   readonly log: Log;
   readonly lifecycle: Lifecycle;
   readonly quota: Quota;
-  /** Compares what should run with what does. */
-  readonly reconcile: () => Promise<void>;
+  readonly workers: Pick<WorkerRegistry, 'someKnown' | 'connected'>;
+  /** Compares what should run on a worker with what does. */
+  readonly reconcile: (workerId: string) => Promise<void>;
   /** Milliseconds that a client waits for the machine to be gone; the stop goes on afterwards. */
   readonly stopWaitMs?: number;
 }
+
+/** How long a creation waits for the first contact with a worker. */
+const firstContactMs = 30_000;
 
 /** Errors that a sandbox which has just ended explains better. */
 const explicable = new Set([
@@ -55,7 +61,8 @@ export class SandboxService {
    *   `creation_failed`, `worker_unavailable`.
    */
   async create(sandbox: NewSandbox, clientGone: AbortSignal): Promise<SandboxRow> {
-    const { engine, idle, quota } = this.#options;
+    const { engine, idle, quota, workers } = this.#options;
+    await workers.someKnown(firstContactMs);
     const id = await this.#freeId();
     const abandoned = new CreationAbandoned('the client went away before it was created');
     const cancel = (): void => engine.cancel(sandboxSubject(id), abandoned);
@@ -68,7 +75,9 @@ export class SandboxService {
         async (tx) => {
           if (clientGone.aborted) throw abandoned;
           await quota.requireRoom(tx, sandbox.owner);
-          await insertNewSandbox(tx, id, sandbox);
+          // In the row before anything is made, so that a crash knows where to undo it.
+          const workerId = await chooseWorker(tx, sandbox, workers.connected());
+          await insertNewSandbox(tx, id, sandbox, workerId);
           return true;
         },
       );
@@ -202,7 +211,7 @@ export class SandboxService {
     if (!(error instanceof ApiError) || !explicable.has(error.code)) return error;
     // The worker knows better than the database: the sandbox has no machine, or a dead one.
     const machineMissing = ['sandbox_not_found', 'not_found', 'sandbox_stopped'].includes(error.code);
-    if (machineMissing) await this.#options.reconcile();
+    if (machineMissing) await this.#options.reconcile(row.worker_id);
     const now = await this.get(row.owner, row.id);
     const refused = refusal(now, 'use');
     if (refused?.code === 'sandbox_stopped') return refused;

@@ -43,9 +43,14 @@ export function checkpointsOfOwner(store: Store, page: CheckpointPage): Promise<
   return query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).execute();
 }
 
-/** Checkpoints whose files are, or may be, on the worker. */
-export function checkpointsWithFiles(store: Store): Promise<CheckpointRow[]> {
-  return store.selectFrom('checkpoints').selectAll().where('state', '!=', 'failed').execute();
+/** Checkpoints whose files are, or may be, on a worker. */
+export function checkpointsWithFiles(store: Store, workerId: string): Promise<CheckpointRow[]> {
+  return store
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('worker_id', '=', workerId)
+    .where('state', '!=', 'failed')
+    .execute();
 }
 
 /** Named checkpoints of one kind that count against its limit, oldest first. */

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { Client } from 'pg';
 import { expect, test } from 'vitest';
+import { newPostgres } from '../testing/database.ts';
 import { temporaryDirectory } from '../testing/harness.ts';
 import { openStore } from './database.ts';
 import { readMigrations } from './migrations.ts';
 import { addEvent, listEvents } from './events.ts';
 import { claimOperation, unfinishedOperations } from './operations.ts';
-import { changeSandbox, deleteSandbox, findSandbox } from './sandboxes.ts';
+import { changeSandbox, deleteSandbox, findSandbox, sandboxesInState } from './sandboxes.ts';
+import { allWorkers, noteContact, workerOfCheckpoint, workerOfSandbox } from './workers.ts';
 
 test('operations that an older release left unfinished are taken up in their order, by whoever comes first', async () => {
   using directory = temporaryDirectory();
@@ -71,5 +74,54 @@ test('a database of the first schema keeps all it has, and its rows can hibernat
   ]);
   const orphan = addEvent(store, { sandbox_id: 'sb-ffffffff', kind: 'x', actor: 'system' });
   await expect(orphan).rejects.toThrow(/FOREIGN KEY/);
+  await store.destroy();
+});
+
+/** Makes a database as a release with this schema left it. @returns its location */
+async function oldDatabase(file: string, version: number, rows: string): Promise<string> {
+  const url = await newPostgres();
+  if (url === undefined) {
+    const raw = new DatabaseSync(file);
+    for (const { sql } of readMigrations('sqlite').slice(0, version)) raw.exec(sql);
+    raw.exec(`pragma user_version = ${version}; ${rows}`);
+    raw.close();
+    return file;
+  }
+  const client = new Client(url);
+  await client.connect();
+  await client.query('create table schema_version (version bigint not null)');
+  for (const { sql } of readMigrations('postgres').slice(0, version)) await client.query(sql);
+  await client.query(`insert into schema_version values (${version}); ${rows}`);
+  await client.end();
+  return url;
+}
+
+test('sandboxes and checkpoints from before workers were written down are given to the first one, and stay its', async () => {
+  using directory = temporaryDirectory();
+  const sandbox = `insert into sandboxes (id, owner, state, template, cpu_count, memory_mb, disk_mb, envs, metadata,
+    timeout_s, created_at, last_active_at, worker_id, emulated) values`;
+  const checkpoint = `insert into checkpoints (id, owner, sandbox_id, kind, state, template, cpu_count, memory_mb,
+    disk_mb, envs, metadata, size_bytes, is_public, created_at) values`;
+  // The host was renamed once, and one sandbox was still being created.
+  const location = await oldDatabase(
+    join(directory.path, 'a.db'),
+    4,
+    `${sandbox} ('sb-1', 'o', 'running', 'base', 1, 512, 20480, '{}', '{}', 300, 1, 3, 'name-before', 1);
+     ${sandbox} ('sb-2', 'o', 'hibernated', 'base', 1, 512, 20480, '{}', '{}', 300, 1, 3, 'name-now', 1);
+     ${sandbox} ('sb-3', 'o', 'creating', 'base', 1, 512, 20480, '{}', '{}', 300, 1, 3, '', 1);
+     ${checkpoint} ('c-1', 'o', 'sb-1', 'full', 'ready', 'base', 1, 512, 20480, '{}', '{}', 7, 0, 1);`,
+  );
+  const store = await openStore(location);
+  expect(await allWorkers(store)).toEqual([]);
+  expect(await workerOfCheckpoint(store, 'c-1')).toBe('');
+  const first = { id: 'wk-1', address: '/one', machines_max: 10, memory_mb_max: 2 ** 40 };
+  expect(await noteContact(store, first)).toEqual({ isNew: true });
+  expect(await noteContact(store, first)).toEqual({ isNew: false });
+  expect(await noteContact(store, { ...first, id: 'wk-2', address: '/two' })).toEqual({ isNew: true });
+  for (const id of ['sb-1', 'sb-2', 'sb-3']) expect(await workerOfSandbox(store, id)).toBe('wk-1');
+  expect(await workerOfCheckpoint(store, 'c-1')).toBe('wk-1');
+  expect((await sandboxesInState(store, 'running', 'wk-1')).map(({ id }) => id)).toEqual(['sb-1']);
+  expect(await sandboxesInState(store, 'running', 'wk-2')).toEqual([]);
+  expect(await allWorkers(store)).toMatchObject([first, { id: 'wk-2', state: 'active', address: '/two' }]);
   await store.destroy();
 });

@@ -6,6 +6,44 @@ export async function insertOperation(store: Store, row: OperationRow): Promise<
   await store.insertInto('operations').values(row).execute();
 }
 
+/**
+ * Whether an operation was written by a transaction whose connection broke at its end, so that nobody has heard how it
+ * ended. Writing the same again and taking that back waits until the database has decided, which reading would not.
+ * @throws what the database does when it does not answer: it has to be asked again
+ */
+export function operationWasWritten(store: Store, row: OperationRow): Promise<boolean> {
+  return store.transaction().execute(async (tx) => {
+    const written = await tx
+      .insertInto('operations')
+      .values(row)
+      .onConflict((conflict) => conflict.column('id').doNothing())
+      .returning('id')
+      .executeTakeFirst();
+    if (written === undefined) return true;
+    await tx.deleteFrom('operations').where('id', '=', row.id).execute();
+    return false;
+  });
+}
+
+/**
+ * Whether the transaction that finishes a step of an operation was committed, although its connection broke. Changing the
+ * row waits until the database has decided.
+ * @param row as it was before
+ * @throws what the database does when it does not answer: it has to be asked again
+ */
+export async function stepWasWritten(store: Store, row: OperationRow): Promise<boolean> {
+  await updateOperation(store, row, {});
+  const now = await findOperation(store, row.id);
+  return now !== undefined && now.owner === row.owner && now.step > row.step;
+}
+
+/** The same for the transaction that ends an undo, in which the operation may have been forgotten with its subject. */
+export async function undoWasWritten(store: Store, row: OperationRow): Promise<boolean> {
+  await updateOperation(store, row, {});
+  const now = await findOperation(store, row.id);
+  return now === undefined || (now.owner === row.owner && now.state === 'undone');
+}
+
 /** What an operation works on. */
 export interface Subject {
   readonly kind: string;

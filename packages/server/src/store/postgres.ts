@@ -57,8 +57,14 @@ export async function openPostgres(url: string, log?: Log): Promise<Store> {
     statement_timeout: statementMs,
     types,
   });
-  // A connection that breaks while nobody uses it; the next query makes another.
-  pool.on('error', (error) => log?.warn({ err: error }, 'a connection to the database broke'));
+  // Whoever uses it hears of it by what it asks, and the next query makes another; unheard, it would end the process.
+  pool.on('connect', (client) => {
+    client.on('error', (error) => log?.warn({ err: error }, 'a connection to the database broke'));
+  });
+  // The same once more, where nobody uses it.
+  pool.on('error', (error) =>
+    log?.debug({ err: error }, 'an unused connection to the database was given up'),
+  );
   const store = new Kysely<Tables>({
     dialect: new PostgresDialect({ pool }),
     // SQLite takes `in ()`, which nothing is in.

@@ -2,7 +2,7 @@ import type { SandboxState } from '@opencomputer/protocol';
 import type { Store } from './tables.ts';
 
 /** States in which a sandbox holds, or may hold, a running machine. */
-const liveStates: readonly SandboxState[] = ['creating', 'running', 'stopping'];
+export const liveStates: readonly SandboxState[] = ['creating', 'running', 'stopping'];
 /** Operations that make a sandbox live which is not. */
 const startingKinds = ['wake', 'reboot', 'powerCycle', 'restore'] as const;
 

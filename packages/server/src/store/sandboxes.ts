@@ -21,8 +21,14 @@ export function findSandboxes(store: Store, ids: readonly string[]): Promise<San
   return store.selectFrom('sandboxes').selectAll().where('id', 'in', ids).execute();
 }
 
-export function sandboxesInState(store: Store, state: SandboxState): Promise<SandboxRow[]> {
-  return store.selectFrom('sandboxes').selectAll().where('state', '=', state).execute();
+/** Sandboxes in a state. @param workerId only those of this worker */
+export function sandboxesInState(
+  store: Store,
+  state: SandboxState,
+  workerId?: string,
+): Promise<SandboxRow[]> {
+  const query = store.selectFrom('sandboxes').selectAll().where('state', '=', state);
+  return (workerId === undefined ? query : query.where('worker_id', '=', workerId)).execute();
 }
 
 export async function countByState(store: Store): Promise<Map<SandboxState, number>> {
@@ -66,7 +72,6 @@ export async function endForkGroup(store: Store, forkGroup: string): Promise<voi
 
 type Changeable =
   | 'started_at'
-  | 'worker_id'
   | 'emulated'
   | 'hibernation_bytes'
   | 'started_from'

@@ -22,6 +22,7 @@ interface SandboxTable {
   started_at: number | null;
   last_active_at: number;
   stopped_at: number | null;
+  /** The worker that its machine is on, or is to be. */
   worker_id: string;
   emulated: number;
   hibernated_at: number | null;
@@ -63,6 +64,20 @@ interface CheckpointTable {
   is_public: number;
   created_at: number;
   failed_at: number | null;
+  /** The worker that its files are on. */
+  worker_id: string;
+}
+
+interface WorkerTable {
+  id: string;
+  /** Where it was reached the last time; null when another worker is there now. */
+  address: string | null;
+  /** `draining`: it gets no new sandboxes. */
+  state: 'active' | 'draining';
+  machines_max: number;
+  /** Memory of all machines that run. */
+  memory_mb_max: number;
+  last_seen_at: number;
 }
 
 interface PatchTable {
@@ -142,6 +157,7 @@ export interface Tables {
   patch_runs: PatchRunTable;
   api_keys: ApiKeyTable;
   settings: SettingTable;
+  workers: WorkerTable;
 }
 
 /** The database, or a transaction in it. */
@@ -154,3 +170,4 @@ export type CheckpointRow = Selectable<CheckpointTable>;
 export type NewCheckpointRow = Insertable<CheckpointTable>;
 export type PatchRow = Selectable<PatchTable>;
 export type ApiKeyRow = Selectable<ApiKeyTable>;
+export type WorkerRow = Selectable<WorkerTable>;

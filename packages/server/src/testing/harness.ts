@@ -36,9 +36,11 @@ export interface Answer {
   readonly json: any;
 }
 
-/** A server over a simulated worker, on a free port and a directory of its own. */
+/** A server over simulated workers, one as a rule, on a free port and a directory of its own. */
 export class TestServer implements AsyncDisposable {
   readonly worker: SimulatedWorker;
+  /** All of them; the first is `worker`. */
+  readonly workers: readonly SimulatedWorker[];
   log: Log = quietLog;
   readonly directory: string;
   readonly key = `osb_${'0'.repeat(64)}`;
@@ -51,10 +53,14 @@ export class TestServer implements AsyncDisposable {
   clients: string | undefined;
   #server: RunningServer | undefined;
 
-  private constructor(environment: Record<string, string>, timing?: ExecTiming) {
+  private constructor(environment: Record<string, string>, timing?: ExecTiming, workerIds: string[] = []) {
     this.directory = this.#temporary.path;
     const socket = join(this.directory, 'worker.sock');
     this.worker = new SimulatedWorker(socket);
+    this.workers = [
+      this.worker,
+      ...workerIds.map((id) => new SimulatedWorker(join(this.directory, `${id}.sock`), id)),
+    ];
     this.#timing = timing;
     this.#environment = {
       OPENCOMPUTER_DATA_DIR: this.directory,
@@ -75,6 +81,28 @@ export class TestServer implements AsyncDisposable {
     return test;
   }
 
+  /** Starts one with more workers than one, and waits until it knows all of them. */
+  static async startWith(...moreWorkers: string[]): Promise<TestServer> {
+    const url = await newPostgres();
+    const test = new TestServer(
+      url === undefined ? {} : { OPENCOMPUTER_DATABASE_URL: url },
+      undefined,
+      moreWorkers,
+    );
+    for (const worker of test.workers) await worker.listen();
+    await test.startServer();
+    await test.allConnected();
+    return test;
+  }
+
+  /** Waits until the server is connected to all workers. */
+  async allConnected(): Promise<void> {
+    await eventually('all connected', async () => {
+      const { text } = await this.call('GET', '/metrics');
+      return text.split(/^opencomputer_worker_reachable\{.*\} 1$/m).length > this.workers.length;
+    });
+  }
+
   get url(): string {
     return this.server.url;
   }
@@ -92,12 +120,17 @@ export class TestServer implements AsyncDisposable {
   async startServer(awaitWorker = true): Promise<void> {
     const timing = this.#timing === undefined ? {} : { timing: this.#timing };
     const clientTiming = this.clientTiming === undefined ? {} : { clientTiming: this.clientTiming };
-    this.#server = await startServer(loadConfig(this.#environment), {
-      log: this.log,
-      ...timing,
-      ...clientTiming,
-      ...(this.clients === undefined ? {} : { clients: this.clients }),
-    });
+    const config = loadConfig(this.#environment);
+    const workerSockets = this.workers.map(({ socketPath }) => socketPath);
+    this.#server = await startServer(
+      { ...config, workerSockets },
+      {
+        log: this.log,
+        ...timing,
+        ...clientTiming,
+        ...(this.clients === undefined ? {} : { clients: this.clients }),
+      },
+    );
     if (awaitWorker)
       await eventually('ready', async () => (await this.call('GET', '/readyz')).status === 200);
   }
@@ -149,7 +182,7 @@ export class TestServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopServer();
-    await this.worker.kill();
+    for (const worker of this.workers) await worker.kill();
     this.#temporary[Symbol.dispose]();
   }
 }

@@ -28,7 +28,11 @@ async function untilReady(server: ChildProcess): Promise<void> {
 }
 
 /** What tests need not outlive, which makes it quick. */
-const forgetful = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'autovacuum=off'];
+const forgetful = [
+  ...['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'autovacuum=off'],
+  // Who sets synchronous_commit on waits at the commit for ever: its rows are there, and it has not heard of it.
+  'synchronous_standby_names=nobody',
+];
 
 /** A cluster of PostgreSQL in a temporary directory, reached by a socket alone. */
 export class PostgresCluster implements AsyncDisposable {

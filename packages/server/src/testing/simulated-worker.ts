@@ -30,6 +30,9 @@ export class SimulatedWorker {
   readonly simulated = new SimulatedMachines();
   /** Every call: `PUT machine`, `POST exec`... */
   readonly calls: string[] = [];
+  /** What it says of itself. */
+  id: string;
+  capacity: WorkerInfo['capacity'] = { machines: 1000, memoryMB: 1_000_000 };
   templates = ['base'];
   /** Lines of JSON that every machine has in its logs. */
   logs: string[] = [];
@@ -40,15 +43,16 @@ export class SimulatedWorker {
   changeMs = 0;
   /** Decides when each call that concerns a machine does its work. */
   turn: (call: string) => Promise<unknown> = async () => undefined;
-  readonly #socketPath: string;
+  readonly socketPath: string;
   readonly #faults = new Map<string, Fault[]>();
   readonly #streams = new Set<ServerResponse>();
   readonly #attached = new Set<Duplex>();
   readonly #logStreams = new Set<ServerResponse>();
   #server: Server | undefined;
 
-  constructor(socketPath: string) {
-    this.#socketPath = socketPath;
+  constructor(socketPath: string, id = 'worker-simulated') {
+    this.socketPath = socketPath;
+    this.id = id;
   }
 
   get machines(): Map<string, SimulatedMachine> {
@@ -66,15 +70,16 @@ export class SimulatedWorker {
     this.#server = server;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once('error', reject);
-    server.listen(this.#socketPath, resolve);
+    server.listen(this.socketPath, resolve);
     await promise;
   }
 
   /** Stops as a killed process does: every connection breaks. Machines stay. */
   async kill(): Promise<void> {
+    if (this.#server === undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#server?.close(() => resolve());
-    this.#server?.closeAllConnections();
+    this.#server.close(() => resolve());
+    this.#server.closeAllConnections();
     this.cutAttached();
     await promise;
     this.#server = undefined;
@@ -275,7 +280,7 @@ export class SimulatedWorker {
 
   #info(): WorkerInfo {
     return {
-      workerId: 'worker-simulated',
+      workerId: this.id,
       version: '0.0.0',
       accelerator: 'tcg',
       accelerationReason: 'simulated',
@@ -285,6 +290,7 @@ export class SimulatedWorker {
       machines: this.machines.size,
       committedMemoryMB: 0,
       freeDiskMB: 1000,
+      capacity: this.capacity,
     };
   }
 }

@@ -11,6 +11,8 @@ const maxRetryMs = 3000;
 const lineBytes = 64 * 1024;
 
 export interface LinkHandlers {
+  /** Who is there. It counts as connected once this has ended; what it throws breaks the connection. */
+  met(info: WorkerInfo): Promise<void>;
   /** The worker is there (again). */
   connected(): void;
   disconnected(): void;
@@ -26,7 +28,6 @@ export class WorkerLink {
   readonly #log: Log;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
-  #info: WorkerInfo | undefined;
   #connected = false;
 
   constructor(client: WorkerClient, handlers: LinkHandlers, log: Log) {
@@ -38,11 +39,6 @@ export class WorkerLink {
   /** True while the event stream is open. */
   get connected(): boolean {
     return this.#connected;
-  }
-
-  /** What the worker said about itself when it was last connected. */
-  get info(): WorkerInfo | undefined {
-    return this.#info;
   }
 
   start(): void {
@@ -111,11 +107,12 @@ export class WorkerLink {
     if (event.type === 'machineFailed') this.#handlers.failed(event.id, event.reason.slice(0, 1000));
     if (event.type === 'machineRestarted') this.#handlers.restarted(event.id);
     if (event.type !== 'hello') return;
-    this.#info = await this.#client.info();
+    const info = await this.#client.info();
+    await this.#handlers.met(info);
     this.#connected = true;
     onConnected();
     this.#log.info(
-      { workerId: this.#info.workerId, accelerator: this.#info.accelerator, machines: this.#info.machines },
+      { workerId: info.workerId, accelerator: info.accelerator, machines: info.machines },
       'worker connected',
     );
     this.#handlers.connected();

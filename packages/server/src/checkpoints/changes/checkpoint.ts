@@ -1,11 +1,11 @@
 import type { MachineInfo, SnapshotInfo, SnapshotKind } from '@opencomputer/protocol';
 import { type OperationDefinition, step } from '../../operations/definition.ts';
+import type { PowerParts } from '../../sandboxes/changes/power.ts';
 import { noteColdBoot, startValues, withWake } from '../../sandboxes/starts.ts';
 import { updateCheckpoint } from '../../store/checkpoints.ts';
 import { addEvent } from '../../store/events.ts';
 import { updateSandbox } from '../../store/sandboxes.ts';
 import type { Store } from '../../store/tables.ts';
-import type { WorkerClient } from '../../workers/client.ts';
 
 const deadlineMs = 300_000;
 const patienceMs = 30_000;
@@ -45,7 +45,9 @@ async function noteTaken(
 }
 
 /** Takes a checkpoint whose row is there in state `processing`. */
-export function checkpointOperation(worker: WorkerClient): OperationDefinition<CheckpointInput> {
+export function checkpointOperation({
+  workers,
+}: Pick<PowerParts, 'workers'>): OperationDefinition<CheckpointInput> {
   return {
     kind: 'checkpoint',
     deadlineMs,
@@ -58,7 +60,8 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
       step<CheckpointInput, Taken>({
         name: 'snapshot',
         attemptMs: deadlineMs,
-        run: ({ subject: { id: sandboxId }, input, signal }) => {
+        run: async ({ subject: { id: sandboxId }, input, signal }) => {
+          const worker = await workers.ofSandbox(sandboxId);
           const options = { signal, timeoutMs: deadlineMs };
           const { kind, requireQuiesced = false } = input;
           const request = { machine: sandboxId, kind, ...(requireQuiesced ? { requireQuiesced } : {}) };
@@ -68,7 +71,10 @@ export function checkpointOperation(worker: WorkerClient): OperationDefinition<C
         },
         commit: (tx, { subject: { id: sandboxId }, input }, taken) =>
           noteTaken(tx, sandboxId, input.checkpointId, taken),
-        undo: ({ input, signal }) => worker.deleteSnapshot(input.checkpointId, { signal }),
+        undo: async ({ input, signal }) => {
+          const worker = await workers.ofCheckpoint(input.checkpointId);
+          await worker?.deleteSnapshot(input.checkpointId, { signal });
+        },
       }),
     ],
     undone: async (tx, { id: sandboxId }, { checkpointId }, error) => {

@@ -1,6 +1,6 @@
 import { type OperationDefinition, step } from '../../operations/definition.ts';
+import type { PowerParts } from '../../sandboxes/changes/power.ts';
 import { removeCheckpoint } from '../../store/checkpoints.ts';
-import type { WorkerClient } from '../../workers/client.ts';
 
 const deleteMs = 60_000;
 
@@ -9,7 +9,9 @@ export interface DeleteCheckpointInput {
 }
 
 /** Deletes a checkpoint whose row is there in state `deleting`. */
-export function deleteCheckpointOperation(worker: WorkerClient): OperationDefinition<DeleteCheckpointInput> {
+export function deleteCheckpointOperation({
+  workers,
+}: Pick<PowerParts, 'workers'>): OperationDefinition<DeleteCheckpointInput> {
   return {
     kind: 'deleteCheckpoint',
     deadlineMs: Infinity,
@@ -21,8 +23,10 @@ export function deleteCheckpointOperation(worker: WorkerClient): OperationDefini
       step<DeleteCheckpointInput, void>({
         name: 'snapshot',
         attemptMs: deleteMs,
-        run: ({ input, signal }) =>
-          worker.deleteSnapshot(input.checkpointId, { signal, timeoutMs: deleteMs }),
+        run: async ({ input, signal }) => {
+          const worker = await workers.ofCheckpoint(input.checkpointId);
+          await worker?.deleteSnapshot(input.checkpointId, { signal, timeoutMs: deleteMs });
+        },
         commit: (tx, { input }) => removeCheckpoint(tx, input.checkpointId),
         undo: { impossible: 'deleted files do not come back; it is tried until the worker has done it' },
       }),

@@ -9,11 +9,13 @@ export interface RestoreInput extends Cause {
 
 /** Puts a sandbox back to one of its checkpoints. */
 export function restoreOperation(parts: PowerParts): OperationDefinition<RestoreInput> {
-  const { worker } = parts;
+  const { workers } = parts;
   return powerOperation<RestoreInput>('restore', 'start_failed', [
     startStep<RestoreInput>(parts, {
-      run: ({ subject: { id: sandboxId }, input, signal }) =>
-        worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs }),
+      run: async ({ subject: { id: sandboxId }, input, signal }) => {
+        const worker = await workers.ofSandbox(sandboxId);
+        return worker.restore(sandboxId, input.checkpointId, { signal, timeoutMs: startMs });
+      },
       commit: async (tx, id, { checkpointId, actor, reason }, machine) => {
         const there = await findCheckpoint(tx, checkpointId);
         const values = there === undefined ? {} : { base_checkpoint_id: checkpointId };

@@ -55,15 +55,14 @@ async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise
 }
 
 /**
- * Creates the machine of a sandbox whose row is there in state `creating`: `create` from a template, `fork` from a
+ * Creates the machine of a sandbox whose row is there in state `creating` and says on which worker: `create` from a template, `fork` from a
  * checkpoint, whose patches are then run.
  */
 export function createOperation(
   kind: 'create' | 'fork',
   parts: PowerParts,
-  workerId: () => Promise<string>,
 ): OperationDefinition<CreateInput> {
-  const { store, worker } = parts;
+  const { store, workers } = parts;
   const patches = kind === 'fork' ? [patchStep<CreateInput>(parts)] : [];
   return {
     kind,
@@ -73,24 +72,24 @@ export function createOperation(
     cancellable: true,
     afterCrash: () => new CreationAbandoned('its creation was interrupted by a stop of the server'),
     steps: [
-      step<CreateInput, { machine: MachineInfo; workerId: string }>({
+      step<CreateInput, MachineInfo>({
         name: 'machine',
         attemptMs: deadlineMs,
         run: async ({ subject: { id: sandboxId }, signal }) => {
           const row = await findSandbox(store, sandboxId);
           if (row === undefined) throw new ApiError('sandbox_not_found', `sandbox ${sandboxId} not found`);
-          const machine = await worker.putMachine(sandboxId, machineSpec(row), {
-            signal,
-            timeoutMs: deadlineMs,
-          });
-          return { machine, workerId: await workerId() };
+          const worker = await workers.ofSandbox(sandboxId);
+          return worker.putMachine(sandboxId, machineSpec(row), { signal, timeoutMs: deadlineMs });
         },
-        commit: async (tx, { subject: { id: sandboxId } }, { machine, workerId: id }) => {
-          const values = { started_at: Date.now(), worker_id: id, ...startValues(machine) };
+        commit: async (tx, { subject: { id: sandboxId } }, machine) => {
+          const values = { started_at: Date.now(), ...startValues(machine) };
           await changeSandbox(tx, sandboxId, { action: 'created', actor: 'client', values });
           await noteColdBoot(tx, sandboxId, machine);
         },
-        undo: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        undo: async ({ subject: { id: sandboxId }, signal }) => {
+          const worker = await workers.ofSandbox(sandboxId);
+          await worker.deleteMachine(sandboxId, { signal });
+        },
       }),
       ...patches,
     ],

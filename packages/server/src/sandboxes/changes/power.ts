@@ -3,7 +3,7 @@ import { type OperationDefinition, step, type StepContext } from '../../operatio
 import { addEvent } from '../../store/events.ts';
 import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
 import type { Store } from '../../store/tables.ts';
-import type { WorkerClient } from '../../workers/client.ts';
+import type { WorkerRegistry } from '../../workers/registry.ts';
 import type { IdleClock } from '../idle-clock.ts';
 import type { Patcher } from '../patcher.ts';
 import { type Cause, noteStart, withWake } from '../starts.ts';
@@ -18,7 +18,7 @@ const patchesMs = 10 * 3600_000;
 
 export interface PowerParts {
   readonly store: Store;
-  readonly worker: WorkerClient;
+  readonly workers: Pick<WorkerRegistry, 'ofSandbox' | 'ofCheckpoint'>;
   readonly idle: IdleClock;
   readonly patcher: Patcher;
 }
@@ -69,13 +69,15 @@ export function startStep<Input extends Cause>(
 }
 
 /** Saves the memory of a sandbox and ends its machine. */
-export function hibernateOperation({ worker, idle }: PowerParts): OperationDefinition<Cause> {
+export function hibernateOperation({ workers, idle }: PowerParts): OperationDefinition<Cause> {
   return powerOperation<Cause>('hibernate', 'snapshot_failed', [
     step<Cause, { sizeBytes: number }>({
       name: 'machine',
       attemptMs: startMs,
-      run: ({ subject: { id: sandboxId }, signal }) =>
-        worker.hibernate(sandboxId, { signal, timeoutMs: startMs }),
+      run: async ({ subject: { id: sandboxId }, signal }) => {
+        const worker = await workers.ofSandbox(sandboxId);
+        return worker.hibernate(sandboxId, { signal, timeoutMs: startMs });
+      },
       commit: async (tx, { subject: { id: sandboxId }, input }, { sizeBytes }) => {
         await changeSandbox(tx, sandboxId, {
           action: 'hibernate',
@@ -102,10 +104,13 @@ export function patchStep<Input>({ patcher }: Pick<PowerParts, 'patcher'>) {
 
 /** Wakes a hibernated sandbox, or starts a failed one from its disk. */
 export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
-  const { worker } = parts;
+  const { workers } = parts;
   return powerOperation<Cause>('wake', 'start_failed', [
     startStep<Cause>(parts, {
-      run: ({ subject: { id: sandboxId }, signal }) => worker.wake(sandboxId, { signal, timeoutMs: startMs }),
+      run: async ({ subject: { id: sandboxId }, signal }) => {
+        const worker = await workers.ofSandbox(sandboxId);
+        return worker.wake(sandboxId, { signal, timeoutMs: startMs });
+      },
       commit: (tx, id, input, machine) => noteStart(tx, id, 'wake', input, machine),
     }),
     patchStep<Cause>(parts),
@@ -114,12 +119,13 @@ export function wakeOperation(parts: PowerParts): OperationDefinition<Cause> {
 
 /** Starts a machine anew from its disk. */
 function bootOperation(parts: PowerParts, kind: 'reboot' | 'powerCycle'): OperationDefinition<Cause> {
-  const { worker } = parts;
+  const { workers } = parts;
   const hard = kind === 'powerCycle';
   return powerOperation<Cause>(kind, 'start_failed', [
     startStep<Cause>(parts, {
       run: async ({ subject: { id: sandboxId }, signal }) => {
         const options = { signal, timeoutMs: startMs };
+        const worker = await workers.ofSandbox(sandboxId);
         const reboot = (): Promise<MachineInfo> => worker.reboot(sandboxId, hard, options);
         return (await withWake(worker, sandboxId, options, reboot)).result;
       },

@@ -1,7 +1,7 @@
 import { type OperationDefinition, step } from '../../operations/definition.ts';
 import { changeSandbox, findSandbox } from '../../store/sandboxes.ts';
 import type { EventTable } from '../../store/tables.ts';
-import type { WorkerClient } from '../../workers/client.ts';
+import type { PowerParts } from './power.ts';
 
 const attemptMs = 60_000;
 
@@ -10,7 +10,7 @@ export interface StopInput {
 }
 
 /** Deletes the machine and the disk of a sandbox whose row is there in state `stopping`. */
-export function stopOperation(worker: WorkerClient): OperationDefinition<StopInput> {
+export function stopOperation({ workers }: Pick<PowerParts, 'workers'>): OperationDefinition<StopInput> {
   return {
     kind: 'stop',
     deadlineMs: Infinity,
@@ -22,7 +22,10 @@ export function stopOperation(worker: WorkerClient): OperationDefinition<StopInp
       step<StopInput, void>({
         name: 'machine',
         attemptMs,
-        run: ({ subject: { id: sandboxId }, signal }) => worker.deleteMachine(sandboxId, { signal }),
+        run: async ({ subject: { id: sandboxId }, signal }) => {
+          const worker = await workers.ofSandbox(sandboxId);
+          await worker.deleteMachine(sandboxId, { signal });
+        },
         commit: async (tx, { subject: { id: sandboxId }, input }) => {
           if ((await findSandbox(tx, sandboxId)) === undefined) return;
           await changeSandbox(tx, sandboxId, { action: 'stopped', actor: input.actor });
