@@ -19,7 +19,12 @@ const wantedModules = ['virtio_pci', 'virtio_blk', 'virtio_console', 'virtio_net
 const initDir = path.join(recipeDir, 'initramfs');
 
 /** What `boot-<key>/manifest.json` holds. */
-export type BootManifest = { format: 1; key: string; rootfsKey: string; kernelRelease: string };
+export interface BootManifest {
+  format: 1;
+  key: string;
+  rootfsKey: string;
+  kernelRelease: string;
+}
 
 /** Checks a manifest read from disk. */
 export function parseBootManifest(value: unknown): BootManifest {

@@ -15,7 +15,7 @@ import type { CommandContext } from './command.ts';
 import type { OnProgress } from './progress.ts';
 
 /** Everything a machine boots from; all paths are absolute and their files never change. */
-export type Images = {
+export interface Images {
   /** Names the content of all of it. */
   key: string;
   /** The boot pack's directory. */
@@ -27,14 +27,14 @@ export type Images = {
   kernelRelease: string;
   /** The program that starts QEMU. */
   jailer: string;
-};
+}
 
-export type ImageOptions = {
+export interface ImageOptions {
   /** Images live in its `images` directory. */
   cacheDir?: string;
   onProgress?: OnProgress;
   signal?: AbortSignal;
-};
+}
 
 /** The images of this source tree if they are built already. Changes nothing. */
 export async function findImages(cacheDir: string = defaultCacheDir()): Promise<Images | undefined> {

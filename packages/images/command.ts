@@ -3,20 +3,20 @@ import { createInterface } from 'node:readline';
 import type { WriteStream } from 'node:fs';
 
 /** What every command of one build shares. */
-export type CommandContext = {
+export interface CommandContext {
   /** Receives the command lines and everything they print. */
   log: WriteStream;
   /** Kept open by the commands, so that the build's lock outlives a killed builder. */
   lockFd: number;
   signal?: AbortSignal | undefined;
-};
+}
 
-export type CommandOptions = {
+export interface CommandOptions {
   cwd?: string;
   env?: Record<string, string>;
   /** Called for every line of output. */
   onLine?: (line: string) => void;
-};
+}
 
 /** Runs a program to its end and returns its standard output. Throws when it fails. */
 export async function runCommand(

@@ -11,7 +11,10 @@ const sources = path.join(repositoryDir, 'jailer');
 const program = 'jailer';
 
 /** What `jailer-<key>/manifest.json` holds. */
-type JailerManifest = { format: 1; key: string };
+interface JailerManifest {
+  format: 1;
+  key: string;
+}
 
 function parseJailerManifest(value: unknown): JailerManifest {
   const manifest = value as Partial<JailerManifest> | null;

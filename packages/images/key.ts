@@ -3,7 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** A named piece of what an artifact is made from. */
-export type KeyPart = { name: string; content: Uint8Array | string };
+export interface KeyPart {
+  name: string;
+  content: Uint8Array | string;
+}
 
 /** Names an artifact after everything it is made from: 16 hex digits of a SHA-256. */
 export function contentKey(parts: readonly KeyPart[]): string {

@@ -1,5 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemErrorCode } from '../host/errors.ts';
 import { explainedRefusal } from './links.ts';
 
 /** Deletes a directory so that a crash in the middle leaves it in the trash, not half there under its name. */
@@ -9,7 +10,7 @@ export async function discardDirectory(directory: string, trash: string): Promis
   try {
     await rename(directory, grave);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if (systemErrorCode(error) === 'ENOENT') return;
     throw explainedRefusal(error, directory, grave);
   }
   await rm(grave, { recursive: true, force: true });

@@ -8,11 +8,11 @@ export interface NetworkDescription {
   readonly reasons: readonly string[];
   /** Parts of the policy that are not held. */
   readonly missing: readonly string[];
-  readonly mend: readonly string[];
+  readonly fixes: readonly string[];
 }
 
 /** The doctor's check of a network: a warning where any part of the policy is not held. */
-export function networkCheck({ mode, summary, reasons, missing, mend }: NetworkDescription): Check {
+export function networkCheck({ mode, summary, reasons, missing, fixes }: NetworkDescription): Check {
   const lost = missing.length === 0 ? '' : `Not held: ${missing.join('; ')}.`;
   const why = [...reasons, lost].filter((sentence) => sentence !== '').join(' ');
   return {
@@ -21,6 +21,6 @@ export function networkCheck({ mode, summary, reasons, missing, mend }: NetworkD
     status: why === '' ? 'ok' : 'warn',
     found: `${mode}: ${summary}`,
     ...(why === '' ? {} : { why }),
-    ...(mend.length === 0 ? {} : { mend: mend.join(' ') }),
+    ...(fixes.length === 0 ? {} : { mend: fixes.join(' ') }),
   };
 }

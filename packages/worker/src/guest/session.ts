@@ -1,15 +1,11 @@
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { ApiError } from '@opencomputer/protocol';
+import { systemErrorCode } from '../host/errors.ts';
 
 /** Bytes of one stream, and of all streams, that the guest may send ahead of the reader. */
 const streamWindowBytes = 1024 * 1024;
 const sessionWindowBytes = 16 * 1024 * 1024;
-
-/** `EAGAIN`: QEMU has not yet taken the connections that were made before. */
-function codeOf(error: NodeJS.ErrnoException): string {
-  return error.code ?? error.message;
-}
 
 function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -28,7 +24,7 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
     socket.once('error', (error) => {
       signal.removeEventListener('abort', abort);
       reject(
-        new ApiError('guest_failed', `the agent port of the machine cannot be reached (${codeOf(error)})`, {
+        new ApiError('guest_failed', `the agent port of the machine cannot be reached (${systemErrorCode(error) ?? error.message})`, {
           cause: error,
         }),
       );

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { machineSpecSchema, sandboxIdPattern } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
+import { systemErrorCode } from '../host/errors.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed, sealJson } from '../host/sealed-json.ts';
 import { compatibilitySchema } from '../snapshots/manifest.ts';
@@ -96,7 +97,7 @@ export async function readRecord(directory: string): Promise<MachineRecord | und
   try {
     text = await readFile(join(directory, recordFile), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   try {

@@ -11,7 +11,7 @@ export interface NetworkFacts {
   /** Parts of the network policy that are not held. */
   missing: string[];
   /** What to do, in the order of `reasons`. */
-  mend: string[];
+  fixes: string[];
 }
 
 const unheld = [
@@ -21,7 +21,7 @@ const unheld = [
   'denied connections are not refused by a firewall of their own, and connections are not counted',
 ];
 
-/** States which network policy a host holds, why not more, and how to mend that. */
+/** States which network policy a host holds, why not more, and how to fix that. */
 export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkFacts {
   if (mode === 'namespace') {
     return {
@@ -30,7 +30,7 @@ export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkF
         'Each machine has a network namespace of its own: internet yes; host, other sandboxes, private and link-local ranges no.',
       reasons: [],
       missing: [],
-      mend: [],
+      fixes: [],
     };
   }
   return {
@@ -39,6 +39,6 @@ export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkF
       'Machines use QEMU user networking: internet yes, other sandboxes no, nothing gets in; but the host and its networks are open to them.',
     reasons: shortcomings.map(({ problem }) => problem),
     missing: unheld,
-    mend: shortcomings.map(({ mend }) => mend),
+    fixes: shortcomings.map(({ fix }) => fix),
   };
 }

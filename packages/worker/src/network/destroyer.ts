@@ -2,7 +2,7 @@ import type { Names } from './names.ts';
 import { destroySlots, slotRemains } from './slots.ts';
 
 /** Slots removed per batch: few enough that claims get their turn with the kernel. */
-const BATCH = 64;
+const batchSize = 64;
 
 /** Removes slots; those asked for meanwhile go in one batch. */
 export class Destroyer {
@@ -29,7 +29,7 @@ export class Destroyer {
     // Releases of the same turn go together.
     await Promise.resolve();
     while (this.#queue.size > 0) {
-      const batch = [...this.#queue].slice(0, BATCH);
+      const batch = [...this.#queue].slice(0, batchSize);
       let failure: unknown;
       try {
         await destroySlots(

@@ -31,6 +31,6 @@ describe.skipIf(needsRoot)('what the host can do', () => {
     const { mode, shortcomings } = JSON.parse(stdout) as Detection;
     expect(mode).toBe('user');
     expect(shortcomings.map((shortcoming) => shortcoming.check)).toEqual([check]);
-    expect(shortcomings[0]!.mend).not.toBe('');
+    expect(shortcomings[0]!.fix).not.toBe('');
   });
 });

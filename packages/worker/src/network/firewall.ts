@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
 import { installed, run } from './run.ts';
 
 /** What must pass a firewall that other software set up on the host. */
@@ -17,7 +18,10 @@ interface BaseChain {
   policy?: string;
 }
 
-type Rule = { chain: string; args: string[] };
+interface Rule {
+  chain: string;
+  args: string[];
+}
 
 async function baseChains(): Promise<BaseChain[]> {
   const { stdout } = await run(['nft', '-j', 'list', 'chains']);
@@ -29,7 +33,7 @@ async function legacyFilterInUse(): Promise<boolean> {
   try {
     return (await readFile('/proc/net/ip_tables_names', 'utf8')).split('\n').includes('filter');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    if (systemErrorCode(error) === 'ENOENT') return false;
     throw error;
   }
 }

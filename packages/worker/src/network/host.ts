@@ -8,7 +8,7 @@ import { hostRules } from './rules.ts';
 import { run } from './run.ts';
 import type { NetworkLog } from './types.ts';
 
-const CHECK_MS = 10_000;
+const checkEveryMs = 10_000;
 
 export interface HostOptions {
   /** Milliseconds between checks. */
@@ -58,7 +58,7 @@ export class Host {
       this.#check ??= this.check().finally(() => {
         this.#check = undefined;
       });
-    }, this.#options.checkMs ?? CHECK_MS).unref();
+    }, this.#options.checkMs ?? checkEveryMs).unref();
   }
 
   /** Ends the checks and leaves the rules in force. */

@@ -10,7 +10,7 @@ import { slotLimit } from './subnet.ts';
 import { NetworkFullError } from './types.ts';
 import type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
-const RETRY_MS = 5000;
+const remakeAfterMs = 5000;
 
 /** Networks in a namespace per machine. */
 export class NamespaceNetwork implements Network {
@@ -43,7 +43,7 @@ export class NamespaceNetwork implements Network {
       },
       onRefillError: (error) =>
         options.log.error({ err: error }, 'network slots could not be made ahead of need'),
-      retryMs: RETRY_MS,
+      retryMs: remakeAfterMs,
     });
   }
 

@@ -22,7 +22,7 @@ interface Waiter {
 }
 
 /** One batch keeps a waiting claim no longer than this many slots take. */
-const BATCH = 16;
+const batchSize = 16;
 
 /** Slots made ahead of need, refilled in the background; claims beyond them wait for a batch. */
 export class Pool {
@@ -77,14 +77,14 @@ export class Pool {
       const wanted = this.#waiters.length || this.#options.warm - this.#ready.length;
       if (wanted <= 0) return;
       try {
-        const made = await this.#options.make(Math.min(wanted, BATCH));
+        const made = await this.#options.make(Math.min(wanted, batchSize));
         for (const index of made) {
           const waiter = this.#waiters.shift();
           if (waiter === undefined) this.#ready.push(index);
           else waiter.resolve(index);
         }
       } catch (error) {
-        const failed = this.#waiters.splice(0, error instanceof NetworkFullError ? Infinity : BATCH);
+        const failed = this.#waiters.splice(0, error instanceof NetworkFullError ? Infinity : batchSize);
         for (const waiter of failed) waiter.reject(error);
         if (failed.length > 0) continue;
         // A full host is no fault; the next release or claim tries again.

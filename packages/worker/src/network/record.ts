@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { systemErrorCode } from '../host/errors.ts';
 import { formatBlock, parseBlock } from './addresses.ts';
 import type { Block } from './addresses.ts';
 import { instancePrefix } from './subnet.ts';
@@ -17,7 +18,7 @@ export async function readBlock(stateDir: string, bridge: string): Promise<Block
   try {
     text = await readFile(fileOf(stateDir), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
     const address = networkInterfaces()[bridge]?.find(({ family }) => family === 'IPv4')?.address;
     return address === undefined ? undefined : parseBlock(`${address}/${instancePrefix}`);
   }

@@ -9,7 +9,7 @@ export const uplink = 'uplink';
 export const namespaceTable = 'opencomputer';
 
 /** Tracked connections one sandbox may hold, so that none fills the host's table (usually 262144). */
-const CONNECTION_LIMIT = 8192;
+const connectionLimit = 8192;
 
 const denied = `{ ${deniedRanges.join(', ')} }`;
 
@@ -62,7 +62,7 @@ export function namespaceRules({ gateway, limitConnections }: NamespaceRules): s
     chain('guest', '', [
       `ether saddr != ${guestMac} drop`,
       `ip saddr != ${guest} drop`,
-      ...(limitConnections ? [`ct state new ct count over ${CONNECTION_LIMIT} goto refuse`] : []),
+      ...(limitConnections ? [`ct state new ct count over ${connectionLimit} goto refuse`] : []),
       `ct status dnat ip daddr ${gateway} udp dport 53 accept`,
       `ct status dnat ip daddr ${gateway} tcp dport 53 accept`,
       `ip daddr ${denied} goto refuse`,

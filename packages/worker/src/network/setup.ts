@@ -1,3 +1,4 @@
+import { systemErrorCode } from '../host/errors.ts';
 import { contains, formatBlock } from './addresses.ts';
 import type { Block } from './addresses.ts';
 import { createBridge, enableForwarding, gatewayOf, removeBridge, restoreBridge } from './bridge.ts';
@@ -112,7 +113,7 @@ async function listen(
     try {
       return await DnsForwarder.listen({ ...options, port });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      if (systemErrorCode(error) !== 'EADDRINUSE') throw error;
     }
   }
   throw new Error(`no port for the DNS forwarder on ${options.address}: 53 and three others are in use`);

@@ -17,10 +17,10 @@ export interface Fabric {
 }
 
 /** Two cores are enough for the few processes a slot needs; more at once only queue in the kernel. */
-const PARALLEL = 4;
+const parallelCommands = 4;
 
 /** How long links may outlive their namespace before they are removed by name. */
-const LINGER_MS = 300;
+const lingerMs = 300;
 
 export function namespacePath(names: Names, index: number): string {
   return `${namespaceDirectory}/${names.namespace(index)}`;
@@ -90,7 +90,7 @@ async function inParallel(indexes: readonly number[], work: (index: number) => P
       }
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, lane));
+  await Promise.all(Array.from({ length: parallelCommands }, lane));
   if (failures.length > 0) throw failures[0];
 }
 
@@ -131,7 +131,7 @@ export async function destroySlots(names: Names, indexes: readonly number[]): Pr
   // The kernel takes the links along, all at once and far faster than one by one; but not while a process
   // lingers in the namespace.
   const links = (): number[] => indexes.filter((index) => linkExists(names.link(index)));
-  const patience = performance.now() + (spaces.length === 0 ? 0 : LINGER_MS);
+  const patience = performance.now() + (spaces.length === 0 ? 0 : lingerMs);
   while (links().length > 0 && performance.now() < patience) await setTimeout(5);
   const linksLeft = await remove(links().map((index) => `link del ${names.link(index)}`));
 

@@ -8,10 +8,10 @@ export const instancePrefix = 22;
 /** Slots one instance can hold: the addresses of its range less network, gateway and broadcast, rounded down. */
 export const slotLimit = 1000;
 
-const DEFAULT_POOL = '10.213.0.0/16';
+const defaultPool = '10.213.0.0/16';
 
 /** Reads the configured range. @throws RangeError when malformed or smaller than one instance needs. */
-export function parsePool(subnet: string = DEFAULT_POOL): Block {
+export function parsePool(subnet: string = defaultPool): Block {
   const pool = parseBlock(subnet);
   if (pool.prefix > instancePrefix || pool.prefix < 8) {
     throw new RangeError(`subnet ${subnet} must have a prefix between /8 and /${instancePrefix}`);

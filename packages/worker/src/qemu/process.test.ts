@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemErrorCode } from '../host/errors.ts';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { jailableDirectory, testJailer } from '../testing/jailer.ts';
@@ -143,7 +144,7 @@ function findOpen(path: string): string[] {
       return readlinkSync(`/proc/self/fd/${descriptor}`) === path;
     } catch (error) {
       // The descriptor that lists the directory is closed by now.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      if (systemErrorCode(error) === 'ENOENT') return false;
       throw error;
     }
   });

@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { systemErrorCode } from '../host/errors.ts';
 
 /** Longest line that QEMU may send; it could be under the guest's control. */
 const lineBytes = 1024 * 1024;
@@ -180,8 +181,8 @@ function dial(path: string): Promise<Socket | undefined> {
       socket.removeAllListeners('error');
       resolve(socket);
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
+    socket.once('error', (error) => {
+      if (['ENOENT', 'ECONNREFUSED'].includes(systemErrorCode(error) ?? '')) resolve(undefined);
       else reject(new QmpError(`the monitor of QEMU cannot be reached: ${error.message}`));
     });
   });

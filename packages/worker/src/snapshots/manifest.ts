@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { systemErrorCode } from '../host/errors.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
 import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from '../qemu/argv.ts';
@@ -117,7 +118,7 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
   try {
     text = await readFile(join(directory, manifestFile), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   try {

@@ -1,3 +1,4 @@
+import { systemErrorCode } from '../host/errors.ts';
 import { type Manifest, readManifest } from '../snapshots/manifest.ts';
 import { publishSnapshot } from '../snapshots/seal.ts';
 
@@ -12,7 +13,7 @@ export async function publish(finished: string, target: string, manifest: Manife
     await publishSnapshot(finished, target);
     return manifest;
   } catch (error) {
-    const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const taken = ['ENOTEMPTY', 'EEXIST'].includes(systemErrorCode(error) ?? '');
     const standing = taken ? await readManifest(target) : undefined;
     if (standing === undefined) throw error;
     return standing;

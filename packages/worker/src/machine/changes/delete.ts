@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { discardDirectory } from '../../disk/trash.ts';
+import { systemErrorCode } from '../../host/errors.ts';
 import { endProcessesOf } from '../../qemu/process.ts';
 import { machinePrefix, type HostSetup } from '../../qemu/setup.ts';
 import type { Machine } from '../machine.ts';
@@ -38,7 +39,7 @@ async function markDeleting({ log }: HostSetup, directory: string, record: Machi
   try {
     await writeRecord(directory, { ...record, deleting: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    if (systemErrorCode(error) !== 'ENOSPC') throw error;
     log.warn({ machine: record.id }, 'deleting a machine on a full disk');
   }
 }

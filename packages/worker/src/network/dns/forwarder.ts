@@ -26,17 +26,17 @@ export interface ForwarderOptions {
   idleMs?: number;
 }
 
-const QUERIES = { total: 512, perSource: 64 };
-const CONNECTIONS = { total: 256, perSource: 16 };
+const queryQuota = { total: 512, perSource: 64 };
+const connectionQuota = { total: 256, perSource: 16 };
 
 /** Longest life of a TCP connection, whatever comes over it. */
-const CONNECTION_LIFE_MS = 120_000;
+const connectionLifeMs = 120_000;
 
 /** Carries the guests' DNS queries to the host's resolvers. Holds no cache and reads no answer. */
 export class DnsForwarder implements AsyncDisposable {
   readonly #options: Required<ForwarderOptions>;
-  readonly #queries = new Quota(QUERIES.total, QUERIES.perSource);
-  readonly #connections = new Quota(CONNECTIONS.total, CONNECTIONS.perSource);
+  readonly #queries = new Quota(queryQuota.total, queryQuota.perSource);
+  readonly #connections = new Quota(connectionQuota.total, connectionQuota.perSource);
   readonly #sockets = new Set<Socket>();
   readonly #tcp: Server;
   readonly #udp: UdpSocket;
@@ -105,7 +105,7 @@ export class DnsForwarder implements AsyncDisposable {
     }
     this.#sockets.add(socket);
     socket.setTimeout(this.#options.idleMs, () => socket.destroy());
-    const life = setTimeout(() => socket.destroy(), CONNECTION_LIFE_MS);
+    const life = setTimeout(() => socket.destroy(), connectionLifeMs);
     try {
       await pipeline(socket, (chunks: AsyncIterable<Buffer>) => this.#respond(chunks, source), socket);
     } catch (error) {

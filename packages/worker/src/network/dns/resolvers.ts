@@ -1,5 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { isIP } from 'node:net';
+import { systemErrorCode } from '../../host/errors.ts';
 
 /** Where a query is sent. */
 export interface Resolver {
@@ -8,7 +9,7 @@ export interface Resolver {
 }
 
 /** glibc reads three as well. */
-const MAX_RESOLVERS = 3;
+const maxResolvers = 3;
 
 /** Name servers of a resolv.conf(5) text; without any, the one on this host, as the format has it. */
 export function parseResolvers(text: string): Resolver[] {
@@ -16,7 +17,7 @@ export function parseResolvers(text: string): Resolver[] {
     .split('\n')
     .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? '')
     .filter((address) => isIP(address) !== 0)
-    .slice(0, MAX_RESOLVERS)
+    .slice(0, maxResolvers)
     .map((address) => ({ address, port: 53 }));
   return found.length > 0 ? found : [{ address: '127.0.0.1', port: 53 }];
 }
@@ -49,7 +50,7 @@ export class HostResolvers {
     try {
       return parseResolvers(readFileSync(this.#path, 'utf8'));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseResolvers('');
+      if (systemErrorCode(error) === 'ENOENT') return parseResolvers('');
       throw error;
     }
   }

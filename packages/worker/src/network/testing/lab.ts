@@ -173,8 +173,8 @@ if (mode === 'namespace' && (ours === undefined || ours !== (await readlink('/pr
   throw new Error(
     'these tests change bridges and firewalls; without vitest.config.ts, it would be those of the host',
   );
-for (const { problem, mend } of shortcomings) {
-  process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${mend})\n`);
+for (const { problem, fix } of shortcomings) {
+  process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${fix})\n`);
 }
 
 /** For `describe.skipIf`. */
