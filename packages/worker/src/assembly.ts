@@ -11,7 +11,7 @@ import { EventStreams } from './api/events.ts';
 import { execRoutes } from './api/exec.ts';
 import { fileRoutes } from './api/files.ts';
 import { makeHttpServer } from './api/http.ts';
-import { liveRoutes } from './api/live.ts';
+import { liveRoutes } from './api/sessions.ts';
 import { machineRoutes } from './api/machines.ts';
 import { sendJson } from './api/respond.ts';
 import type { Routes } from './api/router.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { agentProtocol } from './agent.ts';
+import { agentProtocol } from './guest-agent.ts';
 import { text } from './text.ts';
 
 /** What makes a restored machine itself. Everything that is given is applied before the answer. */

@@ -13,7 +13,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from '../guest/testing/agent.ts';
+} from '../guest/testing/guest-agent.ts';
 import { Gate } from '../machine/gate.ts';
 import { quiet } from '../testing/log.ts';
 import { scratchDirectory, until } from '../testing/scratch.ts';

@@ -9,7 +9,7 @@ import {
 } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import { attachSession } from '../guest/index.ts';
-import { type LiveMachines, openBeside, pick } from './live.ts';
+import { type LiveMachines, openBeside, pick } from './sessions.ts';
 import type { UpgradeHandler } from './upgrade.ts';
 
 /** How long either side may take to end after the other has. */

@@ -7,7 +7,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from '../guest/testing/agent.ts';
+} from '../guest/testing/guest-agent.ts';
 import { failureOf } from '../testing/scratch.ts';
 import { startAgain } from './exec.ts';
 

@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { GuestChannel } from '../guest/index.ts';
 import { readFile, writeFile } from '../guest/index.ts';
-import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/agent.ts';
+import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/guest-agent.ts';
 import { quiet } from '../testing/log.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { makeHttpServer } from './http.ts';

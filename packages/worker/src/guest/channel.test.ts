@@ -14,7 +14,7 @@ import {
   openChannel,
   startGuest,
   startRawGuest,
-} from './testing/agent.ts';
+} from './testing/guest-agent.ts';
 
 const stats = {
   memoryTotalBytes: 1,

@@ -12,7 +12,7 @@ import {
 } from '@opencomputer/protocol';
 import { Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
 import { callJson } from './request.ts';
-import { endSession, openSession } from './session.ts';
+import { endSession, openSession } from './connection.ts';
 
 export interface ChannelOptions {
   /** Unix socket of the machine's agent port. */

@@ -4,9 +4,9 @@ import { failureOf } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { startCommand } from './exec.ts';
 import { listDirectory, readFile } from './files.ts';
-import { listSessions } from './live.ts';
+import { listSessions } from './sessions.ts';
 import { guestStats } from './system.ts';
-import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/guest-agent.ts';
 
 // What a guest answers costs the event loop, which serves the guests of others too, no more than passing its bytes on.
 

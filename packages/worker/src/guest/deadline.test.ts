@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { callBytes } from './request.ts';
-import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/guest-agent.ts';
 
 const mebibyte = 1024 * 1024;
 const answerBytes = 4 * mebibyte;

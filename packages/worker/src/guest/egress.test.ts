@@ -2,7 +2,7 @@ import type { Egress } from '@opencomputer/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 import { bringEgress } from './egress.ts';
 import { GuestChannel } from './channel.ts';
-import { answerJson, guestSocket, honestHandshake, startGuest } from './testing/agent.ts';
+import { answerJson, guestSocket, honestHandshake, startGuest } from './testing/guest-agent.ts';
 
 const settings: Egress = { digest: 'new', certificates: ['PEM'], environment: { SSL_CERT_FILE: '/bundle' } };
 

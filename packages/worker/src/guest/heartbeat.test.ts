@@ -6,7 +6,7 @@ import { failureOf, until } from '../testing/scratch.ts';
 import { GuestChannel } from './channel.ts';
 import type { HeartbeatOptions } from './heartbeat.ts';
 import { guestStats } from './system.ts';
-import { answerJson, type FakeGuest, guestSocket, startGuest } from './testing/agent.ts';
+import { answerJson, type FakeGuest, guestSocket, startGuest } from './testing/guest-agent.ts';
 
 const stats = {
   memoryTotalBytes: 1,

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { ApiError } from '@opencomputer/protocol';
-import { endSession } from './session.ts';
+import { endSession } from './connection.ts';
 
 export interface HeartbeatOptions {
   /** How often the guest is asked whether it is there while calls wait for it, in milliseconds. Default 5000. */

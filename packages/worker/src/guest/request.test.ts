@@ -4,10 +4,10 @@ import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { commandResult, signalCommand, startCommand } from './exec.ts';
 import { listDirectory, makeDirectory, removePath, statPath } from './files.ts';
-import { listSessions } from './live.ts';
+import { listSessions } from './sessions.ts';
 import { begin, callJson } from './request.ts';
 import { guestStats, quiesceGuest } from './system.ts';
-import { answerJson, type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import { answerJson, type GuestHandler, guestSocket, openChannel, startGuest } from './testing/guest-agent.ts';
 import { z } from 'zod';
 
 const mebibyte = 1024 * 1024;

@@ -2,7 +2,7 @@ import { agentPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
 import { commandResult } from './exec.ts';
-import { guestUse } from './live.ts';
+import { guestUse } from './sessions.ts';
 import {
   answerJson,
   type GuestHandler,
@@ -10,7 +10,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from './testing/agent.ts';
+} from './testing/guest-agent.ts';
 
 async function channelTo(handler: GuestHandler, generation: number) {
   const path = await guestSocket();

@@ -6,7 +6,7 @@ import { discardDirectory } from '../disk/trash.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import type { Jail } from '../host/jail.ts';
 import { waitForExit } from '../host/processes.ts';
-import { hangUpAndWait } from '../qemu/agent-port.ts';
+import { hangUpAndWait } from '../qemu/guest-port.ts';
 import { machineArgv, machineFiles } from '../qemu/argv.ts';
 import { saveDevices } from '../qemu/devices.ts';
 import { kernelArgs } from '../qemu/kernel-args.ts';

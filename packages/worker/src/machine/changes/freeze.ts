@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { quiesceGuest } from '../../guest/index.ts';
 import type { ByteRange } from '../../host/checksums.ts';
-import { hangUpAndWait } from '../../qemu/agent-port.ts';
+import { hangUpAndWait } from '../../qemu/guest-port.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { saveDevices } from '../../qemu/devices.ts';
 import { runState } from '../../qemu/launch.ts';

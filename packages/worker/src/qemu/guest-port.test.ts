@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { hangUpAndWait } from './agent-port.ts';
+import { hangUpAndWait } from './guest-port.ts';
 import { Qmp } from './qmp.ts';
 import { reply, startMonitor } from './testing/monitor.ts';
 
