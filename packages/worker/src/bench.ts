@@ -1,4 +1,4 @@
-/** What measurements use of the worker: the machine alone, without its API. Nothing else uses it. */
+/** What the benchmarks use of the worker: the machine alone, without the API. Nothing else uses this module. */
 export { linkFile } from './disk/links.ts';
 export { OverlayStock } from './disk/overlay.ts';
 export {

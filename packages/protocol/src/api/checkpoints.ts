@@ -55,12 +55,12 @@ export const createCheckpointSchema = strictObject({
 
 export type CreateCheckpoint = z.output<typeof createCheckpointSchema>;
 
-/** How many checkpoints of a kind a sandbox may have where the installation does not say otherwise. */
+/** How many checkpoints of each kind a sandbox may have by default. */
 export function checkpointLimit(kind: (typeof snapshotKinds)[number]): number {
   return kind === 'full' ? limits.checkpointsFull : limits.checkpointsDiskOnly;
 }
 
-/** A checkpoint as every route returns it. */
+/** A checkpoint as every endpoint returns it. */
 export const checkpointSchema = z
   .object({
     id: z.string().meta({ description: 'UUID.' }),
@@ -94,7 +94,7 @@ export const checkpointSchema = z
 
 export type Checkpoint = z.infer<typeof checkpointSchema>;
 
-/** A checkpoint in the tree of all: with what was forked from it. */
+/** A checkpoint in the tree of all checkpoints, with what was forked from it. */
 export const checkpointNodeSchema = checkpointSchema
   .extend({
     forks: z.array(z.object({ sandboxID: z.string(), status: z.enum(publicStates) })).meta({
@@ -105,7 +105,7 @@ export const checkpointNodeSchema = checkpointSchema
 
 export type CheckpointNode = z.infer<typeof checkpointNodeSchema>;
 
-/** Answer of a restore: string values only, since a client reads it as a map of strings. */
+/** Answer of a restore: string values only, since a published client reads it as a map of strings. */
 export const restoredSchema = z
   .object({ sandboxId: z.string(), checkpointId: z.string(), status: z.literal('restoring') })
   .meta({ id: 'Restored' });
@@ -134,7 +134,7 @@ export const forkSandboxSchema = strictObject({
 
 const manySandboxes = z.object({ sandboxes: z.array(sandboxSchema) });
 
-/** Routes of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
+/** Endpoints of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
 export const checkpointEndpoints = {
   forkCheckpoint: {
     method: 'POST',

@@ -60,7 +60,7 @@ export const logEventSchema = z
   .meta({ id: 'LogEvent' });
 export type LogEvent = z.infer<typeof logEventSchema>;
 
-/** Routes of logs. */
+/** Endpoints of logs. */
 export const logEndpoints = {
   readLogs: {
     method: 'GET',

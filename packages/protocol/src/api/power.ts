@@ -22,7 +22,7 @@ export type Hibernated = z.infer<typeof hibernatedSchema>;
 /** Body of `POST /api/sandboxes/:id/wake`. */
 export const wakeSchema = strictObject({ timeout: timeoutSchema.optional() }).meta({ id: 'Wake' });
 
-/** Routes that turn the machine of a sandbox off and on. */
+/** Endpoints that turn the machine of a sandbox off and on. */
 export const powerEndpoints = {
   hibernateSandbox: {
     method: 'POST',

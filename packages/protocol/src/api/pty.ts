@@ -32,7 +32,7 @@ export const terminalSchema = z
   .meta({ id: 'Terminal' });
 export type Terminal = z.infer<typeof terminalSchema>;
 
-/** Routes of terminals. */
+/** Endpoints of terminals. */
 export const terminalEndpoints = {
   createTerminal: {
     method: 'POST',

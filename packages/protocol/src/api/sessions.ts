@@ -71,11 +71,11 @@ export const attachQuerySchema = z.object({
 });
 export type AttachQuery = z.output<typeof attachQuerySchema>;
 
-/** How sessions of any kind are attached to, for descriptions of routes. */
+/** How clients attach to sessions of any kind, for descriptions of endpoints. */
 export const attachDescription =
   ' `GET` with `Upgrade: websocket` on the path of one session attaches to it; the guide on live work has the frames.';
 
-/** Routes of commands that clients attach to. */
+/** Endpoints of commands that clients attach to. */
 export const sessionEndpoints = {
   createSession: {
     method: 'POST',

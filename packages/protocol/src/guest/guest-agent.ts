@@ -8,14 +8,14 @@ import { text } from './text.ts';
 export const agentPortName = 'opencomputer.agent';
 export const agentProtocol = 1;
 
-/** Since this generation of the agent commands can be attached to. */
+/** From this generation of the guest agent on, clients can attach to commands. */
 export const sessionsGeneration = 2;
-/** Since this generation the agent tells what is in use. */
+/** From this generation on, the guest agent reports what is in use. */
 export const useGeneration = 3;
-/** Since this generation a command can be kept out of logs and lists. */
+/** From this generation on, a command can be kept out of logs and lists. */
 export const quietGeneration = 4;
 
-/** Paths of the agent's API. */
+/** Paths of the guest agent's API. */
 export const agentPaths = {
   handshake: '/v1/handshake',
   quiesce: '/v1/quiesce',

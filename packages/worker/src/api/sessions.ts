@@ -8,7 +8,7 @@ import { beside } from './beside.ts';
 import { readJson, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
-/** What the agent's logs take of a query. */
+/** The parameters of a query that the guest agent's logs take. */
 const logParameters = ['tail', 'since', 'until', 'q', 'source', 'limit'];
 
 /** The parameters of a query that have one of these names. */
@@ -16,17 +16,17 @@ export function pick(query: URLSearchParams, names: readonly string[]): URLSearc
   return new URLSearchParams([...query].filter(([name]) => names.includes(name)));
 }
 
-/** Machines, as far as streams beside their operations go. */
-export interface LiveMachines {
+/** The machines to which streams are opened. */
+export interface RunningMachines {
   running(id: string): Pick<Machine, 'gate' | 'channel'>;
 }
 
 /**
- * Opens a stream that outlives the call and does not hold up the changes of the machine's life: they end it. It is
- * not opened in the middle of one, and is opened again when one cuts the opening off.
+ * Opens a stream that outlives the call. Changes of the machine do not wait for it, they end it. It is not opened
+ * during a change, and opened again when a change cuts the opening off.
  */
 export function openBeside(
-  machines: LiveMachines,
+  machines: RunningMachines,
   id: string,
   open: (channel: GuestChannel) => Promise<ClientHttp2Stream>,
 ): Promise<ClientHttp2Stream> {
@@ -37,15 +37,15 @@ export function openBeside(
 }
 
 /** Sessions and logs of machines. */
-export function liveRoutes(registry: MachineRegistry): Routes {
+export function sessionRoutes(registry: MachineRegistry): Routes {
   return {
     'GET /v1/machines/:id/exec': async ({ response, id }) =>
-      sendJson(response, 200, { sessions: await registry.operate(id, listSessions, 'repeats') }),
+      sendJson(response, 200, { sessions: await registry.call(id, listSessions, 'repeats') }),
     'GET /v1/machines/:id/use': async ({ response, id }) =>
-      sendJson(response, 200, await registry.operate(id, guestUse, 'repeats')),
+      sendJson(response, 200, await registry.call(id, guestUse, 'repeats')),
     'POST /v1/machines/:id/exec/:execId/resize': async ({ request, response, id, execId }) => {
       const size = await readJson(request, terminalSizeSchema);
-      await registry.operate(id, (channel) => resizeTerminal(channel, execId, size), 'repeats');
+      await registry.call(id, (channel) => resizeTerminal(channel, execId, size), 'repeats');
       sendJson(response, 200, {});
     },
     'GET /v1/machines/:id/logs': async ({ response, url, id, signal }) => {

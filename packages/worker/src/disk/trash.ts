@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../host/errors.ts';
 import { explainedRefusal } from './links.ts';
 
-/** Deletes a directory so that a crash in the middle leaves it in the trash, not half there under its name. */
+/** Deletes a directory. It is moved to the trash first, so that a crash never leaves half of it under its name. */
 export async function discardDirectory(directory: string, trash: string): Promise<void> {
   await mkdir(trash, { recursive: true });
   const grave = join(trash, `${Date.now()}-${process.pid}-${Math.random().toString(36).slice(2)}`);

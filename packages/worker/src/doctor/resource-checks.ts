@@ -9,7 +9,7 @@ import type { MemoryReadings } from '../host/readings.ts';
 import { fileSystemType, probeFileSystem } from '../host/reflink.ts';
 import type { CheckDefinition } from './checks.ts';
 
-/** What building the image takes at its height, in MB. */
+/** How much disk building the image needs at its peak, in MB. */
 const imageBuildMB = 6 * 1024;
 
 /**
@@ -37,7 +37,7 @@ const memory: CheckDefinition = {
   },
 };
 
-/** How many machines of one size the rules of admission let in together, the host being as it is now. */
+/** How many machines of one size the rules of admission allow at the same time on the host as it is now. */
 export function sandboxesThatFit(
   { totalMB, availableMB }: MemoryReadings,
   capacity: CapacityConfig,
@@ -126,7 +126,7 @@ const dataDirectoryPath: CheckDefinition = {
   },
 };
 
-/** The path itself, or the nearest directory above it that exists: where the path would be made. */
+/** The path itself, or the nearest existing directory above it, in which the path would be made. */
 async function nearestExisting(path: string): Promise<string> {
   for (let candidate = resolve(path); ; candidate = dirname(candidate)) {
     try {
@@ -143,7 +143,7 @@ async function firstUnwritable(paths: readonly string[]): Promise<string | undef
     try {
       await access(path, constants.W_OK);
     } catch {
-      // Whatever the reason: it can't be written.
+      // Whatever the reason is, it can't be written.
       return path;
     }
   }

@@ -7,7 +7,7 @@ import type { CheckDefinition, CheckResult, DoctorConfig } from './checks.ts';
 
 const cgroup2Magic = 0x63677270;
 
-/** This program was not written earlier. */
+/** This program did not exist before this time. */
 const earliestTime = Date.UTC(2026, 0, 1);
 const latestTime = Date.UTC(2100, 0, 1);
 const clockToleranceMs = 5 * 60_000;

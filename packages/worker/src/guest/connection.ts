@@ -24,9 +24,13 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
     socket.once('error', (error) => {
       signal.removeEventListener('abort', abort);
       reject(
-        new ApiError('guest_failed', `the agent port of the machine cannot be reached (${systemErrorCode(error) ?? error.message})`, {
-          cause: error,
-        }),
+        new ApiError(
+          'guest_failed',
+          `the agent port of the machine cannot be reached (${systemErrorCode(error) ?? error.message})`,
+          {
+            cause: error,
+          },
+        ),
       );
     });
     signal.addEventListener('abort', abort, { once: true });
@@ -34,11 +38,11 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
 }
 
 /**
- * Opens an HTTP/2 session on the agent port of a machine.
- * Bounds what a hostile guest can make us hold: headers, windows, no pushed streams.
+ * Opens an HTTP/2 connection to the guest agent's port of a machine. It bounds what a hostile guest can make us hold:
+ * headers, windows, no pushed streams.
  * @throws ApiError `guest_failed` or `guest_timeout`
  */
-export async function openSession(socketPath: string, signal: AbortSignal): Promise<ClientHttp2Session> {
+export async function openConnection(socketPath: string, signal: AbortSignal): Promise<ClientHttp2Session> {
   signal.throwIfAborted();
   const socket = await connectUnix(socketPath, signal);
   const session = connectHttp2('http://agent', {
@@ -53,17 +57,17 @@ export async function openSession(socketPath: string, signal: AbortSignal): Prom
       maxHeaderListSize: 16 * 1024,
     },
   });
-  // Every request has its own error path; without a listener a broken session would end the process.
+  // Every request reports its own errors; without a listener here, a broken session would end the process.
   session.on('error', () => session.destroy());
   session.once('connect', () => session.setLocalWindowSize(sessionWindowBytes));
   return session;
 }
 
 /**
- * Ends a session and its connection, in a later turn of the event loop: Node aborts the whole process when a session
- * is destroyed while it still reads header fields that are over its limits, and the guest decides what it reads.
- * @param reason what calls that wait on it fail with
+ * Ends a connection, in a later turn of the event loop: Node aborts the whole process when a session is destroyed while
+ * it reads header fields that are over its limits, and a guest can send such fields.
+ * @param reason the error of calls that wait on it
  */
-export function endSession(session: ClientHttp2Session, reason?: Error): void {
+export function endConnection(session: ClientHttp2Session, reason?: Error): void {
   setImmediate(() => session.destroy(reason));
 }

@@ -6,7 +6,7 @@ import { answerJson, guestSocket, honestHandshake, startGuest } from './testing/
 
 const settings: Egress = { digest: 'new', certificates: ['PEM'], environment: { SSL_CERT_FILE: '/bundle' } };
 
-/** What is sent to a guest that has the settings of a digest, before its session is handed out. */
+/** What is sent to a guest that reports settings with this digest, before its connection is used for calls. */
 async function sentTo(digest: string | undefined): Promise<unknown[]> {
   const path = await guestSocket();
   const sent: unknown[] = [];

@@ -23,7 +23,7 @@ import { commandResult, signalCommand, startCommand } from './exec.ts';
 import { listDirectory, makeDirectory, readFile, removePath, statPath, writeFile } from './files.ts';
 import { guestStats, quiesceGuest } from './system.ts';
 
-// The agent that machines run, served on a socket of this host.
+// The guest agent of machines, on a socket of this host.
 const execute = promisify(execFile);
 const source = join(import.meta.dirname, '../../../../agent');
 const mebibyte = 1024 * 1024;
@@ -54,7 +54,7 @@ afterAll(async () => {
   if (directory !== '') await rm(directory, { recursive: true, force: true });
 });
 
-/** Starts an agent for the running test. */
+/** Starts a guest agent for the running test. */
 async function startAgent(identity?: Identity): Promise<{ channel: GuestChannel; etc: string }> {
   const scratch = await scratchDirectory();
   const etc = join(scratch, 'etc');
@@ -234,7 +234,7 @@ describe.skipIf(obstacle !== undefined)('the real agent', () => {
       writeFile(channel, `${root}/file`, content, { length: undefined, signal: forever }),
     );
     content.write(Buffer.alloc(mebibyte));
-    // The agent's draft has no name that could be seen; our end has handed everything over.
+    // The draft of the upload has no name to look for; our side has sent everything.
     await until(() => content.readableLength === 0 && content.writableLength === 0);
     content.destroy(new Error('cut off'));
     expect(await writing).toBeInstanceOf(ApiError);
@@ -297,7 +297,7 @@ describe.skipIf(obstacle !== undefined)('the real agent', () => {
       for (let sent = 0; sent < size; sent += chunk.length) yield chunk;
     })();
     await writeFile(channel, '/dev/null', Readable.from(parts), { length: size, signal: forever });
-    // And once to a real file, smaller, so that its content can be compared.
+    // And once, smaller, to a real file, to compare its content.
     const small = Array.from({ length: 128 }, () => chunk);
     for (const part of small) hash.update(part);
     await writeFile(channel, join(root, 'small'), Readable.from(small), {

@@ -19,8 +19,8 @@ import { begin, callJson } from './request.ts';
 const answerMs = 30_000;
 
 /**
- * The commands that the agent knows of, running or ended.
- * @throws ApiError `too_large` where it is an older one and their arguments are more than a list holds
+ * The commands that the guest agent knows of, running or ended.
+ * @throws ApiError `too_large` where an older guest agent's list of them is larger than a list may be
  */
 export async function listSessions(channel: GuestChannel): Promise<GuestSession[]> {
   const { sessions } = await callJson(
@@ -45,8 +45,7 @@ export async function listSessions(channel: GuestChannel): Promise<GuestSession[
 }
 
 /**
- * What keeps the sandbox awake. Of an agent that cannot tell, the commands that `run` has started count, and nothing
- * else.
+ * What keeps the sandbox awake. An older guest agent does not report it: there, only commands started by `run` count.
  */
 export async function guestUse(channel: GuestChannel): Promise<GuestUse> {
   const session = await channel.session();
@@ -77,9 +76,9 @@ export async function resizeTerminal(channel: GuestChannel, id: string, size: Te
 }
 
 /**
- * Attaches to a session: frames go both ways on the stream until the session, the caller or a change of the
- * machine's life ends it.
- * @param query where to begin and who writes, as the agent takes it
+ * Attaches to a session: frames go both ways on the stream until the session, the caller or a change of the machine
+ * ends it.
+ * @param query where to begin and who writes, in the guest agent's parameters
  * @throws ApiError `exec_not_found`, `invalid_request` for an offset beyond the end, `unsupported_guest`
  */
 export async function attachSession(

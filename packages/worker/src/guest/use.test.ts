@@ -35,24 +35,24 @@ const session = (id: string, kind: string, running: boolean, agoMs: number) => (
 
 describe('what a guest has in use', () => {
   test('is what its agent says', async () => {
-    const told = { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'bash' }], count: 1, idleMs: 5 };
+    const use = { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'bash' }], count: 1, idleMs: 5 };
     const channel = await channelTo(({ stream, path }) => {
       expect(path).toBe(agentPaths.use);
-      answerJson(stream, told);
+      answerJson(stream, use);
     }, 3);
-    expect(await guestUse(channel)).toEqual(told);
+    expect(await guestUse(channel)).toEqual(use);
   });
 
   test('is refused where it makes no sense', async () => {
     const sessions = Array.from({ length: 9 }, () => ({ id: '0a1b2c3d', kind: 'pty', command: 'x' }));
-    for (const told of [
+    for (const use of [
       {},
       { sessions, count: 9, idleMs: null },
       { sessions: [], count: -1, idleMs: null },
       { sessions: [], count: 0, idleMs: -1 },
       { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'x'.repeat(300) }], count: 1, idleMs: null },
     ]) {
-      const channel = await channelTo(({ stream }) => answerJson(stream, told), 3);
+      const channel = await channelTo(({ stream }) => answerJson(stream, use), 3);
       expect(await failureOf(guestUse(channel))).toMatchObject({ code: 'guest_failed' });
     }
   });

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
 import { Gate } from './gate.ts';
 
-/** Whether a promise is settled by now; the microtasks that are due have run. */
+/** Whether a promise is settled once all due microtasks have run. */
 async function settled(promise: Promise<unknown>): Promise<boolean> {
   let done = false;
   const note = (): void => {
@@ -49,7 +49,7 @@ describe('a gate', () => {
     expect((await failed).message).toBe('bad');
   });
 
-  it('waits no longer than its patience for an operation inside, and lets that one end', async () => {
+  it('waits for a call inside at most the given time, and lets that call end', async () => {
     const gate = new Gate();
     const stuck = Promise.withResolvers<string>();
     const inside = gate.pass(() => stuck.promise);

@@ -1,14 +1,14 @@
 import type { Detection } from './detect.ts';
 import type { NetworkMode } from './types.ts';
 
-/** What holds for the network of machines on this host, for the doctor to print. */
+/** A description of the network of machines on this host, for the doctor to print. */
 export interface NetworkFacts {
   mode: NetworkMode;
   /** One sentence. */
   summary: string;
-  /** Why not better, one sentence each; empty in namespace mode. */
+  /** Why the full policy is not enforced, one sentence per reason; empty in namespace mode. */
   reasons: string[];
-  /** Parts of the network policy that are not held. */
+  /** Parts of the network policy that are not enforced. */
   missing: string[];
   /** What to do, in the order of `reasons`. */
   fixes: string[];
@@ -21,7 +21,7 @@ const unheld = [
   'denied connections are not refused by a firewall of their own, and connections are not counted',
 ];
 
-/** States which network policy a host holds, why not more, and how to fix that. */
+/** Says which network policy a host enforces, why not all of it, and how to fix that. */
 export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkFacts {
   if (mode === 'namespace') {
     return {

@@ -14,7 +14,7 @@ describe.skipIf(needsRoot)('what the host can do', () => {
     });
   });
 
-  // A checkout below root's own home can still be read.
+  // So that a checkout in root's home directory can be read.
   const asNobody = [
     ...['--reuid=65534', '--clear-groups'],
     ...['--inh-caps=-all,+dac_read_search', '--ambient-caps=-all,+dac_read_search'],

@@ -7,7 +7,7 @@ import { namespaceRules } from './rules.ts';
 import { CommandError, installed, run } from './run.ts';
 import type { NetworkMode } from './types.ts';
 
-/** A thing that namespaces need and this host lacks. */
+/** Something that namespaces need and this host lacks. */
 export interface Shortcoming {
   check: 'root' | 'capabilities' | 'tools' | 'tun' | 'forwarding' | 'namespaces' | 'nftables';
   problem: string;
@@ -20,7 +20,7 @@ export interface Detection {
   shortcomings: Shortcoming[];
 }
 
-/** Bits of the set of capabilities in `/proc/PID/status`. */
+/** Capabilities by their bit in `/proc/PID/status`. */
 const neededCapabilities = [
   { name: 'CAP_NET_ADMIN', bit: 12n },
   { name: 'CAP_SYS_ADMIN', bit: 21n },
@@ -99,7 +99,7 @@ function said(error: unknown): string {
   return error instanceof CommandError ? error.stderr.trim() || error.message : String(error);
 }
 
-/** Holding a capability proves little in a container: make a namespace and check a rule set. */
+/** In a container, to have a capability proves little: make a namespace and check a rule set. */
 async function trial(): Promise<Shortcoming[]> {
   const name = `ocprobe-${randomBytes(4).toString('hex')}`;
   try {
@@ -131,7 +131,7 @@ async function trial(): Promise<Shortcoming[]> {
   }
 }
 
-/** Finds what networks this host can give to machines, by trying. */
+/** Finds out by trying which networks this host can give to machines. */
 export async function detectNetworkMode(): Promise<Detection> {
   const shortcomings = [...(await privileges()), ...missingTools()];
   if (shortcomings.length === 0) shortcomings.push(...(await tun()), ...(await forwarding()));

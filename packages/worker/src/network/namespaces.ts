@@ -12,7 +12,7 @@ import type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
 const remakeAfterMs = 5000;
 
-/** Networks in a namespace per machine. */
+/** Networks with one namespace per machine. */
 export class NamespaceNetwork implements Network {
   readonly mode = 'namespace';
   readonly #options: NetworkOptions;
@@ -47,7 +47,7 @@ export class NamespaceNetwork implements Network {
     });
   }
 
-  /** @throws Error when the host cannot be prepared; nothing stays behind then. */
+  /** @throws Error when the host cannot be prepared; nothing is left behind then. */
   static async open(options: SetupOptions): Promise<NamespaceNetwork> {
     let network: NamespaceNetwork | undefined;
     const setup = await setUp(options, async () => {
@@ -75,7 +75,7 @@ export class NamespaceNetwork implements Network {
 
   async release(slot: NetworkSlot): Promise<void> {
     const { index } = slot;
-    // A slot released twice must not hit the machine that has its number by now.
+    // Released a second time, a slot must not affect the machine that may have its number by now.
     if (this.#held.get(index) !== slot && !this.#leftovers.has(index)) return;
     await this.#destroy(index);
   }
@@ -134,20 +134,20 @@ export class NamespaceNetwork implements Network {
       await makeSlots(this.#setup.fabric, indexes);
       return indexes;
     } catch (error) {
-      // Usually gone already; what is not stays reserved and is found by the next sweep.
+      // Usually gone already; what is left stays reserved, and the next sweep finds it.
       for (const index of indexes) this.#drop(index);
       throw error;
     }
   }
 
-  /** Destroys a slot nobody waits for. */
+  /** Destroys a slot in the background. */
   #drop(index: number): void {
     this.#destroy(index).catch((error: unknown) => {
       this.#options.log.error({ err: error, index }, 'a network slot could not be removed');
     });
   }
 
-  /** Runs once however often it is asked for, since the number may belong to another machine right after. */
+  /** Runs once, however often it is called: right after it, the number may belong to another machine. */
   #destroy(index: number): Promise<void> {
     const known = this.#doomed.get(index);
     if (known !== undefined) return known;
@@ -170,7 +170,7 @@ export class NamespaceNetwork implements Network {
     this.#indexes.free(index);
   }
 
-  /** Puts every slot in use back on a bridge that was made anew. */
+  /** Attaches every slot in use to a bridge that was made again. */
   async #reattach(): Promise<void> {
     for (const index of this.#held.keys()) {
       try {

@@ -10,7 +10,7 @@ import { fakeResolver } from './testing/resolver.ts';
 import { quiet } from '../testing/log.ts';
 
 const testPort = 18_080;
-// The last addresses of a documentation range: the policy has to allow them, since sites use them inside.
+// The last addresses of a documentation range, which the policy must allow, since some sites use them internally.
 const internet = '198.51.100.254';
 const hostAddress = '198.51.100.253';
 const metadata = '169.254.169.254';
@@ -163,7 +163,7 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     expect(reached!.result).toBe(`from ${hostAddress}`);
   });
 
-  // Last, since it takes the host's rules away.
+  // Last, since it removes the host's rules.
   test('the namespace refuses by itself, without the rules of the host', async () => {
     await run(['nft', 'delete', 'table', 'inet', nameOf(slot).replace(/^oc-([0-9a-f]+)-.*$/, 'oc_$1')]);
     const targets = [

@@ -10,7 +10,7 @@ import { instancePrefix } from './subnet.ts';
 const fileOf = (stateDir: string): string => join(stateDir, 'network.json');
 
 /**
- * The block this instance had before, from its record, else from its bridge.
+ * The block that this instance had before, from its record, else from its bridge.
  * @throws Error when the record is damaged.
  */
 export async function readBlock(stateDir: string, bridge: string): Promise<Block | undefined> {
@@ -31,7 +31,7 @@ export async function readBlock(stateDir: string, bridge: string): Promise<Block
   }
 }
 
-/** Keeps the block for the next start. A record that says so already is left alone: the disk may be full. */
+/** Records the block for the next start. A record with this block is not written again: the disk may be full. */
 export async function writeBlock(stateDir: string, block: Block): Promise<void> {
   const file = fileOf(stateDir);
   const text = `${JSON.stringify({ subnet: formatBlock(block) })}\n`;

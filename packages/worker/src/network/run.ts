@@ -79,7 +79,7 @@ export function run(command: readonly [string, ...string[]], options: RunOptions
     };
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
-    // A command may end before it reads its input; its exit code tells what went wrong.
+    // A command may end before it reads its input; its exit code shows what went wrong.
     child.stdin.on('error', (error) => {
       if (systemErrorCode(error) !== 'EPIPE') stop(`its input failed: ${error.message}`);
     });

@@ -3,7 +3,7 @@ import { hangUpAndWait } from './guest-port.ts';
 import { Qmp } from './qmp.ts';
 import { reply, startMonitor } from './testing/monitor.ts';
 
-/** A machine whose guest has sent so many messages at each look, and holds its port open. */
+/** A machine whose guest holds its port open and has sent these numbers of messages, one for each query. */
 async function machine(options: { messages: readonly number[]; open?: readonly boolean[]; event?: boolean }) {
   let looks = 0;
   let hungUp = false;
@@ -51,7 +51,7 @@ test('a port that is closed in the end is waited for', async () => {
   expect(looks()).toBe(3);
 });
 
-test('a guest that does not react is told', async () => {
+test('a guest that does not react is reported', async () => {
   const { qmp, hangUp } = await machine({ messages: [4] });
   await expect(hangUpAndWait(qmp, hangUp)).rejects.toThrow('did not see the channel end');
 });

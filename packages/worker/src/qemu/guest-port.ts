@@ -6,7 +6,7 @@ import type { Qmp } from './qmp.ts';
 const hangUpMs = 3_000;
 const pollMs = 1;
 
-/** The guest tells of its serial ports by this queue (virtio 1.2, 5.3.2: control transmitq). */
+/** The queue by which the guest reports on its serial ports (virtio 1.2, 5.3.2: control transmitq). */
 const controlQueue = { path: '/machine/peripheral/serial/virtio-backend', queue: 3 };
 const queueStatusSchema = z.object({ 'used-idx': z.int().min(0).max(0xffff) });
 const chardevsSchema = z.array(z.object({ label: z.string(), 'frontend-open': z.boolean() }));
@@ -16,19 +16,20 @@ async function messagesOfGuest(qmp: Qmp): Promise<number> {
   return queueStatusSchema.parse(await qmp.run('x-query-virtio-queue-status', controlQueue))['used-idx'];
 }
 
-/** Whether the guest holds the agent port open. */
+/** Whether the guest agent holds its port open. */
 async function guestHoldsPort(qmp: Qmp): Promise<boolean> {
   const devices = chardevsSchema.parse(await qmp.run('query-chardev'));
   return devices.some((device) => device.label === machineFiles.agentDevice && device['frontend-open']);
 }
 
 /**
- * Hangs up the agent channel and waits until the guest has seen it and waits for the next call. A guest frozen
- * before that would wake with half a conversation in its port, and cost the next caller a try.
+ * Hangs up the channel to the guest agent and waits until the guest has noticed it and waits for the next connection. A
+ * guest that is saved before that would be restored with half a conversation in its port, and the first handshake would
+ * fail.
  *
- * The guest closes its end and opens it again, often faster than one can look twice. QEMU's events of it say nothing
- * in time: it lets one through in a second and holds the next back (monitor/monitor.c, rate limits), so one that
- * arrives may be of an earlier call. The guest's own messages are counted instead: one for each of the two.
+ * The guest closes its end and opens it again, often faster than we can query twice. QEMU's events are no help: they
+ * are limited to one per second, and later ones are held back (monitor/monitor.c, rate limits), so an event may belong
+ * to an earlier connection. The guest's own messages are counted instead: one for the close, one for the open.
  * @param hangUp closes our end
  * @throws Error when the guest did not react in time
  */

@@ -96,7 +96,7 @@ describe('starting', () => {
     });
     let printed = '';
     worker.stdout.on('data', (part: Buffer) => (printed += part.toString()));
-    // It ends by itself: nothing of a machine keeps a worker running.
+    // It ends by itself: a machine does not keep a worker's event loop alive.
     const [code] = await once(worker, 'close', { signal: AbortSignal.timeout(10_000) });
     expect(code).toBe(0);
     const identity = processIdentity(Number(printed));
@@ -206,7 +206,7 @@ describe('finding', () => {
         argv: ['-name', name],
         jail: { jailer, uid, internet: false },
       });
-      // Another tenant's, which has escaped and calls itself so.
+      // Another tenant's process, which has escaped and uses this name.
       const elsewhere = join(setup.directory, '..', 'elsewhere');
       await mkdir(elsewhere, { mode: 0o711 });
       const forged = await start({
@@ -215,7 +215,7 @@ describe('finding', () => {
         directory: elsewhere,
         jail: { jailer, uid: uid + 1, internet: false },
       });
-      // A script shows its shell as its program.
+      // For a script, the program that `/proc` shows is its shell.
       const claim = { directory: setup.directory, uid, qemu: await realpath('/bin/sh'), identity: undefined };
       const claimants = (more: object = {}): ProcessIdentity[] =>
         listProcesses(`claim-${process.pid}-`)

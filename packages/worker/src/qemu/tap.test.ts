@@ -40,7 +40,7 @@ test.skipIf(obstacle !== undefined)(
 
     const before = await CounterMachine.start(join(directory, 'before'), host, undefined, {
       network: network('ifname=tap0,script=no,downscript=no'),
-      // As releases did that had no jail under emulation.
+      // As older releases did, which had no jail under emulation.
       wrapper: {
         command: [
           'nsenter',

@@ -38,7 +38,7 @@ export function answerJson(stream: ServerHttp2Stream, value: unknown, status = 2
   stream.end(JSON.stringify(value));
 }
 
-/** What an honest agent says at a handshake. */
+/** What an honest guest agent answers to a handshake. */
 export function honestHandshake(epoch: string, generation = 2): HandshakeAnswer {
   return {
     protocol: 1,
@@ -68,9 +68,7 @@ async function listen(server: Server, path: string, sockets: Set<Socket>): Promi
   });
 }
 
-/**
- * A guest that speaks HTTP/2 and lies where `handler` does. It shakes hands honestly unless `handshake` is given.
- */
+/** A guest that speaks HTTP/2 and answers calls by `handler`. Its handshake is honest unless `handshake` is given. */
 export async function startGuest(
   path: string,
   handler: GuestHandler,
@@ -117,7 +115,7 @@ export async function startGuest(
   return guest;
 }
 
-/** A guest that treats its port as it likes. */
+/** A guest that may do anything with its port. */
 export async function startRawGuest(
   path: string,
   onConnection: (socket: Socket) => void,

@@ -1,7 +1,7 @@
 import { ApiError, type ErrorCode } from '@opencomputer/protocol';
 import { errorText, systemErrorCode } from '../../host/errors.ts';
 
-/** Gives errors that are not meant for clients a code and a beginning that says what failed. */
+/** Turns errors that are not `ApiError` into ones with a code, and a message that begins with what failed. */
 export async function failAs<Result>(
   code: ErrorCode,
   what: string,

@@ -111,7 +111,7 @@ describe('over UDP', () => {
     const socket = createSocket('udp4');
     for (let id = 0; id < 65; id += 1) socket.send(queryFor('a.test', id), forwarder.port, address);
     const [answer] = (await once(socket, 'message')) as [Buffer];
-    // The last is refused while the others wait.
+    // The last query is refused while the others wait.
     expect(answer.readUInt16BE(0)).toBe(64);
     expect(answer[3]! & 15).toBe(serverFailure);
     expect(silent.seen).toHaveLength(64);

@@ -1,19 +1,19 @@
 /** Bytes before the question: id, flags, four counts (RFC 1035, section 4.1.1). */
 const headerBytes = 12;
 
-/** Longest query we carry; real ones stay under 600 bytes. */
+/** Longest query that is forwarded; real ones have less than 600 bytes. */
 export const queryLimit = 4096;
 
 const responseFlag = 0x80;
 const recursionAvailable = 0x80;
 const serverFailureCode = 2;
 
-/** Whether a datagram or frame of a client has the size and the mark of a query. */
+/** Whether a client's message has the size and the flag of a query. */
 export function isQuery(message: Buffer): boolean {
   return message.length >= headerBytes && message.length <= queryLimit && (message[2]! & responseFlag) === 0;
 }
 
-/** The question section with one question, undefined when it is anything else. */
+/** The question section, where it has exactly one question; else undefined. */
 function question(message: Buffer): Buffer | undefined {
   if (message.length < headerBytes || message.readUInt16BE(4) !== 1) return undefined;
   let offset = headerBytes;
@@ -37,7 +37,7 @@ export function withId(message: Buffer, id: number): Buffer {
 export function answers(query: Buffer, message: Buffer): boolean {
   if (message.length < headerBytes || (message[2]! & responseFlag) === 0) return false;
   if (message.readUInt16BE(0) !== query.readUInt16BE(0)) return false;
-  // Servers that could not read a query may answer without it.
+  // Servers that could not parse a query may answer without the question.
   if (message.readUInt16BE(4) === 0) return message.readUInt16BE(6) === 0;
   const asked = question(query);
   const repeated = question(message);

@@ -8,10 +8,10 @@ export interface Resolver {
   port: number;
 }
 
-/** glibc reads three as well. */
+/** As many as glibc uses. */
 const maxResolvers = 3;
 
-/** Name servers of a resolv.conf(5) text; without any, the one on this host, as the format has it. */
+/** The name servers of a resolv.conf(5) text; without any, the one on this host, as the format defines. */
 export function parseResolvers(text: string): Resolver[] {
   const found = text
     .split('\n')
@@ -22,7 +22,7 @@ export function parseResolvers(text: string): Resolver[] {
   return found.length > 0 ? found : [{ address: '127.0.0.1', port: 53 }];
 }
 
-/** The host's resolvers, followed as the file changes. */
+/** The host's resolvers, kept up to date as the file changes. */
 export class HostResolvers {
   readonly #path: string;
   #current: Resolver[];
@@ -33,7 +33,7 @@ export class HostResolvers {
   constructor(path = '/etc/resolv.conf') {
     this.#path = path;
     this.#current = this.#read();
-    // Polling also sees a file that is replaced, or a link that is turned to another file.
+    // Polling also notices a file that is replaced, or a link that points to another file now.
     watchFile(path, { interval: 1000, persistent: false }, this.#reload);
   }
 

@@ -1,9 +1,9 @@
-// Run by the tests inside a namespace: tries what it is told and prints what came of it.
+// Run by the tests inside a namespace: makes the attempts that it is given and prints the results.
 import { Resolver } from 'node:dns/promises';
 import { connect } from 'node:net';
 import { systemErrorCode } from '../../host/errors.ts';
 
-/** One attempt: a TCP connection, or a look-up through the name server given. */
+/** One attempt: a TCP connection, or a lookup through the given name server. */
 export type Attempt = { connect: string; port: number } | { lookup: string; server: string };
 
 export interface Outcome {
