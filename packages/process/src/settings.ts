@@ -8,15 +8,15 @@ export type Reader = 'launcher' | 'server' | 'worker' | 'images';
 interface SettingBase {
   readonly schema: z.ZodType<unknown, string>;
   readonly readers: readonly Reader[];
-  /** Where it stands in the reference. */
+  /** Its section in the reference. */
   readonly section: 'both' | 'server' | 'worker' | 'launcher' | 'tests';
   /** One sentence for the reference. */
   readonly meaning: string;
 }
 
 /**
- * A setting of the installation, an environment variable. `default` is taken where it is absent; `absent` says in words
- * what holds then; what is `required` must be there.
+ * A setting of the installation: an environment variable. `default` is used where it is absent; `absent` says in words
+ * what happens then; a `required` one must be set.
  */
 export type Setting = SettingBase &
   ({ readonly default: string } | { readonly absent: string } | { readonly required: true });
@@ -24,7 +24,7 @@ export type Setting = SettingBase &
 const text = z.string();
 const all: readonly Reader[] = ['launcher', 'server', 'worker', 'images'];
 
-/** All settings, in the order of the reference. What is not in here is read by nobody. */
+/** All settings, in the order of the reference. No process reads any other. */
 export const settings = {
   OPENCOMPUTER_DATA_DIR: {
     schema: text,
