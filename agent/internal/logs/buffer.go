@@ -1,5 +1,5 @@
-// Package logs is what GET /v1/logs tells: what commands print, what the agent
-// has to say, and the logs of the guest.
+// Package logs serves GET /v1/logs: the output of commands, the agent's own
+// messages, and the logs of the guest.
 package logs
 
 import (
@@ -19,7 +19,7 @@ const (
 const (
 	maxLogBytes     = 2 << 20
 	maxLogLine      = 8 << 10
-	logEntryCost    = 160 // what an entry takes beside its line, about
+	logEntryCost    = 160 // roughly what an entry takes besides its line
 	maxLoggedPerSec = 256 << 10
 )
 
@@ -29,19 +29,19 @@ type logEntry struct {
 	source   string
 	line     string
 	path     string
-	command  *Command // nil where the line is of none
+	command  *Command // nil where the line is not a command's
 	exitCode *int
 }
 
-// Command is what lines tell of the command that they come from.
+// Command identifies the command that a line comes from.
 type Command struct {
 	ID         string
 	Executable string
 }
 
-// Book keeps the last lines that commands have printed and that the agent
-// has to say, in at most maxLogBytes.
-type Book struct {
+// Buffer keeps the newest lines of commands and of the agent, in at most
+// maxLogBytes.
+type Buffer struct {
 	mu      sync.Mutex
 	entries []logEntry
 	first   uint64 // number of the oldest entry kept
@@ -49,7 +49,7 @@ type Book struct {
 	more    chan struct{} // closed when an entry is added; nil while nobody waits
 }
 
-func (b *Book) add(entry logEntry) {
+func (b *Buffer) add(entry logEntry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.entries = append(b.entries, entry)
@@ -66,9 +66,9 @@ func (b *Book) add(entry logEntry) {
 	}
 }
 
-// since returns the entries from a number on, the number after them, and a
+// since returns the entries from a number on, the number after the last, and a
 // channel that is closed when there are more.
-func (b *Book) since(number uint64) (entries []logEntry, next uint64, more <-chan struct{}) {
+func (b *Buffer) since(number uint64) (entries []logEntry, next uint64, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if number < b.first {
@@ -84,13 +84,13 @@ func (b *Book) since(number uint64) (entries []logEntry, next uint64, more <-cha
 	return entries, next, b.more
 }
 
-// Ended notes the end of a command.
-func (b *Book) Ended(command *Command, exitCode int) {
+// Ended records the end of a command.
+func (b *Buffer) Ended(command *Command, exitCode int) {
 	b.add(logEntry{time: time.Now(), source: sourceAgent, line: "the command has ended", command: command, exitCode: &exitCode})
 }
 
-// Write takes what the agent says of itself.
-func (b *Book) Write(text []byte) (int, error) {
+// Write records messages of the agent itself.
+func (b *Buffer) Write(text []byte) (int, error) {
 	for line := range strings.Lines(string(text)) {
 		b.add(logEntry{time: time.Now(), source: sourceAgent, line: cutLine(strings.TrimSuffix(line, "\n"))})
 	}

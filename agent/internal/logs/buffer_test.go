@@ -9,26 +9,26 @@ import (
 )
 
 func TestLogsOfALoudCommandAreBounded(t *testing.T) {
-	book := &Book{}
-	lines := book.NewLines(&Command{ID: "00112233", Executable: "seq"}, Stdout)
+	buffer := &Buffer{}
+	lines := buffer.NewLines(&Command{ID: "00112233", Executable: "seq"}, Stdout)
 	for i := range 1_000_000 {
 		lines.Write(fmt.Appendln(nil, i))
 	}
 	lines.End()
-	if book.size > maxLogBytes || len(book.entries) == 0 {
-		t.Errorf("%d bytes in %d lines", book.size, len(book.entries))
+	if buffer.size > maxLogBytes || len(buffer.entries) == 0 {
+		t.Errorf("%d bytes in %d lines", buffer.size, len(buffer.entries))
 	}
-	if !slices.ContainsFunc(book.entries, func(entry logEntry) bool { return entry.line == leftOut }) {
+	if !slices.ContainsFunc(buffer.entries, func(entry logEntry) bool { return entry.line == leftOut }) {
 		t.Error("nothing says that output was left out")
 	}
 }
 
 func TestBookForgetsTheOldestLines(t *testing.T) {
-	book := &Book{}
+	buffer := &Buffer{}
 	for i := range 50_000 {
-		book.add(logEntry{line: fmt.Sprint(i), source: sourceAgent})
+		buffer.add(logEntry{line: fmt.Sprint(i), source: sourceAgent})
 	}
-	entries, next, _ := book.since(0)
+	entries, next, _ := buffer.since(0)
 	if next != 50_000 || entries[len(entries)-1].line != "49999" || len(entries)*logEntryCost > maxLogBytes {
 		t.Errorf("%d entries up to %d", len(entries), next)
 	}

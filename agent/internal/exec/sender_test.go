@@ -9,8 +9,8 @@ import (
 	"opencomputer.dev/agent/internal/transcript"
 )
 
-// Batches hold whole frames, never outgrow their buffer, and together are
-// what the ring holds, with the gap before it.
+// Batches contain whole frames, never outgrow their buffer, and together have the
+// content of the ring, with the gap before it.
 func TestBatchesAreTheOutputInOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 11))
 	for name, largest := range map[string]int{"single bytes": 1, "lines": 200, "blocks": 150_000} {
@@ -27,7 +27,7 @@ func TestBatchesAreTheOutputInOrder(t *testing.T) {
 			printed.Add(kind, piece)
 		}
 		reader, _ := printed.Attach(0, false, false)
-		told := &teller{
+		s := &sender{
 			attachment: &attachment{output: printed, exitCode: func() int { return 0 }, reader: reader, replayed: printed.End()},
 			replaying:  true,
 		}
@@ -36,12 +36,12 @@ func TestBatchesAreTheOutputInOrder(t *testing.T) {
 		var got bytes.Buffer
 		gap, replayed, exits, batches := uint64(0), 0, 0, 0
 		buffer := new([batchSize]byte)
-		for state := tellMore; state != tellOver; batches++ {
+		for state := sendMore; state != sendOver; batches++ {
 			var batch []byte
-			if batch, state = told.collect(buffer[:0]); len(batch) == 0 || &batch[0] != &buffer[0] {
+			if batch, state = s.collect(buffer[:0]); len(batch) == 0 || &batch[0] != &buffer[0] {
 				t.Fatalf("%s: a batch of %d bytes, in another buffer", name, len(batch))
 			}
-			if state == tellIdle {
+			if state == sendIdle {
 				t.Fatalf("%s: idle before the end", name)
 			}
 			for frames := bytes.NewReader(batch); frames.Len() > 0; {
