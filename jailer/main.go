@@ -1,6 +1,6 @@
 // Command jailer starts QEMU so that an escape from the guest into it finds as little as possible.
 //
-// 	jailer [options] -- PROGRAM [ARGUMENT...]
+//	jailer [options] -- PROGRAM [ARGUMENT...]
 //
 // It removes all rights that the options do not grant, and replaces itself by the program, which keeps the process id,
 // the working directory and the environment. Without -uid, on hosts where the platform does not run as root, user, file

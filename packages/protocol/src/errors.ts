@@ -24,7 +24,7 @@ export const errorKinds = {
   },
   invalid_path: {
     status: 400,
-    meaning: 'The path of a file is missing, too long, holds NUL or climbs with "..".',
+    meaning: 'The path of a file is missing, too long, or contains NUL or "..".',
     hint: 'Give an absolute path such as /home/sandbox/data.txt.',
   },
   is_directory: {
@@ -140,8 +140,8 @@ export const errorKinds = {
   },
   unsupported_guest: {
     status: 409,
-    meaning: 'The sandbox was saved with an agent that is too old for this operation.',
-    hint: 'Reboot the sandbox: it starts with the agent of this installation.',
+    meaning: 'The sandbox was saved with a guest agent that is too old for this.',
+    hint: 'Reboot the sandbox: it starts with the guest agent of this installation.',
   },
   sandbox_stopped: {
     status: 410,
@@ -175,7 +175,7 @@ export const errorKinds = {
   },
   guest_failed: {
     status: 502,
-    meaning: 'The guest answered something that makes no sense, or its channel broke.',
+    meaning: 'The guest sent an invalid answer, or its channel broke.',
     hint: 'Try again; if it stays, create a new sandbox.',
   },
   snapshot_failed: {

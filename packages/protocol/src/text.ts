@@ -72,7 +72,7 @@ export const metadataSchema = z
         message: `at most ${limits.metadataBytes} bytes in all, got ${size}`,
       });
   })
-  .meta({ description: 'Key-value pairs of your own, stored with the sandbox.', example: { project: 'x' } });
+  .meta({ description: 'Your own key-value pairs, stored with the sandbox.', example: { project: 'x' } });
 
 /**
  * Turns the issues of a schema into one sentence that names the fields, e.g. `cpuCount: expected number, received

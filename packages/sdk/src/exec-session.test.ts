@@ -13,7 +13,7 @@ const kinds: [string, WebSocketFactory | undefined][] = [
   ['the WebSocket of ws', ofPackage],
 ];
 
-/** Collects what a session is told. */
+/** Collects the callbacks of a session. */
 function recorder(): ExecAttachOptions & { stdout: string; stderr: string; events: string[] } {
   const seen = {
     stdout: '',
@@ -54,7 +54,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(session.offset).toBe('before oopsafter'.length);
   });
 
-  test('tells of hibernation and wake', async () => {
+  test('reports hibernation and wake', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -155,7 +155,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(seen.events).toContain('reconnected');
   });
 
-  test('a gap is told where it is', async () => {
+  test('a gap is reported where it is', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -249,7 +249,7 @@ describe('a server that misbehaves', () => {
     expect(await (await open(server)).done).toBe(0);
   });
 
-  test('a server that tells no offsets is used while it lasts', async () => {
+  test('a server that sends no offsets is used until the connection is lost', async () => {
     await using server = await SessionServer.start({
       serve: (socket, _attempt, _query) => {
         socket.send(Buffer.of(4));
@@ -411,7 +411,7 @@ describe('the caller', () => {
     for await (const { data } of session) {
       expect(data[0]).toBe(next % 256);
       next += 1;
-      // What has been taken off the network but not been read stays small.
+      // Only little is received before it is read.
       expect(session.offset - next * 64 * 1024).toBeLessThan(4 * 1024 * 1024);
       if (next % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
       if (next === pieces) server.session.exit(0);

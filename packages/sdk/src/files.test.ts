@@ -199,7 +199,7 @@ describe('read', () => {
     });
     const stream = await filesAt(server.url, 1500).readStream('a');
     expect(await settled(() => sent)).toBeLessThan(24);
-    // Longer than the limit, which does not run against a reader that takes its time.
+    // Longer than the limit, which does not apply while a slow reader is not waiting.
     await new Promise((resolve) => setTimeout(resolve, 1600));
     let size = 0;
     for await (const chunk of stream) size += chunk.byteLength;

@@ -21,9 +21,9 @@ export interface EntryInfo {
   modifiedAt: Date;
 }
 
-/** Errors of reading that say that nothing is there. */
+/** Errors of reading which mean that nothing is there. */
 const nothingThere = new Set(['file_not_found', 'not_directory']);
-/** Errors of reading that say that something is there, and no file to read. */
+/** Errors of reading which mean that something is there, but not a readable file. */
 const somethingThere = new Set(['is_directory', 'not_regular_file']);
 
 /**

@@ -20,7 +20,7 @@ import type { ShellOptions } from './shell.ts';
 import type { ShellRunOptions } from './shell-run.ts';
 import type { WakeOptions } from './power.ts';
 
-/** The names of all options of a kind: the compiler sees to it that none is missing, and none too many. */
+/** The names of all options of a kind: the compiler checks that none is missing, and none is too many. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
 
 const request: OptionNames<RequestOptions> = { signal: true, requestTimeoutMs: true };

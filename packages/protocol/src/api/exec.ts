@@ -44,10 +44,10 @@ export const commandFields = {
 
 /** Where a command shows up; absent, null and true mean the default. */
 export const visibilityFields = {
-  log: z.boolean().nullish().meta({ description: 'False: nothing of it gets into the logs of the sandbox.' }),
+  log: z.boolean().nullish().meta({ description: 'False: it is kept out of the logs of the sandbox.' }),
   listed: z.boolean().nullish().meta({
     description:
-      'False: it is not in the list of sessions, as the plumbing of a tool. Its id works all the same.',
+      "False: it is left out of the list of sessions, for a tool's internal commands. Its id works all the same.",
   }),
 };
 

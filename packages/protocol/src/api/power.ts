@@ -30,7 +30,7 @@ export const powerEndpoints = {
     tag: 'sandboxes',
     summary: 'Save memory and processes to disk and end the machine',
     description:
-      'Any operation wakes it again. A hibernated sandbox stays so. If it cannot be saved, it goes on running.',
+      'Any use wakes it again. Does nothing where it is hibernated already. If it cannot be saved, it goes on running.',
     success: { 200: hibernatedSchema },
     errors: [...changingSandbox, 'too_many_sandboxes', 'snapshot_failed', 'no_space'],
     auth: 'key',
@@ -39,9 +39,9 @@ export const powerEndpoints = {
     method: 'POST',
     path: '/api/sandboxes/:id/wake',
     tag: 'sandboxes',
-    summary: 'Wake a hibernated sandbox where it was',
+    summary: 'Wake a hibernated sandbox',
     description:
-      'A running one stays so; one in error is started from its disk. Where the memory cannot be restored, it is started from its disk and `coldBootReason` says why. `timeout`, when given, becomes the idle timeout.',
+      'Does nothing where it runs; one in error is started from its disk. Where the memory cannot be restored, it is started from its disk and `coldBootReason` says why. `timeout`, when given, becomes the idle timeout.',
     body: wakeSchema,
     success: { 200: sandboxSchema },
     errors: startingMachine,

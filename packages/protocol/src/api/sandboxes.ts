@@ -88,7 +88,7 @@ export const sandboxSchema = z
     hibernatedAt: z.string().optional().meta({ description: 'Since when it is hibernated.' }),
     startedFrom: z.enum(['memory', 'disk']).optional().meta({
       description:
-        'What its present run began from: `memory`, with its processes, or its disk alone. Absent until it runs.',
+        'What its current run started from: `memory`, with its processes, or its disk alone. Absent until it runs.',
     }),
     coldBootReason: z.string().optional().meta({
       description: 'Why it was started from its disk where its memory was asked for: processes were lost.',

@@ -1,10 +1,10 @@
 import { ConflictError, ConnectionError, InvalidRequestError, ServerError } from '../errors.ts';
 import type { OpenComputerError } from '../errors.ts';
 
-/** Close codes with which a server refuses what this client sent: it would send the same again. */
+/** Close codes with which a server refuses what this client sent; to reconnect would only send it again. */
 const refusals = new Set([1002, 1003, 1007, 1008, 1009]);
 
-/** What the end of a socket means that came before the end of the command. */
+/** The error for a socket that closed before the command ended. */
 export function closeError(sessionId: string, code: number, reason: string): OpenComputerError {
   const text = reason === '' ? `close code ${code}` : `close code ${code}: ${reason}`;
   const details = { sessionId, closeCode: code };
@@ -21,7 +21,7 @@ export function closeError(sessionId: string, code: number, reason: string): Ope
   });
 }
 
-/** The error of a session whose connection did not come back. */
+/** The error of a session that could not reconnect. */
 export function lostForGood(
   sessionId: string,
   offset: number,
@@ -37,7 +37,7 @@ export function lostForGood(
   });
 }
 
-/** The error of a frame that no server of this protocol sends. */
+/** The error for a frame that no server of this protocol sends. */
 export function brokenFrame(sessionId: string, cause: RangeError): ServerError {
   return new ServerError(`the server sent a broken frame for session ${sessionId}: ${cause.message}`, {
     code: 'unexpected_answer',
@@ -46,7 +46,7 @@ export function brokenFrame(sessionId: string, cause: RangeError): ServerError {
   });
 }
 
-/** The error of input for a session that takes none any more. */
+/** The error for input to a session that takes no more. */
 export function noInput(sessionId: string, why: string): ConflictError {
   return new ConflictError(`session ${sessionId} ${why} and takes no input`, {
     code: 'session_ended',

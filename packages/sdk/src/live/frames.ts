@@ -1,7 +1,7 @@
 /** Streams of a session's output. */
 export type OutputStream = 'stdout' | 'stderr';
 
-/** What the server says on the socket of a session. */
+/** A message of the server on the socket of a session. */
 export type Frame =
   | { type: 'output'; stream: OutputStream; data: Uint8Array }
   | { type: 'exit'; code: number }
@@ -27,10 +27,9 @@ const fromServer = {
 const longestInput = 64 * 1024;
 
 /**
- * Reads one message. Undefined for what means nothing to this client: an empty message, or a type that it does
- * not know.
+ * Parses one message. Undefined for what this client ignores: an empty message, or an unknown type.
  *
- * @throws RangeError when a frame of a known type is too short or holds a number that cannot be
+ * @throws RangeError when a frame of a known type is too short or contains an impossible number
  */
 export function parseFrame(message: Uint8Array): Frame | undefined {
   const payload = message.subarray(1);

@@ -13,14 +13,14 @@ import type { SessionAddress } from './open.ts';
 import type { ReconnectOptions } from './reconnect.ts';
 import type { WebSocketLike } from './socket.ts';
 
-/** What a session hears from its link. */
+/** Callbacks of a link to its session. */
 export interface LinkListener {
   output(stream: OutputStream, data: Uint8Array): void;
-  /** Output from before the attachment is through. */
+  /** All output from before the attachment has been delivered. */
   replayEnd(): void;
-  /** So many bytes of output are lost at this place. */
+  /** This many bytes of output are lost at this place. */
   gap(bytes: number): void;
-  /** The command has ended, and all its output has been heard. */
+  /** The command has ended, and all its output has been delivered. */
   exit(code: number): void;
   /** The connection is lost for good, or the caller's signal has aborted. */
   fail(error: unknown): void;
@@ -38,29 +38,29 @@ export interface LinkOptions extends RequestOptions {
 }
 
 /**
- * The connection to one session. It comes back by itself: output goes on at the offset that was reached, and
- * input at what the session has accepted.
+ * The connection to one session. It reconnects by itself: output goes on at the offset that was reached, and input
+ * after the bytes that the session has accepted.
  */
 export class SessionLink {
   readonly #address: SessionAddress;
   readonly #options: LinkOptions;
   readonly #listener: LinkListener;
   readonly #reconnection: Reconnection;
-  /** Names this writer, so that the session knows what it has accepted from it. */
+  /** Id of this writer, so that the session knows what it has accepted from it. */
   readonly #client = crypto.getRandomValues(new Uint32Array(4)).join('-');
   readonly #input = new InputQueue();
   readonly #stop = new AbortController();
   #socket: WebSocketLike | undefined;
   #connections = 0;
-  /** Position in all output of the next byte that has not been heard. */
+  /** Offset in all output of the next byte to be delivered. */
   #offset: number;
-  /** The server tells offsets and accepted input, without which nothing could go on after a loss. */
+  /** The server sends offsets and accepted input, without which reconnecting is impossible. */
   #resumable = false;
-  /** The present connection takes input. */
+  /** The current connection takes input. */
   #takesInput = false;
   #replayed = false;
   #paused = false;
-  /** What happens before whoever attaches has the session in hand waits here. */
+  /** Events wait here until the caller that attaches has the session. */
   #held: (() => void)[] | undefined = [];
 
   constructor(address: SessionAddress, options: LinkOptions, listener: LinkListener) {
@@ -96,7 +96,7 @@ export class SessionLink {
       throw error;
     }
     signal?.addEventListener('abort', this.#onAbort);
-    // Promises go first, so the caller goes on before it hears of any output.
+    // Settled after pending promises, so that the caller continues before any output is delivered.
     setTimeout(() => {
       const held = this.#held ?? [];
       this.#held = undefined;
@@ -118,7 +118,7 @@ export class SessionLink {
     await accepted;
   }
 
-  /** Makes the server wait. False when this kind of socket cannot. */
+  /** Makes the server wait. False when this kind of socket cannot do that. */
   pause(): boolean {
     this.#paused = true;
     this.#socket?.pause?.();
@@ -130,7 +130,7 @@ export class SessionLink {
     this.#socket?.resume?.();
   }
 
-  /** Lets go of the session, which goes on. Nothing is heard from now on. */
+  /** Detaches from the session, which goes on. Nothing is delivered from now on. */
   close(): void {
     this.#end(noInput(this.#address.sessionId, 'was closed'));
   }
@@ -153,7 +153,7 @@ export class SessionLink {
     this.#socket = undefined;
   }
 
-  /** False when the connection was of no use any more as soon as it stood. */
+  /** False when the connection was useless as soon as it was open. */
   async #connect(limits: RequestOptions): Promise<boolean> {
     this.#connections += 1;
     const connection = this.#connections;
@@ -187,7 +187,7 @@ export class SessionLink {
     this.#connections += 1;
     this.#takesInput = false;
     this.#reconnection.lost();
-    // A server may also refuse to wait for a client that is slow to read.
+    // A server may also disconnect a client that reads too slowly.
     const refused = !(lost instanceof ConnectionError) && this.#input.underWay;
     if (!this.#resumable || refused) return this.#fail(lost);
     this.#listener.disconnected(lost);

@@ -1,6 +1,6 @@
 /**
- * Calls back. What the callback throws becomes an uncaught exception, as in any handler of events: it must
- * neither reach the socket nor keep the next event from its turn.
+ * Calls a callback. What it throws becomes an uncaught exception, as in any event handler: it must neither reach the
+ * socket nor prevent the next event.
  */
 export function notify<Args extends unknown[]>(
   callback: ((...args: Args) => void) | undefined,
@@ -15,7 +15,7 @@ export function notify<Args extends unknown[]>(
   }
 }
 
-/** A promise that may be ignored: its rejection is then nobody's business. */
+/** A promise that may be ignored: its rejection is not reported as unhandled. */
 export function ignorable<Value>(promise: Promise<Value>): Promise<Value> {
   promise.catch(() => undefined);
   return promise;

@@ -7,19 +7,19 @@ import type { Deadline } from '../deadline.ts';
 import type { HttpClient } from '../http.ts';
 import type { WebSocketLike } from './socket.ts';
 
-/** Where the socket of a session is. */
+/** The address of a session's socket. */
 export interface SessionAddress {
   readonly http: HttpClient;
   readonly sessionId: string;
   /** Below `/api`. */
   readonly path: string;
-  /** A path that is read to learn why the socket was refused, which WebSockets do not tell. */
+  /** A path that is requested to find out why the socket was refused, which WebSockets do not report. */
   readonly probePath: string;
-  /** The sandbox's token now: stands in for the key where it would be part of a URL. */
+  /** The sandbox's current token, which is used instead of the key where it must be part of a URL. */
   token(): string | undefined;
 }
 
-/** Called for every message, the first included, and at the end of a socket that was in use. */
+/** Called for every message, including the first, and at the end of a socket that was in use. */
 export interface SocketHandlers {
   message(data: unknown): void;
   close(code: number, reason: string): void;
@@ -28,10 +28,10 @@ export interface SocketHandlers {
 type Outcome = 'ready' | 'refused' | { code: number; reason: string };
 
 /**
- * Opens the socket of a session, and waits for the first message: with it the server says that the session is there.
+ * Opens the socket of a session, and waits for the first message, which means that the session exists.
  *
- * @throws the typed error of the server's refusal; ConnectionError when there is no way to it; TimeoutError;
- * the reason of `signal`
+ * @throws the typed error of the server's refusal; ConnectionError when it cannot be reached; TimeoutError; the reason
+ * of `signal`
  */
 export async function openSocket(
   address: SessionAddress,
@@ -49,7 +49,7 @@ export async function openSocket(
     if (options.signal?.aborted) throw options.signal.reason;
     if (deadline.expired) throw timeoutError({ method: 'GET', path: address.path }, deadline.limitMs);
     if (outcome !== 'refused') throw closeError(address.sessionId, outcome.code, outcome.reason);
-    // Resolves when the server has nothing against this session: then something in between stands in the way.
+    // Resolves when the server accepts this session: then something between client and server blocks WebSockets.
     await http.done({ method: 'GET', path: address.probePath, retry: false, ...options });
     throw new ConnectionError(`a WebSocket to ${new URL(http.apiUrl).origin} could not be opened`, {
       code: 'connection_failed',

@@ -1,16 +1,16 @@
-/** Kept of the output before somebody iterates, and the amount from which a socket is paused. */
+/** How much output is kept before a loop iterates it, and from which amount on the socket is paused. */
 const enough = 1024 * 1024;
-/** Where a socket cannot be paused, the amount from which an iteration is given up. */
+/** Where a socket cannot be paused, the amount of output at which an iteration fails. */
 const tooMuch = 64 * 1024 * 1024;
 
-/** What an output queue needs from the connection that fills it. */
+/** What an output queue needs from its connection. */
 export interface OutputSource {
   /** Asks the sender to wait. False when that is impossible. */
   pause(): boolean;
   resume(): void;
-  /** So many bytes were dropped because nobody iterated. */
+  /** This many bytes were dropped because nobody iterated. */
   dropped(bytes: number): void;
-  /** The error of an iteration that is too slow for a source that cannot wait. */
+  /** The error for an iteration that is too slow for a source that cannot wait. */
   tooSlow(bytes: number): Error;
 }
 
@@ -20,8 +20,8 @@ interface Waiter<Item> {
 }
 
 /**
- * Output on its way to `for await`. Until somebody iterates the newest 1 MiB is kept; from then on nothing is
- * dropped, and the sender is made to wait for the reader.
+ * Output for a `for await` loop. Until a loop begins the newest 1 MiB is kept; from then on nothing is dropped, and the
+ * sender has to wait for the reader.
  */
 export class OutputQueue<Item extends { data: Uint8Array }> implements AsyncIterableIterator<Item> {
   readonly #source: OutputSource;
@@ -56,7 +56,7 @@ export class OutputQueue<Item extends { data: Uint8Array }> implements AsyncIter
     if (!this.#paused && this.#bytes > tooMuch) this.end({ error: this.#source.tooSlow(this.#bytes) });
   }
 
-  /** Nothing more comes; readers get what there is first. */
+  /** Marks the end; readers get the rest first. */
   end(failure?: { error: unknown }): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -76,7 +76,7 @@ export class OutputQueue<Item extends { data: Uint8Array }> implements AsyncIter
     return Promise.resolve({ done: false, value: item });
   }
 
-  /** The reader has left the loop: what comes from now on is dropped. */
+  /** The reader has left the loop: output is dropped from now on. */
   return(): Promise<IteratorResult<Item, undefined>> {
     this.end();
     this.#items = [];

@@ -3,9 +3,9 @@ import { invalidOption } from '../invalid-option.ts';
 import { optionNames } from '../option-names.ts';
 import { backOffMs } from '../retry.ts';
 
-/** How long and how often a session tries to come back after its connection was lost. */
+/** How long and how often a session tries to reconnect after its connection was lost. */
 export interface ReconnectOptions {
-  /** Milliseconds without a connection after which it is given up. Default 60,000. */
+  /** Milliseconds without a connection after which it gives up. Default 60,000. */
   timeoutMs?: number | undefined;
   /** Longest pause between two attempts, in milliseconds. Default 2000. */
   maxDelayMs?: number | undefined;
@@ -13,10 +13,10 @@ export interface ReconnectOptions {
 
 const defaultTimeoutMs = 60_000;
 const defaultMaxDelayMs = 2000;
-/** A connection that lasted so long was a good one, even if nothing passed. */
+/** A connection that lasted this long was good, even if nothing was transferred. */
 const stableMs = 5000;
 
-/** The clock and the pauses of the way back. */
+/** The times of reconnecting: when to try again, and when to give up. */
 export class Reconnection {
   readonly timeoutMs: number;
   readonly #maxDelayMs: number;
@@ -24,7 +24,7 @@ export class Reconnection {
   #since: number | undefined;
   #attachedAt = 0;
 
-  /** @throws InvalidRequestError when an option is no number of milliseconds */
+  /** @throws InvalidRequestError when an option is not a number of milliseconds */
   constructor(options: ReconnectOptions | false | undefined) {
     if (options !== false && options !== undefined) checkOptions('reconnect', options, optionNames.reconnect);
     this.timeoutMs = options === false ? 0 : milliseconds('timeoutMs', options?.timeoutMs, defaultTimeoutMs);
@@ -35,12 +35,12 @@ export class Reconnection {
     );
   }
 
-  /** A connection stands. It counts as a success only once it has been of use. */
+  /** A connection is open. It counts as a success only once something was transferred, or some time has passed. */
   attached(): void {
     this.#attachedAt = Date.now();
   }
 
-  /** Something has passed. */
+  /** Something was transferred. */
   progress(): void {
     this.#failures = 0;
     this.#since = undefined;

@@ -3,7 +3,7 @@ import { OpenComputerError } from '../errors.ts';
 /** The part of a WebSocket that this package uses. The global one has it, and that of the package `ws`. */
 export interface WebSocketLike {
   binaryType: string;
-  /** Bytes that have been sent but are not on the network yet. */
+  /** Bytes that are queued and not sent to the network yet. */
   readonly bufferedAmount: number;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(code?: number): void;
@@ -24,10 +24,10 @@ export interface WebSocketLike {
  */
 export type WebSocketFactory = (url: string, options: { headers: Record<string, string> }) => WebSocketLike;
 
-/** How sockets are opened here. */
+/** How sockets are opened in this runtime. */
 export interface WebSocketKind {
   readonly create: WebSocketFactory;
-  /** False where credentials have to go into the URL. */
+  /** False where credentials have to be part of the URL. */
   readonly sendsHeaders: boolean;
 }
 
@@ -45,7 +45,7 @@ export async function webSocketKind(configured: WebSocketFactory | undefined): P
     const Installed = await installedClass();
     return { create: (url, options) => new Installed(url, options), sendsHeaders: true };
   }
-  // That of Node takes headers; that of a browser takes a list of protocols in the same place.
+  // The one of Node takes headers; the one of browsers takes a list of protocols in the same place.
   if (globalThis.process?.versions?.['undici'] !== undefined)
     return { create: (url, options) => new Global(url, options), sendsHeaders: true };
   return { create: (url) => new Global(url), sendsHeaders: false };

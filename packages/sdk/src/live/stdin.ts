@@ -2,13 +2,13 @@ import { LimitError } from '../errors.ts';
 import { endOfInputFrame, inputFrames } from './frames.ts';
 import type { OpenComputerError } from '../errors.ts';
 
-/** Input that may wait for the command. */
+/** How much input may wait for the command. */
 const mostWaiting = 16 * 1024 * 1024;
-/** Input that may be on its way at a time. */
+/** How much input may be under way at a time. */
 const mostOnTheWay = 1024 * 1024;
 
 interface Piece {
-  /** Position of its first byte in all input. */
+  /** Offset of its first byte in all input. */
   readonly start: number;
   readonly data: Uint8Array;
 }
@@ -19,11 +19,13 @@ interface Waiter {
   reject(error: OpenComputerError): void;
 }
 
-/** Input of one client for one session, kept until the session has accepted it, so that no byte is lost or doubled. */
+/**
+ * Input of one client for one session, kept until the session has accepted it, so that no byte is lost or sent twice.
+ */
 export class InputQueue {
   #pieces: Piece[] = [];
   #waiters: Waiter[] = [];
-  /** Those who wait until the end has been sent. */
+  /** Callers that wait until the end has been sent. */
   #endWaiters: Waiter[] = [];
   #queued = 0;
   #sent = 0;
@@ -47,7 +49,7 @@ export class InputQueue {
     return this.#acceptanceOf(this.#queued);
   }
 
-  /** Nothing comes any more. Resolves when the session has accepted everything, and the end is on its way. */
+  /** Marks the end of the input. Resolves when the session has accepted everything, and the end is sent. */
   async end(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#ended = true;
@@ -63,7 +65,7 @@ export class InputQueue {
     return this.#sent > this.#accepted || this.#endSent;
   }
 
-  /** The session has accepted so many bytes in all. */
+  /** The session has accepted this many bytes in all. */
   accept(total: number): void {
     this.#accepted = Math.max(this.#accepted, Math.min(total, this.#sent));
     while (this.#pieces[0] !== undefined && endOf(this.#pieces[0]) <= this.#accepted) this.#pieces.shift();
@@ -71,12 +73,12 @@ export class InputQueue {
       this.#waiters.shift()?.resolve();
   }
 
-  /** Everything that was sent counts as accepted, for servers that do not tell. */
+  /** Everything that was sent counts as accepted, for servers that do not acknowledge. */
   acceptSent(): void {
     this.accept(this.#sent);
   }
 
-  /** A new connection has begun, and the session has accepted so many bytes in all: what is beyond is sent again. */
+  /** A new connection is open, and the session has accepted this many bytes in all: later bytes are sent again. */
   rewind(total: number): void {
     this.accept(total);
     this.#sent = this.#accepted;
@@ -99,7 +101,7 @@ export class InputQueue {
     for (const waiter of this.#endWaiters.splice(0)) waiter.resolve();
   }
 
-  /** Nothing can be sent any more: whoever waits, or comes later, gets the error. */
+  /** Nothing can be sent any more: waiting and later callers get the error. */
   fail(error: OpenComputerError): void {
     this.#failure ??= error;
     this.#pieces = [];
