@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 FileType: TypeAlias = Literal["file", "directory", "symlink", "other"]
 
-# Errors of reading that say that nothing is there.
+# Errors of reading which mean that nothing is there.
 _nothing_there = {"file_not_found", "not_directory"}
-# Errors of reading that say that something is there, and no file to read.
+# Errors of reading which mean that something is there, but not a readable file.
 _something_there = {"is_directory", "not_regular_file"}
 
 
@@ -39,7 +39,7 @@ class EntryInfo:
         size: Bytes.
         type: ``file``, ``directory``, ``symlink`` or ``other``.
         mode: Permissions, e.g. ``0644``.
-        modified_at: When its content last changed, in UTC; None where the server does not tell.
+        modified_at: When its content last changed, in UTC; None where the server does not report it.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Connections to sessions: frames, sockets, and the way back after a loss."""
+"""Connections to sessions: frames, sockets, and reconnecting."""

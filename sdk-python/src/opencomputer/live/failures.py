@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..errors import ConflictError, ConnectionError, InvalidRequestError, OpenComputerError, ServerError
 
-# Close codes with which a server refuses what this client sent: it would send the same again.
+# Close codes with which a server refuses what this client sent; to reconnect would only send it again.
 _refusals = {1002, 1003, 1007, 1008, 1009}
 
 
 def close_error(session_id: str, code: int, reason: str) -> OpenComputerError:
-    """What the end of a socket means that came before the end of the command."""
+    """The error for a socket that closed before the command ended."""
     text = f"close code {code}: {reason}" if reason else f"close code {code}"
     details = {"sessionId": session_id, "closeCode": code}
     if code in _refusals:
@@ -25,7 +25,7 @@ def close_error(session_id: str, code: int, reason: str) -> OpenComputerError:
 
 
 def lost_for_good(session_id: str, offset: int, timeout: float, last: BaseException) -> ConnectionError:
-    """The error of a session whose connection did not come back."""
+    """The error of a session that could not reconnect."""
     return ConnectionError(
         f"no connection to session {session_id} for {timeout:g} s: {last}",
         code="connection_lost",
@@ -36,7 +36,7 @@ def lost_for_good(session_id: str, offset: int, timeout: float, last: BaseExcept
 
 
 def broken_frame(session_id: str, cause: ValueError) -> ServerError:
-    """The error of a frame that no server of this protocol sends."""
+    """The error for a frame that no server of this protocol sends."""
     return ServerError(
         f"the server sent a broken frame for session {session_id}: {cause}",
         code="unexpected_answer",
@@ -45,7 +45,7 @@ def broken_frame(session_id: str, cause: ValueError) -> ServerError:
 
 
 def unexpected_failure(session_id: str, cause: Exception) -> OpenComputerError:
-    """The error of a connection that ended for a reason that nobody thought of."""
+    """The error for a connection that ended for an unexpected reason."""
     error = OpenComputerError(
         f"the connection to session {session_id} failed: {cause!r}",
         code="client_failed",
@@ -57,7 +57,7 @@ def unexpected_failure(session_id: str, cause: Exception) -> OpenComputerError:
 
 
 def no_input(session_id: str, why: str) -> ConflictError:
-    """The error of input for a session that takes none any more."""
+    """The error for input to a session that takes no more."""
     return ConflictError(
         f"session {session_id} {why} and takes no input",
         code="session_ended",

@@ -21,33 +21,33 @@ class Output:
 
 @dataclass(frozen=True)
 class Exit:
-    """The command has ended, and all its output has been told."""
+    """The command has ended, and all its output has been delivered."""
 
     code: int
 
 
 @dataclass(frozen=True)
 class ReplayEnd:
-    """Output from before the attachment is through."""
+    """All output from before the attachment has been delivered."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """So many bytes of output are lost at this place."""
+    """This many bytes of output are lost at this place."""
 
     size: int
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """So many bytes of this client's input the session has taken in all."""
+    """The session has taken this many bytes of this client's input in all."""
 
     total: int
 
 
 @dataclass(frozen=True)
 class Offset:
-    """Position in all output of the next byte."""
+    """Offset of the next byte in all output."""
 
     offset: int
 
@@ -67,10 +67,10 @@ _longest_input = 64 * 1024
 
 
 def parse_frame(message: bytes) -> Frame | None:
-    """Reads one message. None for what means nothing here: an empty message, or an unknown type.
+    """Parses one message. None for what is ignored: an empty message, or an unknown type.
 
     Raises:
-        ValueError: A frame of a known type is too short, or holds a number that cannot be.
+        ValueError: A frame of a known type is too short, or contains an impossible number.
     """
     payload = message[1:]
     kind = message[0] if message else -1

@@ -1,4 +1,4 @@
-"""The connection to one session. It comes back by itself."""
+"""The connection to one session. It reconnects by itself."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from ..config import Reconnect
     from .frames import OutputStream
 
-# How often a server is asked whether it is there, and how long the answer may take, in seconds.
+# How often a server is pinged, and how long the answer may take, in seconds.
 _ping_interval = 30.0
 
 
 class LinkListener(Protocol):
-    """What a session hears from its link, in order."""
+    """Events of a link for its session, in order."""
 
     def output(self, stream: OutputStream, data: bytes) -> None:
         """Output of the command."""
 
     def replay_end(self) -> None:
-        """Output from before the attachment is through."""
+        """All output from before the attachment has been delivered."""
 
     def gap(self, size: int) -> None:
-        """So many bytes of output are lost at this place."""
+        """This many bytes of output are lost at this place."""
 
     def exit(self, code: int) -> None:
-        """The command has ended, and all its output has been heard."""
+        """The command has ended, and all its output has been delivered."""
 
     def fail(self, error: OpenComputerError) -> None:
         """The connection is lost for good."""
@@ -69,17 +69,17 @@ class LinkOptions:
 
 
 class SessionLink:
-    """Output goes on at the offset that was reached, and input at what the session has accepted."""
+    """Output goes on at the offset that was reached, and input after the bytes that the session has accepted."""
 
     def __init__(self, address: SessionAddress, options: LinkOptions, listener: LinkListener) -> None:
-        """Connects to nothing before ``attach``."""
+        """Does not connect before ``attach``."""
         self.offset = options.offset
         self.closed = False
         self._address = address
         self._options = options
         self._listener = listener
         self._reconnection = Reconnection(options.reconnect)
-        # Names this writer, so that the session knows what it has accepted from it.
+        # Id of this writer, so that the session knows what it has accepted from it.
         self._client = secrets.token_hex(16)
         self._input = InputQueue()
         self._socket: ClientConnection | None = None
@@ -126,7 +126,7 @@ class SessionLink:
         self._to_read.set()
 
     def close(self) -> None:
-        """Lets go of the session, which goes on. Nothing is heard from now on."""
+        """Detaches from the session, which goes on. Nothing is delivered from now on."""
         self._end(no_input(self._address.session_id, "was closed"))
         if self._task is not None and self._task is not _current_task():
             self._task.cancel()
@@ -136,7 +136,7 @@ class SessionLink:
 
     async def _sent(self, futures: list[asyncio.Future[None]]) -> None:
         self._to_write.set()
-        # Whoever waits for acceptance has to hear of it, however full it is here.
+        # Callers that wait for acceptance must be notified, however full the queue is.
         self._to_read.set()
         for future in futures:
             await future
@@ -165,7 +165,7 @@ class SessionLink:
                     return None
                 self._takes_input = False
                 self._reconnection.lost()
-                # A server may also refuse to wait for a client that is slow to read.
+                # A server may also disconnect a client that reads too slowly.
                 refused = not isinstance(lost, ConnectionError) and self._input.under_way
                 if not self._resumable or refused:
                     return self._fail(lost)
@@ -176,14 +176,14 @@ class SessionLink:
                 socket, first = back
                 self._listener.reconnected()
         except Exception as error:
-            # Whoever waits for the session must hear of it, whatever it is.
+            # Callers that wait for the session must get the error, whatever it is.
             self._fail(unexpected_failure(self._address.session_id, error))
             raise
         finally:
             self._end(no_input(self._address.session_id, "was let go of"))
 
     async def _converse(self, socket: ClientConnection, first: str | bytes) -> OpenComputerError | None:
-        """Uses a connection to its end; the error that it means, or None when nothing is to be done about it."""
+        """Uses a connection until it ends; returns the error of that, or None when it is time to reconnect."""
         self._socket = socket
         tasks = [asyncio.ensure_future(work) for work in (self._write(socket), self._keep_alive(socket))]
         try:
@@ -208,7 +208,7 @@ class SessionLink:
     async def _messages(self, socket: ClientConnection, first: str | bytes) -> AsyncIterator[bytes]:
         message = first
         while True:
-            # Text is nothing that a server of this protocol sends.
+            # No server of this protocol sends text.
             if isinstance(message, bytes):
                 yield message
             while self._paused and not self._input.waiting:
@@ -243,7 +243,7 @@ class SessionLink:
                     try:
                         await socket.send(frame)
                     except ConnectionClosed:
-                        # The reader hears of it too, and knows what to do.
+                        # The reader gets the error, too, and handles it.
                         return
                 if not self._resumable:
                     self._input.accept_sent()
@@ -252,7 +252,7 @@ class SessionLink:
     async def _keep_alive(self, socket: ClientConnection) -> None:
         while True:
             await asyncio.sleep(_ping_interval)
-            # Who does not read hears no answer either.
+            # While nothing is read, no answer arrives either.
             if self._paused:
                 continue
             try:

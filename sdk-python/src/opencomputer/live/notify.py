@@ -16,8 +16,8 @@ _tasks: set[asyncio.Task[None]] = set()
 async def notify(callback: Callable[..., object] | None, *args: object) -> None:
     """Calls a function, and waits for it if it is asynchronous.
 
-    What it raises goes to the exception handler of the event loop: it must neither break the connection nor keep
-    the next event from its turn.
+    Its exceptions go to the exception handler of the event loop: they must neither break the connection nor prevent the
+    next event.
     """
     if callback is None:
         return

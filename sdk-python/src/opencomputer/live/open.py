@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 # Servers send frames of 64 KiB at most.
 _longest_message = 2 * 1024 * 1024
-# With these this side has ended the connection, because of what came.
+# Close codes with which this side has ended the connection because of an invalid message.
 _our_refusals = {1002, 1007, 1009}
 
 
 @dataclass(frozen=True)
 class SessionAddress:
-    """Where the socket of a session is; ``path`` is below ``/api``."""
+    """The address of a session's socket; ``path`` is below ``/api``."""
 
     http: HttpClient
     session_id: str
@@ -36,7 +36,7 @@ class SessionAddress:
 
 
 class _Connect(connect):
-    """Follows no redirect: the key would go to whatever host it names."""
+    """Follows no redirect: the key would be sent to any host that it names."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -45,11 +45,11 @@ class _Connect(connect):
 async def open_socket(
     address: SessionAddress, query: Mapping[str, str], timeout: float | None
 ) -> tuple[ClientConnection, str | bytes]:
-    """Opens the socket, and waits for the first message: with it the server says that the session is there.
+    """Opens the socket, and waits for the first message, which means that the session exists.
 
     Raises:
         OpenComputerError: The typed error of the server's refusal.
-        ConnectionError: There is no way to the server.
+        ConnectionError: The server cannot be reached.
         TimeoutError: It took longer than ``timeout`` seconds.
     """
     http = address.http
@@ -103,7 +103,7 @@ def _refusal(address: SessionAddress, failure: Exception, *, opened: bool) -> Op
 
 
 def closed_error(session_id: str, failure: ConnectionClosed) -> OpenComputerError:
-    """What the end of a socket means."""
+    """The error for the end of a socket."""
     if failure.rcvd is None:
         if failure.sent is not None and failure.sent.code in _our_refusals:
             return broken_frame(session_id, ValueError(failure.sent.reason))

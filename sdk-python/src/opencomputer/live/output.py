@@ -1,4 +1,4 @@
-"""Output on its way to whoever iterates."""
+"""Output for a loop that iterates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Kept of the output before somebody iterates, and the amount from which the sender has to wait.
+# How much output is kept before a loop iterates it, and from which amount on the sender has to wait.
 enough = 1024 * 1024
 
 
 class OutputQueue(Generic[T]):
-    """Until somebody iterates the newest 1 MiB is kept; from then on nothing is dropped."""
+    """Until a loop begins the newest 1 MiB is kept; from then on nothing is dropped."""
 
     def __init__(self, on_taken: Callable[[], None]) -> None:
         """``on_taken`` is called whenever there is less in it than before."""
@@ -39,7 +39,7 @@ class OutputQueue(Generic[T]):
         self._iterated = True
 
     def push(self, size: int, item: T) -> None:
-        """Takes an item of so many bytes."""
+        """Takes an item of this many bytes."""
         if self._closed or size == 0:
             return
         self._items.append((size, item))
@@ -51,14 +51,14 @@ class OutputQueue(Generic[T]):
             self.dropped += oldest
 
     def end(self, failure: BaseException | None = None) -> None:
-        """Nothing more comes; readers get what there is first."""
+        """Marks the end; readers get the rest first."""
         if not self._closed:
             self._closed = True
             self._failure = failure
             self._arrived.set()
 
     def leave(self) -> None:
-        """The reader has left: what comes from now on is dropped."""
+        """The reader has left: output is dropped from now on."""
         self.end()
         self._items.clear()
         self._bytes = 0
@@ -68,7 +68,7 @@ class OutputQueue(Generic[T]):
         """The next item.
 
         Raises:
-            StopAsyncIteration: Nothing more comes.
+            StopAsyncIteration: There is no more.
         """
         while not self._items:
             if self._closed:

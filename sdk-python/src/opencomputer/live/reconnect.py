@@ -1,4 +1,4 @@
-"""The clock and the pauses of the way back."""
+"""The times of reconnecting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..retry import back_off
 if TYPE_CHECKING:
     from ..config import Reconnect
 
-# A connection that lasted so long was a good one, even if nothing passed.
+# A connection that lasted this long was good, even if nothing was transferred.
 _stable = 5.0
 
 
@@ -18,7 +18,7 @@ class Reconnection:
     """How long a connection has been gone, and when to try again."""
 
     def __init__(self, settings: Reconnect | Literal[False]) -> None:
-        """Takes the caller's settings; False: no way back."""
+        """Takes the caller's settings; False: never reconnect."""
         self.timeout = settings.timeout if settings else 0.0
         self._max_delay = settings.max_delay if settings else 0.0
         self._failures = 0
@@ -26,7 +26,7 @@ class Reconnection:
         self._attached_at = 0.0
 
     def attached(self) -> None:
-        """A connection stands. It counts as a success only once it has been of use."""
+        """A connection is open. It counts as a success only once something was transferred, or some time has passed."""
         self._attached_at = time.monotonic()
 
     def progress(self) -> None:

@@ -12,14 +12,14 @@ from .frames import end_of_input_frame, input_frames
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Input that may wait for the command.
+# How much input may wait for the command.
 _most_waiting = 16 * 1024 * 1024
-# Input that may be on its way at a time.
+# How much input may be under way at a time.
 _most_on_the_way = 1024 * 1024
 
 
 class InputQueue:
-    """Input, kept until the session has accepted it, so that no byte is lost or doubled."""
+    """Input, kept until the session has accepted it, so that no byte is lost or sent twice."""
 
     def __init__(self) -> None:
         """Begins empty."""
@@ -55,7 +55,7 @@ class InputQueue:
         return self._acceptance()
 
     def end(self) -> list[asyncio.Future[None]]:
-        """Nothing comes any more. The futures are done when all is accepted, and the end is on its way."""
+        """Marks the end of the input. The futures are done when all is accepted, and the end is sent."""
         self._check()
         self._ended = True
         futures = self._acceptance()
@@ -65,7 +65,7 @@ class InputQueue:
         return futures
 
     def accept(self, total: int) -> None:
-        """The session has accepted so many bytes in all."""
+        """The session has accepted this many bytes in all."""
         self._accepted = max(self._accepted, min(total, self._sent))
         while self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) <= self._accepted:
             self._pieces.popleft()
@@ -73,11 +73,11 @@ class InputQueue:
             _resolve(self._waiters.popleft()[1])
 
     def accept_sent(self) -> None:
-        """Everything that was sent counts as accepted, for servers that do not tell."""
+        """Everything that was sent counts as accepted, for servers that do not acknowledge."""
         self.accept(self._sent)
 
     def rewind(self, total: int) -> None:
-        """A new connection has begun, and the session has so many bytes: what is beyond is sent again."""
+        """A new connection is open, and the session has this many bytes: later bytes are sent again."""
         self.accept(total)
         self._sent = self._accepted
         self._end_sent = False
@@ -102,14 +102,14 @@ class InputQueue:
         self._end_waiters.clear()
 
     def fail(self, error: OpenComputerError) -> None:
-        """Nothing can be sent any more: whoever waits, or comes later, gets the error."""
+        """Nothing can be sent any more: waiting and later callers get the error."""
         if self._failure is None:
             self._failure = error
         self._pieces.clear()
         for future in [*(future for _, future in self._waiters), *self._end_waiters]:
             if not future.done():
                 future.set_exception(self._failure)
-                # Whoever stopped waiting does not look at it any more.
+                # A caller that stopped waiting does not look at it any more.
                 future.exception()
         self._waiters.clear()
         self._end_waiters.clear()
