@@ -39,7 +39,7 @@ export function readSettings<Who extends Reader, Name extends keyof SettingsOf<W
   const table: Readonly<Record<string, Setting>> = settings;
   for (const name of (names as readonly string[] | undefined) ?? settingNames(who)) {
     const setting = table[name];
-    if (setting === undefined) throw new Error(`${name} is none of the settings`);
+    if (setting === undefined) throw new Error(`${name} is not a setting`);
     const value = environment[name] || ('default' in setting ? setting.default : undefined);
     if (value === undefined) {
       if ('required' in setting) wrong.push(`${name}: is missing; the launcher sets it (npm start)`);

@@ -194,8 +194,7 @@ async function shakeHands(
     deadlineMs,
     answerBytes: 16 * 1024,
   });
-  if (answer.epoch !== body.epoch)
-    throw new ApiError('guest_failed', 'the guest answered a handshake of another time');
+  if (answer.epoch !== body.epoch) throw new ApiError('guest_failed', 'the guest answered another handshake');
   return answer;
 }
 

@@ -13,7 +13,7 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
     const abort = (): void => {
       socket.destroy();
       reject(
-        new ApiError('guest_timeout', 'the agent port of the machine did not accept a connection in time'),
+        new ApiError('guest_timeout', 'the port of the guest agent did not accept a connection in time'),
       );
     };
     socket.once('connect', () => {
@@ -26,7 +26,7 @@ function connectUnix(path: string, signal: AbortSignal): Promise<Socket> {
       reject(
         new ApiError(
           'guest_failed',
-          `the agent port of the machine cannot be reached (${systemErrorCode(error) ?? error.message})`,
+          `the port of the guest agent cannot be reached (${systemErrorCode(error) ?? error.message})`,
           {
             cause: error,
           },

@@ -48,7 +48,7 @@ function unbroken(answer: ClientHttp2Stream): Readable {
   const checked = new Transform({
     transform: (part: Buffer, _encoding, done) => done(null, part),
     flush: (done) =>
-      done(answer.rstCode === 0 ? null : new ApiError('guest_failed', 'the guest broke the file off')),
+      done(answer.rstCode === 0 ? null : new ApiError('guest_failed', 'the guest cut the file off')),
   });
   return join(answer, checked, () => {
     // Each end reports to its own user; as they are joined, they end together.

@@ -100,7 +100,7 @@ export class Heartbeat {
     }
     endConnection(
       this.#session,
-      new ApiError('guest_failed', 'the agent in the sandbox does not answer any more', {
+      new ApiError('guest_failed', 'the guest agent of the sandbox does not answer any more', {
         hint: 'It is restarted where it has died, and then knows nothing of the commands that it had started.',
       }),
     );

@@ -57,7 +57,7 @@ export async function* guarded(pieces: AsyncIterable<Buffer>, bounds: JsonBounds
   const guard = new JsonGuard(bounds);
   for await (const piece of pieces) {
     if (!guard.allows(piece))
-      throw new ApiError('guest_failed', 'the guest sent more values than are due in an answer of JSON');
+      throw new ApiError('guest_failed', 'the guest sent more values than its answer may have');
     yield piece;
   }
 }

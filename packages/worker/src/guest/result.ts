@@ -62,7 +62,7 @@ export async function callResult(
   const cut = cutOutput(raw);
   const state = cut?.state ?? raw;
   if (state.length > stateBytes)
-    throw new ApiError('guest_failed', `a result of the guest has ${state.length} bytes beside its output`);
+    throw new ApiError('guest_failed', `a result of the guest has ${state.length} bytes besides its output`);
   if (cut === undefined) return parseAnswer(state, guestExecResultSchema, path);
   const parsed = parseAnswer(state, stateSchema, path);
   const stdout = await checkedBase64(cut.stdout);

@@ -75,7 +75,7 @@ export class FullDiskWatch {
     try {
       if ((await runState(this.#qmp)) !== 'io-error') {
         this.#timer = undefined;
-        this.#log.info({ machine: this.#id }, 'the machine goes on: its write went through');
+        this.#log.info({ machine: this.#id }, 'the machine goes on: its write succeeded');
         return;
       }
       // QEMU repeats the failed write; if it fails again, the machine is paused at the next check.

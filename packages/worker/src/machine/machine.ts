@@ -85,7 +85,10 @@ export class Machine {
     try {
       await bringEgress(session, agent, egress, false);
     } catch (error) {
-      this.#log.warn({ machine: this.id, err: error }, 'a guest has no settings of the network');
+      this.#log.warn(
+        { machine: this.id, err: error },
+        "a guest did not get the settings of the host's network",
+      );
     }
   }
 

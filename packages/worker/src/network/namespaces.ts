@@ -42,7 +42,7 @@ export class NamespaceNetwork implements Network {
         this.#drop(index);
       },
       onRefillError: (error) =>
-        options.log.error({ err: error }, 'network slots could not be made ahead of need'),
+        options.log.error({ err: error }, 'network slots could not be made in advance'),
       retryMs: remakeAfterMs,
     });
   }
@@ -68,7 +68,7 @@ export class NamespaceNetwork implements Network {
     }
     await repairSlot(this.#setup.fabric, index);
     if (!this.#leftovers.delete(index)) {
-      throw new Error(`network namespace ${names.namespace(index)} was removed while it was taken back`);
+      throw new Error(`network namespace ${names.namespace(index)} was removed while it was adopted`);
     }
     return this.#hold(index);
   }
@@ -176,7 +176,7 @@ export class NamespaceNetwork implements Network {
       try {
         await repairSlot(this.#setup.fabric, index);
       } catch (error) {
-        this.#options.log.error({ err: error, index }, 'a machine could not be put back on the bridge');
+        this.#options.log.error({ err: error, index }, 'a machine could not be attached to the bridge again');
       }
     }
   }

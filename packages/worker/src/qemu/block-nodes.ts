@@ -59,5 +59,5 @@ async function requireNoJob(qmp: Qmp): Promise<void> {
   const [job] = await listJobs(qmp);
   if (job === undefined) return;
   const { id, status } = job;
-  throw new Error(`the disk belongs to the job ${id} (${status}) until QEMU has forgotten it`);
+  throw new Error(`the disk belongs to the job ${id} (${status}) until QEMU has dismissed it`);
 }

@@ -70,7 +70,7 @@ export function keepLogsShort(
       } catch (error) {
         // It has printed nothing yet, or was deleted.
         if (!['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? ''))
-          log.warn({ machine: id, err: error }, 'the log of QEMU cannot be kept short');
+          log.warn({ machine: id, err: error }, 'the log of QEMU could not be cut');
       }
     }
   };
@@ -79,7 +79,7 @@ export function keepLogsShort(
   };
   const run = (): void => {
     look()
-      .catch((error: unknown) => log.warn({ err: error }, 'the logs of QEMU cannot be kept short'))
+      .catch((error: unknown) => log.warn({ err: error }, 'the logs of QEMU could not be cut'))
       .finally(again);
   };
   run();

@@ -55,7 +55,10 @@ export async function recoverMachines(worker: Worker): Promise<Recovery> {
         recovery.cleaned.push(id);
       } else await takeOver(worker, record, processes, recovery);
     } catch (error) {
-      host.log.error({ machine: id, err: error }, 'a machine cannot be read: it is left as it is');
+      host.log.error(
+        { machine: id, err: error },
+        'the record of a machine cannot be read: its directory is left as it is',
+      );
       for (const found of own) processes.delete(found);
     }
   }
