@@ -2,7 +2,7 @@
 const counterMax = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Types of the frames between a session in the guest and whoever is attached to it.
+ * Types of the frames between a session in the guest and the clients that are attached to it.
  * Clients get 0x01 to 0x04; those that give `from` get 0x05 to 0x07 and 0x09 too.
  */
 export const frameTypes = {

@@ -109,7 +109,7 @@ test.each<[string, object, string]>([
     { reconnect: { timeout: 3 } },
     'reconnect: unknown option "timeout"; did you mean timeoutMs?',
   ],
-])('%s tells of %j what was probably meant', async (name, options, words) => {
+])('%s says of %j what was probably meant', async (name, options, words) => {
   const call = calls[name] ?? (() => undefined);
   if ('reconnect' in options)
     await expect(Sandbox.connect('sb-1', { apiUrl: server.url })).resolves.toBeDefined();

@@ -87,7 +87,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(seen).toEqual([true]);
   });
 
-  test('a connection that is cut comes back with nothing lost or doubled, both ways', async () => {
+  test('a connection that is cut is restored with nothing lost or repeated, both ways', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -186,7 +186,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
   test.each([
     [404, 'exec_not_found', NotFoundError],
     [401, 'unauthorized', Error],
-  ])('a refusal with %i is told as what it is', async (status, code, Class) => {
+  ])('a refusal with %i is reported as what it is', async (status, code, Class) => {
     await using server = await SessionServer.start({
       refuse: () => ({ status, body: { error: 'no', code } }),
       handle: (_request, response) => sendJson(response, status, { error: 'no', code }),
@@ -196,7 +196,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     await expect(failure).rejects.toMatchObject({ code, status });
   });
 
-  test('close lets go of the command', async () => {
+  test('close detaches from the command', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);

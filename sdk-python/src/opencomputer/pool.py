@@ -63,6 +63,6 @@ class PoolUser:
 
 
 async def close_pools() -> None:
-    """Closes all connections of this event loop, whoever uses them."""
+    """Closes all connections of this event loop, even those in use."""
     for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
         await pool.http.aclose()

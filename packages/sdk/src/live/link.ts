@@ -139,7 +139,7 @@ export class SessionLink {
 
   #fail(error: unknown): void {
     if (this.closed) return;
-    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address.sessionId, 'was let go of'));
+    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address.sessionId, 'was closed here'));
     this.#listener.fail(error);
   }
 

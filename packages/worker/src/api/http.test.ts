@@ -288,7 +288,7 @@ describe('files through both hops', () => {
     return socketPath;
   }
 
-  test('a large upload that the guest refuses at once is told why', async () => {
+  test('a large upload that the guest refuses at once gets the reason', async () => {
     const socketPath = await files(({ stream }) =>
       answerJson(stream, { error: { code: 'is_directory', message: '/x is a directory' } }, 409),
     );

@@ -35,7 +35,7 @@ async function judgeGiven(file: string): Promise<CheckResult> {
     status: 'warn',
     found: `${found}, all expired`,
     why: 'What they have signed is not trusted.',
-    mend: `Put certificates that are valid into the file of ${certificatesVariable}.`,
+    fix: `Put certificates that are valid into the file of ${certificatesVariable}.`,
   };
 }
 
@@ -66,6 +66,6 @@ function propose(bundle: string, extra: readonly X509Certificate[]): CheckResult
     status: 'warn',
     found: `${extra.length} in ${bundle} that guests lack: ${names.join('; ')}${more}`,
     why: 'Where the network of this host signs TLS connections with one of them, guests can install nothing.',
-    mend: `Set ${certificatesVariable}=${bundle}.`,
+    fix: `Set ${certificatesVariable}=${bundle}.`,
   };
 }

@@ -14,7 +14,7 @@ export interface Check {
   /** Why it matters; for warnings, what is lost. */
   readonly why?: string;
   /** How to fix it. */
-  readonly mend?: string;
+  readonly fix?: string;
 }
 
 /** The parts of the guest's image: paths, each absent as long as it is not built. */
@@ -71,7 +71,7 @@ export async function runCheck(definition: CheckDefinition, config: DoctorConfig
     const result = await Promise.race([(async () => definition.run(config))(), timeout.promise]);
     return { ...result, id, title };
   } catch (error) {
-    const hint = error instanceof HostError ? { mend: error.hint } : {};
+    const hint = error instanceof HostError ? { fix: error.hint } : {};
     return { id, title, status: 'fail', found: errorText(error), ...hint };
   } finally {
     clearTimeout(timer);

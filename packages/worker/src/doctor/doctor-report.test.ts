@@ -10,7 +10,7 @@ const checks: Check[] = [
     status: 'warn',
     found: 'emulated',
     why: 'No KVM.',
-    mend: 'Get one.',
+    fix: 'Get one.',
   },
   { id: 'qemu', title: 'QEMU', status: 'fail', found: 'not found' },
 ];

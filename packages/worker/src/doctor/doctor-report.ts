@@ -18,7 +18,7 @@ export function formatChecks(checks: readonly Check[], style: ReportStyle): stri
     return [
       `  ${mark}  ${printable(check.title).padEnd(titleWidth)}  ${printable(check.found)}`,
       ...(check.why === undefined ? [] : [`${indent}${printable(check.why)}`]),
-      ...(check.mend === undefined ? [] : [`${indent}To fix: ${printable(check.mend)}`]),
+      ...(check.fix === undefined ? [] : [`${indent}To fix: ${printable(check.fix)}`]),
     ];
   });
   const count = (status: Check['status']): number => checks.filter((check) => check.status === status).length;

@@ -22,8 +22,8 @@ export async function judgeProxy(proxy: GuestProxy): Promise<CheckResult> {
     return {
       status: 'warn',
       found: `${host}, ${problem}`,
-      why: 'Programs in sandboxes are told to use a proxy that they cannot reach.',
-      mend: 'Name a proxy at a public address, or none: sandboxes may reach the internet, and no private network.',
+      why: 'The settings of sandboxes name a proxy that programs there cannot reach.',
+      fix: 'Name a proxy at a public address, or none: sandboxes may reach the internet, and no private network.',
     };
   }
   return { status: 'ok', found: hosts.length === 0 ? 'none' : hosts.join(', ') };

@@ -23,6 +23,6 @@ test('what is lost, why, and how to fix it are a warning', () => {
   expect(networkCheck(lesser)).toMatchObject({
     status: 'warn',
     why: 'Not root. Not held: a firewall; counters.',
-    mend: 'Be root.',
+    fix: 'Be root.',
   });
 });

@@ -21,6 +21,6 @@ export function networkCheck({ mode, summary, reasons, missing, fixes }: Network
     status: why === '' ? 'ok' : 'warn',
     found: `${mode}: ${summary}`,
     ...(why === '' ? {} : { why }),
-    ...(fixes.length === 0 ? {} : { mend: fixes.join(' ') }),
+    ...(fixes.length === 0 ? {} : { fix: fixes.join(' ') }),
   };
 }

@@ -32,7 +32,7 @@ const memory: CheckDefinition = {
       status: 'fail',
       found,
       why: 'Not one sandbox can start.',
-      mend: 'End other programs, or run on a host with more memory.',
+      fix: 'End other programs, or run on a host with more memory.',
     };
   },
 };
@@ -61,12 +61,12 @@ const disk: CheckDefinition = {
         status: 'fail',
         found,
         why: `No sandbox starts unless ${gigabytes(floorMB)} stay free.`,
-        mend: 'Free disk space, or set OPENCOMPUTER_DATA_DIR to a larger file system.',
+        fix: 'Free disk space, or set OPENCOMPUTER_DATA_DIR to a larger file system.',
       };
     }
     if (freeMB <= floorMB + imageBuildMB) {
       const why = `Building the image takes up to ${gigabytes(imageBuildMB)}, and ${gigabytes(floorMB)} must stay free.`;
-      return { status: 'warn', found, why, mend: 'Free disk space before you build.' };
+      return { status: 'warn', found, why, fix: 'Free disk space before you build.' };
     }
     return { status: 'ok', found };
   },
@@ -84,7 +84,7 @@ const fileSystem: CheckDefinition = {
         status: 'fail',
         found: `this user may not write to ${unwritable}`,
         why: 'The platform keeps sandboxes there.',
-        mend: 'Change its owner, or set OPENCOMPUTER_DATA_DIR (and OPENCOMPUTER_CACHE_DIR) to directories of your own.',
+        fix: 'Change its owner, or set OPENCOMPUTER_DATA_DIR (and OPENCOMPUTER_CACHE_DIR) to directories of your own.',
       };
     }
     const facts = await probeFileSystem(data, cache);
@@ -99,12 +99,12 @@ const fileSystem: CheckDefinition = {
         status: 'fail',
         found,
         why,
-        mend: 'Put OPENCOMPUTER_CACHE_DIR on the file system of the data directory.',
+        fix: 'Put OPENCOMPUTER_CACHE_DIR on the file system of the data directory.',
       };
     }
     if (!facts.sparse) {
       const why = 'Holes take space there: each disk and memory image takes its full size.';
-      return { status: 'warn', found: `${found}; no sparse files`, why, mend: 'Use ext4, XFS or btrfs.' };
+      return { status: 'warn', found: `${found}; no sparse files`, why, fix: 'Use ext4, XFS or btrfs.' };
     }
     return { status: 'ok', found };
   },
@@ -121,7 +121,7 @@ const dataDirectoryPath: CheckDefinition = {
       status: 'fail',
       found,
       why: `Unix sockets live below it and their paths are limited; it may have ${dataDirectoryLimitBytes} bytes.`,
-      mend: 'Set OPENCOMPUTER_DATA_DIR to a shorter path.',
+      fix: 'Set OPENCOMPUTER_DATA_DIR to a shorter path.',
     };
   },
 };

@@ -76,7 +76,7 @@ describe('what a guest has in use', () => {
   });
 });
 
-test('a result that is no longer kept is told apart from a command that never was', async () => {
+test('a result that is no longer kept differs from a command that never existed', async () => {
   for (const [code, known] of [
     ['not_kept', 'result_not_kept'],
     ['not_found', 'exec_not_found'],

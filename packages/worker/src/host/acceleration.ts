@@ -98,7 +98,7 @@ async function decide(probe: AccelerationProbe): Promise<Acceleration> {
   if (kept.kind === 'damaged') {
     probe.log.warn(
       { file: probe.cacheFile, reason: kept.reason },
-      'the kept answer about KVM is damaged; probing anew',
+      'the kept answer about KVM is damaged; probing again',
     );
   }
   const verdict = await bootEachModel(probe);

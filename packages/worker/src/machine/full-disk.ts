@@ -65,7 +65,7 @@ export class FullDiskWatch {
     if (this.#timer !== undefined) return;
     this.#log.error(
       { machine: this.#id },
-      'the disk of the host is full: the machine stands still until it is not',
+      'the disk of the host is full: the machine is paused until there is space',
     );
     this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
     for (const reject of this.#waiting) reject(this.#error());
@@ -82,7 +82,7 @@ export class FullDiskWatch {
       await this.#qmp.run('cont');
     } catch (error) {
       if (!this.#qmp.open) return;
-      this.#log.warn({ machine: this.#id, err: error }, 'a machine that stands still cannot be let run yet');
+      this.#log.warn({ machine: this.#id, err: error }, 'a paused machine cannot be resumed yet');
     }
     this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
   }

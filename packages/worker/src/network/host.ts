@@ -84,7 +84,7 @@ export class Host {
       await enableForwarding();
       const addresses = networkInterfaces()[names.bridge] ?? [];
       if (!addresses.some(({ address }) => address === gatewayOf(block))) {
-        log.warn({ bridge: names.bridge }, 'the bridge was removed or taken down; making it anew');
+        log.warn({ bridge: names.bridge }, 'the bridge was removed or taken down; making it again');
         await restoreBridge(names, block);
         await onBridgeRestored();
       }

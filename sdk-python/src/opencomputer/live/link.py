@@ -180,7 +180,7 @@ class SessionLink:
             self._fail(unexpected_failure(self._address.session_id, error))
             raise
         finally:
-            self._end(no_input(self._address.session_id, "was let go of"))
+            self._end(no_input(self._address.session_id, "was closed here"))
 
     async def _converse(self, socket: ClientConnection, first: str | bytes) -> OpenComputerError | None:
         """Uses a connection until it ends; returns the error of that, or None when it is time to reconnect."""
