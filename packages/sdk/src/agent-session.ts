@@ -1,7 +1,7 @@
 import { checkOptions, requestOptions } from './check-options.ts';
 import { ExecSession } from './exec-session.ts';
 import { JsonLines } from './json-lines.ts';
-import { notify } from './live/notify.ts';
+import { notify } from './connection/notify.ts';
 import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';
 import type { ExecAttachOptions, SessionCallbacks } from './exec-session.ts';

@@ -1,6 +1,6 @@
 import { invalidOption } from './invalid-option.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 
 /** The address of a server with default settings. */
 export const defaultApiUrl = 'http://127.0.0.1:8080';

@@ -5,7 +5,7 @@ import { ExecSession } from './exec-session.ts';
 import { sendJson } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
 import type { ExecAttachOptions } from './exec-session.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 
 const ofPackage: WebSocketFactory = (url, options) => new WsWebSocket(url, options);
 const kinds: [string, WebSocketFactory | undefined][] = [

@@ -1,14 +1,14 @@
 import { requestOptions } from './check-options.ts';
 import { invalidOption } from './invalid-option.ts';
 import { LimitError } from './errors.ts';
-import { SessionLink } from './live/link.ts';
-import { ignorable, notify } from './live/notify.ts';
-import { OutputQueue } from './live/output.ts';
+import { SessionLink } from './connection/link.ts';
+import { ignorable, notify } from './connection/notify.ts';
+import { OutputQueue } from './connection/output.ts';
 import type { RequestOptions } from './config.ts';
 import type { OpenComputerError } from './errors.ts';
-import type { OutputStream } from './live/frames.ts';
-import type { LinkListener } from './live/link.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
+import type { OutputStream } from './connection/frames.ts';
+import type { LinkListener } from './connection/link.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
 import type { SessionApi } from './sessions.ts';
 
 /** Callbacks of a session. They are called in order, one after the other. */

@@ -4,8 +4,8 @@ import { OpenComputerError, TimeoutError } from './errors.ts';
 import { invalidOption } from './invalid-option.ts';
 import { retryPauseMs } from './retry.ts';
 import type { Connection, RequestOptions } from './config.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 import type { Upload } from './upload.ts';
 
 const defaultTimeoutMs = 60_000;

@@ -10,7 +10,7 @@ import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ExecStartOptions } from './exec.ts';
 import type { AttachLimits, ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
 import type { PatchOptions } from './patches.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
 import type { PtyAttachOptions, PtyOptions } from './pty.ts';
 import type { RunOptions, WaitOptions } from './run.ts';
 import type { ListOptions, SandboxOptions } from './sandbox-info.ts';

@@ -1,7 +1,7 @@
 import { invalidOption } from './invalid-option.ts';
 import type { RequestOptions } from './config.ts';
 import type { HttpClient } from './http.ts';
-import type { SessionAddress } from './live/open.ts';
+import type { SessionAddress } from './connection/open.ts';
 
 /** Size of a terminal in characters, 1 to 1000 each. */
 export interface TerminalSize {

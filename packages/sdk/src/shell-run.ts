@@ -1,6 +1,6 @@
-import { notify } from './live/notify.ts';
+import { notify } from './connection/notify.ts';
 import { MarkedOutput } from './marked-output.ts';
-import type { OutputStream } from './live/frames.ts';
+import type { OutputStream } from './connection/frames.ts';
 import type { ProcessResult } from './run.ts';
 
 /** Options of `shell.run`. */

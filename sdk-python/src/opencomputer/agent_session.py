@@ -12,7 +12,7 @@ from .errors import invalid_option
 from .exec_session import Attachment, ExecSession, SessionCallbacks, open_session
 from .http import without_none
 from .json_lines import JsonLines
-from .live.notify import keep_running, notify
+from .connection.notify import keep_running, notify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -11,14 +11,14 @@ from . import check
 from .config import Reconnect, check_reconnect
 from .deadline import Deadline, Expired
 from .errors import OpenComputerError, TimeoutError, invalid_option
-from .live.link import LinkOptions, SessionLink
-from .live.notify import keep_running, notify
-from .live.output import OutputQueue, enough
+from .connection.link import LinkOptions, SessionLink
+from .connection.notify import keep_running, notify
+from .connection.output import OutputQueue, enough
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from .live.frames import OutputStream
+    from .connection.frames import OutputStream
     from .sessions import SessionApi
 
 # Callbacks may be functions or coroutine functions; what they return is ignored.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import check
 from .answers import Answer, answers
 from .http import HttpClient, Request
-from .live.open import SessionAddress
+from .connection.open import SessionAddress
 
 if TYPE_CHECKING:
     import builtins

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from . import check
 from .errors import LimitError, OpenComputerError, ShellBusyError, ShellClosedError, TimeoutError
 from .exec_session import ExecSession, SessionCallbacks
-from .live.notify import keep_running
+from .connection.notify import keep_running
 from .shell_run import ShellRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .exec_session import OnData
-    from .live.frames import OutputStream
+    from .connection.frames import OutputStream
     from .run import ProcessResult
 
 

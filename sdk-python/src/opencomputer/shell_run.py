@@ -7,7 +7,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from .live.notify import notify
+from .connection.notify import notify
 from .marked_output import MarkedOutput
 from .run import ProcessResult
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .exec_session import OnData
-    from .live.frames import OutputStream
+    from .connection.frames import OutputStream
 
 # More than any exit code and its line end need.
 _longest_trailer = 32

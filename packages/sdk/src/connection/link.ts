@@ -139,7 +139,9 @@ export class SessionLink {
 
   #fail(error: unknown): void {
     if (this.closed) return;
-    this.#end(error instanceof OpenComputerError ? error : noInput(this.#address.sessionId, 'was closed here'));
+    this.#end(
+      error instanceof OpenComputerError ? error : noInput(this.#address.sessionId, 'was closed here'),
+    );
     this.#listener.fail(error);
   }
 
