@@ -59,7 +59,7 @@ export const errorKinds = {
   },
   forbidden: {
     status: 403,
-    meaning: 'The operation is not allowed on this object.',
+    meaning: 'This is not allowed on the object.',
     hint: 'Choose another target.',
   },
   signature_invalid: {
@@ -119,7 +119,7 @@ export const errorKinds = {
   },
   conflict: {
     status: 409,
-    meaning: 'The object is in a state that does not allow the operation.',
+    meaning: 'The object is in a state that does not allow this.',
     hint: 'Read the state of the object and decide again.',
   },
   busy: {
@@ -145,7 +145,7 @@ export const errorKinds = {
   },
   sandbox_stopped: {
     status: 410,
-    meaning: 'The sandbox has ended (stopped or failed) and runs no more operations.',
+    meaning: 'The sandbox has ended (stopped or failed) and cannot be used any more.',
     hint: 'Create a new sandbox; the reason is in its status.',
   },
   too_large: {

@@ -25,7 +25,7 @@ export interface SessionCallbacks {
   onDisconnect?: ((reason: OpenComputerError) => void) | undefined;
   /** The connection is restored. Nothing was lost meanwhile unless `onGap` says so. */
   onReconnect?: (() => void) | undefined;
-  /** The sandbox hibernates: nothing runs until input, or any operation, wakes it. */
+  /** The sandbox hibernates: nothing runs until input, or any use, wakes it. */
   onHibernate?: (() => void) | undefined;
   /** It runs again, and continues where it was. */
   onWake?: (() => void) | undefined;

@@ -6,7 +6,7 @@ import type { SandboxStatus, WireSandbox } from './wire.ts';
 export interface SandboxOptions extends ConnectionOptions {
   /** Template of the root file system. Default `base`. */
   template?: string | undefined;
-  /** Idle timeout in seconds; every operation restarts it. 0: never. Default 300. */
+  /** Idle timeout in seconds; every use restarts it. 0: never. Default 300. */
   timeout?: number | undefined;
   /** Environment variables of every command. */
   envs?: Record<string, string> | undefined;

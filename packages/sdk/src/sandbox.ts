@@ -343,7 +343,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Saves memory and processes to disk; nothing of it runs until any call, or `wake`, wakes it, and it continues where
+   * Saves memory and processes to disk; nothing of it runs until any use, or `wake`, wakes it, and it continues where
    * it was. If it cannot be saved it goes on running.
    *
    * @throws SandboxStoppedError, SandboxNotFoundError; CapacityError when the disk is full; LimitError

@@ -71,7 +71,7 @@ class Agent:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when the connection is restored.
-            on_hibernate: Called when the sandbox hibernates: input, or any call, wakes it.
+            on_hibernate: Called when the sandbox hibernates: input, or any use, wakes it.
             on_wake: Called when it runs again.
             reconnect: How it reconnects; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.

@@ -151,7 +151,7 @@ class Exec:
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
             on_reconnect: Called when the connection is restored.
-            on_hibernate: Called when the sandbox hibernates: input, or any call, wakes it.
+            on_hibernate: Called when the sandbox hibernates: input, or any use, wakes it.
             on_wake: Called when it runs again.
             keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
                 True: the sandbox is in use until the command ends, even if it prints nothing.

@@ -101,7 +101,7 @@ class Sandbox:
 
         Args:
             template: Template of the root file system.
-            timeout: Idle timeout in seconds; every operation restarts it. 0: never.
+            timeout: Idle timeout in seconds; every use restarts it. 0: never.
             api_key: Default: the environment variable ``OPENCOMPUTER_API_KEY``; without either no key is sent.
             api_url: Address of the server. Default: ``OPENCOMPUTER_API_URL``, else ``http://127.0.0.1:8080``.
             envs: Environment variables of every command.
@@ -629,7 +629,7 @@ class Sandbox:
         self._update(status="stopped")
 
     async def hibernate(self, *, request_timeout: float | None = None) -> None:
-        """Saves memory and processes to disk; nothing of it runs until any call, or ``wake``, wakes it.
+        """Saves memory and processes to disk; nothing of it runs until any use, or ``wake``, wakes it.
 
         If it cannot be saved it goes on running.
 

@@ -13,7 +13,7 @@ export interface ShapeLimits {
 }
 
 export const timeoutSchema = z.number().int().min(0).max(limits.timeoutSecondsMax).meta({
-  description: 'Idle timeout in seconds; every operation restarts it. 0 means never.',
+  description: 'Idle timeout in seconds; every use restarts it. 0 means never.',
   example: 300,
 });
 

@@ -69,36 +69,36 @@ describe('a call that waits for a change', () => {
   });
 });
 
-describe('an operation that a change cuts off', () => {
+describe('a call that a change cuts off', () => {
   /** Cuts off the first call, as a change does after its wait. */
-  function cutOffOnce(machine: Machine): { calls: () => number; operation: () => Promise<string> } {
+  function cutOffOnce(machine: Machine): { count: () => number; call: () => Promise<string> } {
     let calls = 0;
-    const operation = async (): Promise<string> => {
+    const call = async (): Promise<string> => {
       calls += 1;
       if (calls > 1) return 'done';
       await machine.gate.close(0);
       setImmediate(() => machine.gate.open());
       throw new ApiError('guest_failed', 'the guest closed the call without an answer');
     };
-    return { calls: () => calls, operation };
+    return { count: () => calls, call };
   }
 
   it('is made again after it where that does no harm', async () => {
     const registry = new MachineRegistry();
     const machine = await startMachine();
     registry.setRunning(machine);
-    const { calls, operation } = cutOffOnce(machine);
-    expect(await registry.call(id, operation, 'repeats')).toBe('done');
-    expect(calls()).toBe(2);
+    const { count, call } = cutOffOnce(machine);
+    expect(await registry.call(id, call, 'repeats')).toBe('done');
+    expect(count()).toBe(2);
   });
 
   it('fails otherwise, and so does one that the guest fails by itself', async () => {
     const registry = new MachineRegistry();
     const machine = await startMachine();
     registry.setRunning(machine);
-    const { calls, operation } = cutOffOnce(machine);
-    expect(await failureOf(registry.call(id, operation))).toMatchObject({ code: 'guest_failed' });
-    expect(calls()).toBe(1);
+    const { count, call } = cutOffOnce(machine);
+    expect(await failureOf(registry.call(id, call))).toMatchObject({ code: 'guest_failed' });
+    expect(count()).toBe(1);
     const nonsense = (): Promise<never> => Promise.reject(new ApiError('guest_failed', 'nonsense'));
     expect(await failureOf(registry.call(id, nonsense, 'repeats'))).toMatchObject({ message: 'nonsense' });
   });

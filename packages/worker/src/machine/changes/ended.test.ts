@@ -51,7 +51,7 @@ describe('a machine whose process ends unasked', () => {
     expect(isSameProcess(machine.process.identity)).toBe(false);
   });
 
-  it('boots again where its guest restarted, and operations wait for that', async () => {
+  it('boots again where its guest restarted, and calls wait for that', async () => {
     const next = await startMachine({ startedFrom: 'disk' });
     let closed: boolean | undefined;
     const { registry, ended, reported, idle } = host(async (of) => {
