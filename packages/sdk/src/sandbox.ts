@@ -444,7 +444,7 @@ export class Sandbox implements AsyncDisposable {
    * Makes a URL under which anyone can GET the file, without a key.
    *
    * @param options.expiresIn - seconds, at most 86,400; default 3600
-   * @throws InvalidRequestError when the path is none
+   * @throws InvalidRequestError when the path is invalid
    * @example
    * const url = await sandbox.downloadUrl('/app/report.pdf', { expiresIn: 600 });
    */
@@ -456,7 +456,7 @@ export class Sandbox implements AsyncDisposable {
    * Makes a URL to which anyone can PUT the content of the file, without a key.
    *
    * @param options.expiresIn - seconds, at most 86,400; default 3600
-   * @throws InvalidRequestError when the path is none
+   * @throws InvalidRequestError when the path is invalid
    * @example
    * await fetch(await sandbox.uploadUrl('/app/input.csv'), { method: 'PUT', body });
    */

@@ -73,7 +73,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -91,7 +91,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -117,7 +117,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none; raised by the first step of the iteration.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -143,7 +143,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none in the sandbox, or no such local directory.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -180,7 +180,7 @@ class Filesystem:
             request_timeout: Seconds without progress after which it fails.
 
         Raises:
-            InvalidRequestError: The path is a directory, or no path; the content cannot be sent.
+            InvalidRequestError: The path is a directory, or invalid; the content cannot be sent.
             CapacityError: The disk is full.
 
         Example:
@@ -258,7 +258,7 @@ class Filesystem:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python

@@ -826,7 +826,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python
@@ -846,7 +846,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python

@@ -39,9 +39,9 @@ export function findMapping(maps: string, file: { inode: number; size: number })
     const [range = '', , offset = '', , inode] = line.split(/\s+/);
     if (Number(inode) !== file.inode) continue;
     const [start = 0, end = 0] = range.split('-').map((hex) => Number.parseInt(hex, 16));
-    const position = Number.parseInt(offset, 16);
-    if (found !== undefined && start === found.end && position === start - found.start) found.end = end;
-    else found = position === 0 ? { start, end } : undefined;
+    const fileOffset = Number.parseInt(offset, 16);
+    if (found !== undefined && start === found.end && fileOffset === start - found.start) found.end = end;
+    else found = fileOffset === 0 ? { start, end } : undefined;
     if (found !== undefined && found.end - found.start === file.size) return found;
   }
   return undefined;
@@ -73,8 +73,8 @@ export function dirtyRuns(pagemap: Buffer): [page: number, count: number][] {
 const readSome = promisify(read);
 const writeSome = promisify(write);
 
-function assertRead(bytesRead: number, position: number): void {
-  if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${position}`);
+function assertRead(bytesRead: number, offset: number): void {
+  if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${offset}`);
 }
 
 /** Copies in the thread pool: for long runs, and where writing may have to wait for the disk. */
@@ -94,10 +94,10 @@ function copyAtOnce(from: number, to: number, part: Buffer, at: { from: number; 
   for (let done = 0; done < part.length;) done += writeSync(to, part, done, part.length - done, at.to + done);
 }
 
-async function readFully(file: number, buffer: Buffer, position: number): Promise<void> {
+async function readFully(file: number, buffer: Buffer, offset: number): Promise<void> {
   for (let done = 0; done < buffer.length;) {
-    const { bytesRead } = await readSome(file, buffer, done, buffer.length - done, position + done);
-    assertRead(bytesRead, position + done);
+    const { bytesRead } = await readSome(file, buffer, done, buffer.length - done, offset + done);
+    assertRead(bytesRead, offset + done);
     done += bytesRead;
   }
 }

@@ -778,7 +778,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python
@@ -796,7 +796,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python
