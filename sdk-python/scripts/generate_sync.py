@@ -40,8 +40,8 @@ phrases: list[tuple[str, str]] = [
     (r"\bawait ", ""),
     (r"As an asynchronous context manager", "As a context manager"),
     (
-        r"the events; asynchronous ones are awaited, and a slow one makes the command wait\. Exceptions of a callback go"
-        r" to(\s+)the exception handler of the event loop\.",
+        r"the events; asynchronous ones are awaited, and a slow one makes the command wait\. Exceptions of a callback"
+        r" go to(\s+)the exception handler of the event loop\.",
         r"the events, in another thread, where they may use this package; a slow one makes the command wait. Exceptions"
         r"\1of a callback are logged.",
     ),

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from . import check
+from .connection.notify import keep_running, notify
 from .errors import invalid_option
 from .exec_session import Attachment, ExecSession, SessionCallbacks, open_session
 from .http import without_none
 from .json_lines import JsonLines
-from .connection.notify import keep_running, notify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from . import check
 from .config import Reconnect, check_reconnect
-from .deadline import Deadline, Expired
-from .errors import OpenComputerError, TimeoutError, invalid_option
 from .connection.link import LinkOptions, SessionLink
 from .connection.notify import keep_running, notify
 from .connection.output import OutputQueue, enough
+from .deadline import Deadline, Expired
+from .errors import OpenComputerError, TimeoutError, invalid_option
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

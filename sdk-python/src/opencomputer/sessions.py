@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import check
 from .answers import Answer, answers
-from .http import HttpClient, Request
 from .connection.open import SessionAddress
+from .http import HttpClient, Request
 
 if TYPE_CHECKING:
     import builtins

@@ -7,16 +7,16 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from . import check
+from .connection.notify import keep_running
 from .errors import LimitError, OpenComputerError, ShellBusyError, ShellClosedError, TimeoutError
 from .exec_session import ExecSession, SessionCallbacks
-from .connection.notify import keep_running
 from .shell_run import ShellRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .exec_session import OnData
     from .connection.frames import OutputStream
+    from .exec_session import OnData
     from .run import ProcessResult
 
 

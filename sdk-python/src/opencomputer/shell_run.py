@@ -14,8 +14,8 @@ from .run import ProcessResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .exec_session import OnData
     from .connection.frames import OutputStream
+    from .exec_session import OnData
 
 # More than any exit code and its line end need.
 _longest_trailer = 32
