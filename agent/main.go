@@ -47,18 +47,18 @@ func main() {
 }
 
 func run(opts options) error {
-	// A small heap is collected early so that an idle agent stays small; a
-	// deep collection is never worth a sandbox's memory.
+	// A small heap is collected early so that an idle agent stays small: memory of
+	// the sandbox is worth more than the time of a collection.
 	debug.SetGCPercent(50)
 	syscall.Umask(0o022)
 
-	book := &logs.Book{}
+	logBuffer := &logs.Buffer{}
 	config := server.Config{
 		InitKind: opts.initKind,
-		Sessions: session.NewTable(cgroup.Open(), book),
-		Logs:     book,
+		Sessions: session.NewTable(cgroup.Open(), logBuffer),
+		Logs:     logBuffer,
 	}
-	log.SetOutput(io.MultiWriter(identity.WakingJournal{Out: os.Stderr, Socket: identity.JournalSocket}, book))
+	log.SetOutput(io.MultiWriter(identity.WakingJournal{Out: os.Stderr, Socket: identity.JournalSocket}, logBuffer))
 	if opts.listen == "" {
 		if err := (identity.OwnMachine{}).PrepareBootID(); err != nil {
 			log.Printf("identity: forks will have the same boot id: %v", err)

@@ -27,8 +27,8 @@ const (
 	interfaceNameBytes = 16
 )
 
-// enter leaves the host's network, and shows this thread the host's file system without what it could write, the
-// devices and the other processes.
+// enter leaves the host's network, and gives this thread a view of the host's file system in which it can write nothing
+// and which has no devices and no other processes.
 func enter(given options) error {
 	if given.network != "" {
 		if err := joinNetwork(given.network); err != nil {
@@ -55,7 +55,8 @@ func joinNetwork(path string) error {
 	return syscall.Close(namespace)
 }
 
-// openTap opens a tap device as QEMU would, so that QEMU needs no access to the device that all of them are made with.
+// openTap opens a tap device as QEMU would, so that QEMU needs no access to /dev/net/tun, with which any tap can be
+// made.
 func openTap(name string, descriptor int) error {
 	tun, err := syscall.Open("/dev/net/tun", syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -96,7 +97,7 @@ func openTap(name string, descriptor int) error {
 	return nil
 }
 
-// handOver lets the program find an open descriptor under the number that it expects, which it may have already.
+// handOver gives an open descriptor the number that the program expects, unless it has that number already.
 func handOver(open, wanted int) error {
 	if open != wanted {
 		return syscall.Dup3(open, wanted, 0)
@@ -107,8 +108,8 @@ func handOver(open, wanted int) error {
 	return nil
 }
 
-// isolate gives this thread mounts, host name and System V objects of its own. All of the host's files become
-// read-only but those of the working directory.
+// isolate gives this thread its own mounts, host name and System V objects. All of the host's files become read-only,
+// except those in the working directory.
 func isolate(given options) error {
 	kvm, err := deviceNumber(given.kvm)
 	if err != nil {
@@ -116,7 +117,7 @@ func isolate(given options) error {
 	}
 	err = syscall.Unshare(syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS)
 	if errors.Is(err, syscall.EPERM) && given.network == "" && given.kvm == "" {
-		// Root of a container that lacks CAP_SYS_ADMIN: emulation with user networking is all that runs there.
+		// Root in a container without CAP_SYS_ADMIN: only emulation with user networking runs there.
 		return nil
 	}
 	if err != nil {
@@ -161,7 +162,7 @@ func mount(source, target, kind string, flags uintptr, data string) error {
 	return nil
 }
 
-// makeReadOnly needs Linux 5.12. Before that, what every user may write is covered, and nothing more.
+// makeReadOnly needs Linux 5.12. On older kernels only the directories that every user may write are covered.
 func makeReadOnly() error {
 	change := func(path string, flags uintptr, set, clear uint64) error {
 		name, err := syscall.BytePtrFromString(path)
@@ -186,8 +187,8 @@ func makeReadOnly() error {
 	return change("", atEmptyPath, 0, mountReadOnly)
 }
 
-// resolverDirectory returns where the configuration of the resolver is, which user networking follows as it changes:
-// /etc has but a link to it on many hosts. It is empty where there is none.
+// resolverDirectory returns the directory of the resolver's configuration, which user networking reads again when it
+// changes. On many hosts /etc has only a link to it. Empty where there is none.
 func resolverDirectory() string {
 	path, err := filepath.EvalSymlinks("/etc/resolv.conf")
 	if err != nil {
@@ -196,8 +197,8 @@ func resolverDirectory() string {
 	return filepath.Dir(path)
 }
 
-// cover puts an empty directory that nobody can write over one of the host's, where there is one. If keep is below
-// that, it remains.
+// cover mounts an empty directory that nobody can write over one of the host's, if that exists. If keep is in that
+// directory, it stays visible.
 func cover(path, keep string) error {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -238,8 +239,8 @@ func deviceNumber(path string) (uint64, error) {
 	return stat.Rdev, nil
 }
 
-// makeDevices puts a /dev in place that has what QEMU opens. The node of KVM belongs to the program's user, whoever
-// may open that of the host.
+// makeDevices mounts a /dev with the devices that QEMU opens. The KVM device in it belongs to the program's user,
+// whoever may open that of the host.
 func makeDevices(given options, kvm uint64) error {
 	if err := mount("jail", "/dev", "tmpfs", syscall.MS_NOSUID|syscall.MS_NOEXEC, "size=64k,mode=755"); err != nil {
 		return err
@@ -270,8 +271,9 @@ func makeNode(path string, mode uint32, number uint64) error {
 	return nil
 }
 
-// hideProcesses shows only the program's own user's processes, and nothing of the system. Kernels before 5.8, whose
-// options of /proc count for the whole host, refuse the words: there it shows nothing at all.
+// hideProcesses mounts a /proc that shows only processes of the program's user, and nothing of the system. Kernels
+// before 5.8 refuse these options, since options of /proc apply to the whole host there: on these it shows nothing at
+// all.
 func hideProcesses() error {
 	const flags = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_RDONLY
 	err := mount("jail", "/proc", "proc", flags, "hidepid=invisible,subset=pid")

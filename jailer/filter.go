@@ -34,8 +34,8 @@ const (
 // Flags of clone for namespaces: mount, cgroup, UTS, IPC, user, PID, network.
 const newNamespaces = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 
-// denied are calls that no machine needs and that reach far into the kernel, or to other processes. QEMU's own filter
-// comes on top; it forbids to start programs and to change users.
+// denied are system calls that no machine needs and that reach far into the kernel, or to other processes. QEMU's own
+// filter is applied as well: it forbids starting programs and changing users.
 var denied = map[string]uint32{
 	"ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "pidfd_getfd": 438,
 	"process_madvise": 440, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
@@ -51,14 +51,14 @@ var denied = map[string]uint32{
 	"vhangup": 153, "modify_ldt": 154, "memfd_secret": 447,
 }
 
-// Families of sockets. Without the internet none can be made: QEMU is handed those that it needs.
+// Families of sockets. Without internet access no socket can be made: QEMU gets those that it needs as descriptors.
 var internetFamilies = []uint32{syscall.AF_UNIX, syscall.AF_INET, syscall.AF_INET6}
 
 type instruction = syscall.SockFilter
 
 func step(code uint16, value uint32) instruction { return instruction{Code: code, K: value} }
 
-// unless returns the condition that skips so many instructions when it does not hold.
+// unless returns a condition that skips this number of instructions when it does not hold.
 func unless(code uint16, value uint32, skip uint8) instruction {
 	return instruction{Code: code, Jf: skip, K: value}
 }
@@ -74,7 +74,7 @@ func filter(internet bool) []instruction {
 		step(loadWord, offsetNumber),
 		unless(jumpNotLess, x32Bit, 1),
 		fail(syscall.EPERM),
-		// The C library tries clone then, whose flags can be seen.
+		// The C library tries clone then, whose flags the filter can see.
 		unless(jumpEqual, sysClone3, 1),
 		fail(syscall.ENOSYS),
 	}

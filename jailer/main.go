@@ -2,9 +2,10 @@
 //
 //	jailer [options] -- PROGRAM [ARGUMENT...]
 //
-// It takes away what the options do not leave, and replaces itself by the program, which keeps the process id, the
-// working directory and the environment. Without -uid it keeps user, file system and network, for hosts where the
-// platform does not run as root. Exit status 125 says that it could not do its part; the reason is on standard error.
+// It removes all rights that the options do not grant, and replaces itself by the program, which keeps the process id,
+// the working directory and the environment. Without -uid, on hosts where the platform does not run as root, user, file
+// system and network stay as they are. Exit status 125 means that the jailer itself failed; the reason is on standard
+// error.
 package main
 
 import (
@@ -18,7 +19,7 @@ import (
 	"syscall"
 )
 
-// How wrappers say that they themselves failed.
+// The usual exit status of a wrapper that failed itself.
 const ownFailure = 125
 
 type options struct {
@@ -35,7 +36,7 @@ type options struct {
 	files         uint64
 }
 
-// descriptorList is a flag: numbers with commas in between.
+// descriptorList is a flag: numbers, separated by commas.
 type descriptorList []int
 
 func (list *descriptorList) String() string { return fmt.Sprint([]int(*list)) }
@@ -52,7 +53,7 @@ func (list *descriptorList) Set(text string) error {
 }
 
 func init() {
-	// Namespaces, users and filters are those of a thread, and the thread that replaces the program passes them on.
+	// Namespaces, users and filters belong to a thread; the thread that starts the program passes them on.
 	runtime.LockOSThread()
 }
 

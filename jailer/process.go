@@ -23,8 +23,8 @@ func prctl(option int, first, second uintptr) error {
 	return nil
 }
 
-// closeOthers has every descriptor above 2 closed when the program starts, but those that it is to keep: others were
-// inherited by whoever started the platform.
+// closeOthers makes every descriptor above 2 close when the program starts, except those that it is to keep: the
+// platform may have inherited others from the program that started it.
 func closeOthers(keep []int) error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -68,12 +68,12 @@ func setLimits(given options) error {
 	return nil
 }
 
-// become makes this thread an ordinary user that has no groups and no capabilities, and can get none.
+// become makes this thread an ordinary user without groups and capabilities, which can get none.
 func become(uid int) error {
 	for capability := uintptr(0); capability < 64; capability++ {
 		err := prctl(prCapabilityBoundDrop, capability, 0)
 		if err == syscall.EINVAL {
-			break // The kernel has no more of them.
+			break // The kernel has no more capabilities.
 		}
 		if err != nil {
 			return fmt.Errorf("cannot give up capability %d: %w", capability, err)
@@ -94,7 +94,7 @@ func become(uid int) error {
 			return fmt.Errorf("cannot change the %s to %d: %w", call.what, uid, errno)
 		}
 	}
-	// Those that are inheritable survive the change of user.
+	// Inheritable capabilities survive the change of user.
 	header := struct {
 		version uint32
 		pid     int32

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// How many callers may wait while the program is busy: more than the worker is at once.
+// How many connections may wait while the program is busy: more than the worker makes at once.
 const backlog = 16
 
 // listener is a unix socket that accepts connections for the program.
@@ -18,7 +18,7 @@ type listener struct {
 	descriptor int
 }
 
-// listenerList is a flag: PATH:DESCRIPTOR with commas in between.
+// listenerList is a flag: PATH:DESCRIPTOR, separated by commas.
 type listenerList []listener
 
 func (list *listenerList) String() string { return fmt.Sprint([]listener(*list)) }
@@ -35,7 +35,7 @@ func (list *listenerList) Set(text string) error {
 	return nil
 }
 
-// listen makes a socket that only the present user may connect to, in place of what has its name.
+// listen makes a socket to which only the current user may connect, and replaces any file with its name.
 func listen(given listener) error {
 	wrap := func(err error) error { return fmt.Errorf("cannot make the socket %s: %w", given.path, err) }
 	if err := syscall.Unlink(given.path); err != nil && !errors.Is(err, syscall.ENOENT) {

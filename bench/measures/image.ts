@@ -11,7 +11,7 @@ const pageBytes = 4096;
 
 interface Image {
   saveMs: number;
-  /** While the machine stands still. */
+  /** While the machine is paused. */
   stoppedMs: number;
   /** What is to be done with the image before a machine can start from it. */
   applyMs: number;

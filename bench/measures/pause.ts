@@ -14,7 +14,7 @@ const quickSizesMB = [0, 64];
 const baseMs = 30;
 const perMB = 1;
 
-/** How long a bare machine stands still while it is saved and goes on. */
+/** How long a bare machine is paused to be saved. */
 async function pauseBare(machine: BareMachine): Promise<{ ms: number; phases: Record<string, number> }> {
   const { launched, pid, image } = machine;
   const copy = join(image, '..', '..', 'ram.copy');
@@ -40,7 +40,7 @@ function parts(phases: readonly Record<string, number>[]): string {
     .join(', ');
 }
 
-/** How long a sandbox stands still for a live checkpoint, beside how much of its memory has changed. */
+/** How long a sandbox is paused for a live checkpoint, beside how much of its memory has changed. */
 export async function measurePause({ platform, bare, options, say }: Context): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const megabytes of options.quick ? quickSizesMB : sizesMB) {

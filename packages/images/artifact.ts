@@ -8,8 +8,8 @@ const manifestName = 'manifest.json';
 export type Artifact<Manifest> = { dir: string; manifest: Manifest };
 
 /**
- * The finished artifact of that name, or undefined. `parse` checks what the manifest holds
- * and throws when it is not what this version writes.
+ * The finished artifact of that name, or undefined. `parse` checks the manifest, and throws when it is not in the form
+ * that this version writes.
  */
 export async function findArtifact<Manifest>(
   imagesDir: string,
@@ -32,8 +32,8 @@ export async function findArtifact<Manifest>(
 }
 
 /**
- * Makes an artifact: `build` fills a temporary directory and returns the manifest, then
- * everything is made durable and moved into place at once. The caller holds the build lock.
+ * Makes an artifact: `build` fills a temporary directory and returns the manifest; then everything is made durable and
+ * renamed in one step. The caller holds the build lock.
  */
 export async function makeArtifact<Manifest>(
   imagesDir: string,
@@ -56,7 +56,7 @@ export async function makeArtifact<Manifest>(
   }
 }
 
-/** Removes what builders that died left behind. The caller holds the build lock. */
+/** Removes what builders left that were killed. The caller holds the build lock. */
 export async function removeAbandoned(imagesDir: string): Promise<void> {
   await mkdir(imagesDir, { recursive: true });
   for (const name of await readdir(imagesDir)) {

@@ -13,13 +13,18 @@ import type { CpioEntry } from './cpio.ts';
 import type { OnProgress } from './progress.ts';
 import type { RootfsManifest } from './rootfs.ts';
 
-/** Drivers of the machine's devices, as far as Debian's cloud kernel has them as modules. */
+/** Drivers of the machine's devices that are modules in Debian's cloud kernel. */
 const wantedModules = ['virtio_pci', 'virtio_blk', 'virtio_console', 'virtio_net', 'virtio_rng', 'ext4'];
 
 const initDir = path.join(recipeDir, 'initramfs');
 
 /** What `boot-<key>/manifest.json` holds. */
-export type BootManifest = { format: 1; key: string; rootfsKey: string; kernelRelease: string };
+export interface BootManifest {
+  format: 1;
+  key: string;
+  rootfsKey: string;
+  kernelRelease: string;
+}
 
 /** Checks a manifest read from disk. */
 export function parseBootManifest(value: unknown): BootManifest {
@@ -40,7 +45,7 @@ export function parseBootManifest(value: unknown): BootManifest {
   };
 }
 
-/** Names a boot pack after the root file system it boots, the agent in it and its own code. */
+/** Names a boot pack after the root file system that it boots, the guest agent in it, and its own code. */
 export function bootKey(rootfsKey: string): string {
   const code = ['boot.ts', 'cpio.ts', 'kernel.ts', 'modules.ts'].map((name) => ({
     name,
@@ -91,7 +96,7 @@ export async function buildBoot(
   return { format: 1, key, rootfsKey, kernelRelease };
 }
 
-/** The initramfs's files; the names of modules sort in the order in which to load them. */
+/** The files of the initramfs; modules are named so that they sort in the order in which to load them. */
 export function initramfsEntries(
   init: Uint8Array,
   agent: Uint8Array,
@@ -100,7 +105,7 @@ export function initramfsEntries(
 ): CpioEntry[] {
   const entries: CpioEntry[] = [
     { kind: 'directory', path: 'dev', mode: 0o755 },
-    // The kernel opens it for the first process, before that could make it.
+    // The kernel opens it for the first process, before that process could create it.
     { kind: 'device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     { kind: 'file', path: 'init', mode: 0o755, content: init },
     { kind: 'file', path: 'agent', mode: 0o755, content: agent },
@@ -138,7 +143,7 @@ async function readFromImage(
   const files = names.map((name, index) => ({ name, copy: path.join(work, `copy-${index}`) }));
   const script = path.join(work, 'debugfs-commands');
   await writeFile(script, files.map(({ name, copy }) => `dump "${inside}/${name}" "${copy}"\n`).join(''));
-  // debugfs succeeds even when a file is missing: then its copy is missing or empty.
+  // debugfs succeeds even when a file is missing; then the copy is missing or empty.
   await runCommand(context, 'debugfs', ['-f', script, image]);
   const contents = [];
   for (const { name, copy } of files) {

@@ -15,8 +15,8 @@ import type { CommandContext } from './command.ts';
 import type { OnProgress } from './progress.ts';
 
 /** Everything a machine boots from; all paths are absolute and their files never change. */
-export type Images = {
-  /** Names the content of all of it. */
+export interface Images {
+  /** Key of the content of all files. */
   key: string;
   /** The boot pack's directory. */
   dir: string;
@@ -27,16 +27,16 @@ export type Images = {
   kernelRelease: string;
   /** The program that starts QEMU. */
   jailer: string;
-};
+}
 
-export type ImageOptions = {
+export interface ImageOptions {
   /** Images live in its `images` directory. */
   cacheDir?: string;
   onProgress?: OnProgress;
   signal?: AbortSignal;
-};
+}
 
-/** The images of this source tree if they are built already. Changes nothing. */
+/** The images of this source tree, if they are built already. Changes nothing. */
 export async function findImages(cacheDir: string = defaultCacheDir()): Promise<Images | undefined> {
   const imagesDir = path.join(path.resolve(cacheDir), 'images');
   const rootfs = await findArtifact(imagesDir, `rootfs-${rootfsKey()}`, parseRootfsManifest);
@@ -56,9 +56,9 @@ export async function findImages(cacheDir: string = defaultCacheDir()): Promise<
 }
 
 /**
- * The images of this source tree, built first where they are missing: the root file system
- * takes about a minute and needs the network and root, the boot pack takes seconds.
- * Of several callers at once, in any number of processes, one builds and the others wait.
+ * The images of this source tree, built first where they are missing: the root file system takes about a minute and
+ * needs the network and root, the boot pack takes seconds. Of simultaneous callers, in any number of processes, one
+ * builds and the others wait.
  */
 export async function ensureImages(options: ImageOptions = {}): Promise<Images> {
   const cacheDir = path.resolve(options.cacheDir ?? defaultCacheDir());
@@ -121,7 +121,7 @@ async function buildMissing(
   );
 }
 
-/** Keeps a log of one build; an error names it. */
+/** Keeps a log of one build; errors name its file. */
 async function withLog<Result>(
   imagesDir: string,
   key: string,
@@ -143,7 +143,7 @@ async function withLog<Result>(
   }
 }
 
-/** What to do about the failures a builder can mend, or nothing. */
+/** What to do about failures that the user can fix; else nothing. */
 export function adviceFor(reason: string): string {
   if (/resolve|Failed to fetch|onnect|timed out|Network|ENOTFOUND|ETIMEDOUT|EAI_AGAIN/.test(reason)) {
     return (

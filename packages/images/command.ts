@@ -3,22 +3,22 @@ import { createInterface } from 'node:readline';
 import type { WriteStream } from 'node:fs';
 
 /** What every command of one build shares. */
-export type CommandContext = {
+export interface CommandContext {
   /** Receives the command lines and everything they print. */
   log: WriteStream;
-  /** Kept open by the commands, so that the build's lock outlives a killed builder. */
+  /** Kept open by the commands, so that they still hold the build's lock when the builder is killed. */
   lockFd: number;
   signal?: AbortSignal | undefined;
-};
+}
 
-export type CommandOptions = {
+export interface CommandOptions {
   cwd?: string;
   env?: Record<string, string>;
   /** Called for every line of output. */
   onLine?: (line: string) => void;
-};
+}
 
-/** Runs a program to its end and returns its standard output. Throws when it fails. */
+/** Runs a program to its end. @returns its standard output @throws Error when it fails */
 export async function runCommand(
   context: CommandContext,
   program: string,
@@ -45,7 +45,7 @@ export async function runCommand(
   };
   let failure: Error | undefined;
   child.on('error', (error) => (failure = error));
-  // Also after an abort: whoever cleans up must find the program and its children gone.
+  // Waits after an abort, too: the program and its children must be gone before the caller cleans up.
   const [[code, signal]] = await Promise.all([
     new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
       child.on('close', (...ending) => resolve(ending));

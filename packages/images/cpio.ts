@@ -7,9 +7,8 @@ export type CpioEntry =
 const fileTypes = { directory: 0o040000, file: 0o100000, device: 0o020000 } as const;
 
 /**
- * An uncompressed archive in the kernel's "newc" format, owned by root and without times, so
- * that equal entries give equal bytes. Not compressed on purpose: an emulated processor takes
- * longer to unpack than the host to read.
+ * An uncompressed archive in the kernel's "newc" format, owned by root and without times, so that equal entries give
+ * equal bytes. Not compressed on purpose: an emulated processor takes longer to decompress than the host to read it.
  */
 export function writeCpio(entries: readonly CpioEntry[]): Buffer {
   const parts = entries.flatMap((entry, index) => encodeEntry(entry, index + 1));

@@ -11,7 +11,10 @@ const sources = path.join(repositoryDir, 'jailer');
 const program = 'jailer';
 
 /** What `jailer-<key>/manifest.json` holds. */
-type JailerManifest = { format: 1; key: string };
+interface JailerManifest {
+  format: 1;
+  key: string;
+}
 
 function parseJailerManifest(value: unknown): JailerManifest {
   const manifest = value as Partial<JailerManifest> | null;
@@ -20,7 +23,7 @@ function parseJailerManifest(value: unknown): JailerManifest {
   return { format: 1, key: manifest.key };
 }
 
-/** Names the program that starts QEMU after its sources. */
+/** The key of the program that starts QEMU: a hash of its sources. */
 function jailerKey(): string {
   return contentKey(folderParts(sources, isGoSource));
 }
@@ -31,7 +34,7 @@ export async function findJailer(imagesDir: string): Promise<string | undefined>
   return found === undefined ? undefined : path.join(found.dir, program);
 }
 
-/** Builds it into the directory of images. The caller holds the build lock. */
+/** Builds the program into the directory of images. The caller holds the build lock. */
 export async function buildJailer(imagesDir: string, context: CommandContext): Promise<void> {
   const key = jailerKey();
   await makeArtifact(imagesDir, `jailer-${key}`, async (dir) => {

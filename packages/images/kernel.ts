@@ -6,9 +6,9 @@ const payloadOffsetOffset = 0x248;
 const payloadLengthOffset = 0x24c;
 
 /**
- * The uncompressed ELF kernel inside a bzImage. Emulated processors spend about a second on
- * unpacking the kernel at every boot; QEMU starts the ELF directly, through its PVH entry.
- * Throws when the image is not a zstd-compressed x86 kernel with that entry.
+ * The uncompressed ELF kernel inside a bzImage. Emulated processors take about a second to decompress the kernel at
+ * every boot; QEMU starts the ELF directly, by its PVH entry.
+ * @throws Error when the image is not a zstd-compressed x86 kernel with that entry
  */
 export function extractKernel(image: Buffer): Buffer {
   if (image.length < 0x260 || image.toString('latin1', magicOffset, magicOffset + 4) !== 'HdrS') {
@@ -16,7 +16,7 @@ export function extractKernel(image: Buffer): Buffer {
   }
   const setupSectors = image[setupSectorsOffset] || 4;
   const start = (setupSectors + 1) * 512 + image.readUInt32LE(payloadOffsetOffset);
-  // The build of the kernel appends the unpacked size as four bytes.
+  // The build of the kernel appends the uncompressed size as four bytes.
   const end = start + image.readUInt32LE(payloadLengthOffset) - 4;
   if (start >= end || end > image.length) throw new Error('kernel image: payload outside the file');
   const payload = image.subarray(start, end);

@@ -7,8 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 export type Lock = AsyncDisposable & { fd: number };
 
 /**
- * Takes the exclusive lock on a file, waiting for whoever has it; `onWait` is called once
- * before waiting. The kernel gives the lock up with its last holder, so none is ever stale.
+ * Takes the exclusive lock on a file, and waits while another process holds it; `onWait` is called once before waiting.
+ * The kernel releases the lock when its last holder ends, so no lock is ever stale.
  */
 export async function takeLock(file: string, onWait: () => void, signal?: AbortSignal): Promise<Lock> {
   const handle = await open(file, 'a');
@@ -24,7 +24,7 @@ export async function takeLock(file: string, onWait: () => void, signal?: AbortS
   return { fd: handle.fd, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-/** flock(1) locks the open file it inherits, which stays locked in this process. */
+/** flock(1) locks the open file that it inherits, which stays locked in this process. */
 async function tryLock(handle: FileHandle, options: string[], signal?: AbortSignal): Promise<boolean> {
   const child = spawn('flock', ['--exclusive', ...options, '3'], {
     stdio: ['ignore', 'ignore', 'inherit', handle.fd],

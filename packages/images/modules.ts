@@ -1,7 +1,7 @@
 /** `modules.dep` of a kernel: the path of each module and the paths of those it needs. */
 export type ModuleDependencies = ReadonlyMap<string, readonly string[]>;
 
-/** Reads the text of `modules.dep`. Throws when a line is not `path: path path`. */
+/** Parses the text of `modules.dep`. @throws Error when a line is not `path: path path` */
 export function parseModuleDependencies(text: string): ModuleDependencies {
   const dependencies = new Map<string, string[]>();
   for (const line of text.split('\n')) {
@@ -17,7 +17,7 @@ export function parseModuleDependencies(text: string): ModuleDependencies {
   return dependencies;
 }
 
-/** Reads `modules.builtin`: names of the modules that are part of the kernel itself. */
+/** Parses `modules.builtin`: names of the modules that are part of the kernel itself. */
 export function parseBuiltinModules(text: string): ReadonlySet<string> {
   return new Set(
     text
@@ -34,8 +34,9 @@ export function moduleName(path: string): string {
 }
 
 /**
- * Paths of the wanted modules and of everything they need, each after what it needs.
- * Those built into the kernel are left out. Throws when one exists in neither form.
+ * Paths of the wanted modules and of everything that they need, each after what it needs. Those that are built into the
+ * kernel are left out.
+ * @throws Error when one exists in neither form
  */
 export function loadOrder(
   wanted: readonly string[],

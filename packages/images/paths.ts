@@ -6,10 +6,10 @@ export const recipeDir = import.meta.dirname;
 
 export const repositoryDir = path.join(recipeDir, '../..');
 
-/** The agent's Go sources. */
+/** The Go sources of the guest agent. */
 export const agentDir = path.join(repositoryDir, 'agent');
 
-/** Where files are that can be made again. */
+/** The directory for files that can be made again. */
 export function defaultCacheDir(): string {
   return cacheDirectory(readSettings('images', process.env));
 }

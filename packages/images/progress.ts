@@ -1,4 +1,4 @@
-/** What a build tells whoever waits for it. */
+/** What a build reports about its progress. */
 export type BuildProgress =
   | { event: 'started'; phase: string }
   | { event: 'detail'; phase: string; detail: string }
@@ -6,7 +6,7 @@ export type BuildProgress =
 
 export type OnProgress = (progress: BuildProgress) => void;
 
-/** Runs one phase of a build between its two announcements. */
+/** Runs one phase of a build, and reports its start and its end. */
 export async function inPhase<Result>(
   onProgress: OnProgress,
   phase: string,
@@ -20,8 +20,8 @@ export async function inPhase<Result>(
 }
 
 /**
- * Shows progress to a person: on a terminal the current phase is one line that changes,
- * elsewhere there are plain lines, the details at most one in five seconds.
+ * Shows progress to a person: on a terminal one line that is updated; elsewhere plain lines, with at most one line of
+ * details in five seconds.
  */
 export function progressPrinter(stream: NodeJS.WriteStream): OnProgress {
   const start = performance.now();

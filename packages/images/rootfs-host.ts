@@ -5,10 +5,13 @@ import path from 'node:path';
 import { recipeDir } from './paths.ts';
 import { hostCertificates, keyring } from './rootfs.ts';
 
-/** What a build needs at its peak: the tree and the image made from it. */
+/** Disk that a build needs at its peak: for the tree, and for the image made from it. */
 const neededBytes = 5 * 1024 ** 3;
 
-/** Throws, with what to do, when this host can't build a root file system in `imagesDir`. */
+/**
+ * Checks whether this host can build a root file system in `imagesDir`. @throws Error that says what to do when it
+ * can't
+ */
 export async function checkRootfsHost(imagesDir: string): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error(

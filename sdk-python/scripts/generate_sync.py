@@ -40,10 +40,10 @@ phrases: list[tuple[str, str]] = [
     (r"\bawait ", ""),
     (r"As an asynchronous context manager", "As a context manager"),
     (
-        r"what they tell; asynchronous ones are awaited, and a slow one makes the command wait\. What a callback raises"
-        r"(\s+)goes to the exception handler of the event loop\.",
-        r"what they tell, in another thread, where they may use this package; a slow one makes the command wait. What"
-        r"\1a callback raises is logged.",
+        r"the events; asynchronous ones are awaited, and a slow one makes the command wait\. Exceptions of a callback"
+        r" go to(\s+)the exception handler of the event loop\.",
+        r"the events, in another thread, where they may use this package; a slow one makes the command wait. Exceptions"
+        r"\1of a callback are logged.",
     ),
     (r"as an awaitable\.", "as a future."),
     (r" To be awaited like ``send_prompt``\.", ""),

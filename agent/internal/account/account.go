@@ -1,5 +1,5 @@
-// Package account is the users that commands run as: their ids and groups, where
-// they begin, and their environment.
+// Package account knows the users that commands run as: their ids and groups, home
+// directories and environment.
 package account
 
 import (
@@ -15,8 +15,8 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
-// The user that commands run as, and that owns the files the host writes. ID is
-// of the user and of its group.
+// The user that commands run as, and that owns the files that the host writes. ID
+// is the number of the user and of its group.
 const (
 	Sandbox   = "sandbox"
 	SandboxID = 1000
@@ -32,7 +32,7 @@ type Account struct {
 	Home     string
 }
 
-// fileVersion tells whether a file has changed since it was parsed.
+// fileVersion shows whether a file has changed since it was parsed.
 type fileVersion struct {
 	inode   uint64
 	size    int64
@@ -58,8 +58,8 @@ var cached struct {
 	accounts map[string]*Account
 }
 
-// Find returns "sandbox" or "root" as /etc/passwd and /etc/group have
-// them. A guest without a user sandbox runs commands as uid 1000.
+// Find returns the user "sandbox" or "root" as in /etc/passwd and /etc/group. In a
+// guest without a user sandbox, commands run as uid 1000.
 func Find(name string) (*Account, error) {
 	cache := &cached
 	cache.mu.Lock()
@@ -135,8 +135,8 @@ func (a *Account) DefaultDirectory() string {
 
 const accessExecute = 1
 
-// MayEnter judges by mode bits whether the user may go into a directory and get
-// there.
+// MayEnter decides by mode bits whether the user may enter a directory and all
+// directories above it.
 func (a *Account) MayEnter(path string) bool {
 	if a.UID == 0 {
 		return true

@@ -9,7 +9,7 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// BasePath is where the programs of the system are.
+// BasePath is the PATH of the system's programs.
 const BasePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const (
@@ -17,9 +17,9 @@ const (
 	maxEnvironmentFile = 256 << 10
 )
 
-// MaxArguments bounds the arguments and the environment of a command together,
-// in bytes, each with its NUL: what Linux takes of a program with the usual stack
-// of 8 MiB, less the pointers to them.
+// MaxArguments bounds the arguments and the environment of a command together, in
+// bytes, each with its NUL: the limit of Linux for a program with the usual stack
+// of 8 MiB, without the pointers to them.
 const MaxArguments = 2 << 20
 
 // Env merges the layers of a command's environment; later ones win. Below them
@@ -46,8 +46,8 @@ func (a *Account) Env(layers ...map[string]string) []string {
 	return env
 }
 
-// path is the PATH of commands that have no other: what the user has installed
-// (pip, npm -g, uv, ...) comes before the system.
+// path is the default PATH of commands: what the user has installed (pip, npm -g,
+// uv, ...) comes before the system's programs.
 func (a *Account) path() string {
 	if a.Home == "" || a.Home == "/" || strings.Contains(a.Home, ":") {
 		return BasePath
@@ -99,8 +99,8 @@ func parseEnvironment(text string) map[string]string {
 
 func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
 
-// CheckEnv refuses names and values the kernel can't take, and more than the
-// protocol allows together with the used bytes.
+// CheckEnv refuses names and values that the kernel can't take, and more bytes
+// than the protocol allows, counting those already used.
 func CheckEnv(env map[string]string, used int) error {
 	for name, value := range env {
 		if !isEnvName(name) {

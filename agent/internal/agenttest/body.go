@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// StuckBody sends some bytes and then nothing until it is released.
+// StuckBody sends some bytes and then blocks until it is released.
 type StuckBody struct {
 	Sent chan struct{} // closed when there is no more to send
 	Err  error         // what ends the body; io.EOF for a clean end
@@ -21,7 +21,7 @@ func NewStuckBody(first string) *StuckBody {
 	return &StuckBody{first: strings.NewReader(first), Sent: make(chan struct{}), release: make(chan struct{}), Err: io.EOF}
 }
 
-// Close is what the client calls when the answer comes before the body's end.
+// Close is called by the client when the answer comes before the body's end.
 func (b *StuckBody) Close() error {
 	b.once.Do(func() { close(b.release) })
 	return nil

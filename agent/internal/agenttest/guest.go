@@ -15,7 +15,7 @@ func WriteFile(t testing.TB, path, content string) {
 	}
 }
 
-// NeedRoot skips what only root can test.
+// NeedRoot skips a test that only root can run.
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -35,7 +35,7 @@ func OpenDir(t testing.TB) string {
 	return directory
 }
 
-// WaitUntil waits for a condition, and tells whether it has come true.
+// WaitUntil waits for a condition and returns whether it has become true.
 func WaitUntil(condition func() bool) bool {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if condition() {

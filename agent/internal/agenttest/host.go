@@ -31,7 +31,7 @@ type Host struct {
 	socket string
 }
 
-// NewHost serves an agent on a socket and does not shake hands yet.
+// NewHost serves an agent on a socket, without a handshake.
 func NewHost(t testing.TB) *Host {
 	t.Helper()
 	return NewHostOf(t, identity.New(nil, ""))
@@ -45,14 +45,14 @@ func NewHostOf(t testing.TB, identity *identity.Identity) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book := &logs.Book{}
+	book := &logs.Buffer{}
 	sessions := session.NewTable(cgroup.Open(), book)
 	agent := server.New(server.Config{InitKind: "systemd", Identity: identity, Egress: egress.New(""), Sessions: sessions, Logs: book})
 	go agent.Serve(listener)
 	t.Cleanup(func() {
 		agent.Close()
 		for _, s := range sessions.List() {
-			_ = s.Signal(syscall.SIGKILL) // those that have ended refuse it
+			_ = s.Signal(syscall.SIGKILL) // fails for those that have ended
 		}
 	})
 	h := &Host{t: t, socket: socket}
@@ -60,7 +60,7 @@ func NewHostOf(t testing.TB, identity *identity.Identity) *Host {
 	return h
 }
 
-// NewReadyHost serves an agent and shakes hands.
+// NewReadyHost serves an agent and makes the handshake.
 func NewReadyHost(t testing.TB) *Host {
 	t.Helper()
 	h := NewHost(t)
@@ -90,7 +90,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// Call makes a call; body is nil, text, a reader, or what becomes JSON.
+// Call makes a call; body is nil, text, a reader, or a value for JSON.
 func (h *Host) Call(method, path string, body any) Answer {
 	h.t.Helper()
 	var reader io.Reader

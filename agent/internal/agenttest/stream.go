@@ -47,11 +47,11 @@ func decodeFrame(from io.Reader) (kind byte, payload []byte, err error) {
 
 // Stream is the host's side of an attached stream.
 type Stream struct {
-	Input                             *io.PipeWriter
-	Accepted, Position, Gap, Replayed uint64 // as frames have told them
-	ReplayEnds                        int    // how often the replay has ended
-	Out, Errs                         bytes.Buffer
-	Exit                              *int
+	Input                           *io.PipeWriter
+	Accepted, Offset, Gap, Replayed uint64 // as frames have reported them
+	ReplayEnds                      int    // how often the replay has ended
+	Out, Errs                       bytes.Buffer
+	Exit                            *int
 
 	t      testing.TB
 	body   io.ReadCloser
@@ -100,26 +100,26 @@ func (a *Stream) Next() bool {
 	switch kind {
 	case stdoutFrame:
 		a.Out.Write(payload)
-		a.Position += uint64(len(payload))
+		a.Offset += uint64(len(payload))
 	case stderrFrame:
 		a.Errs.Write(payload)
-		a.Position += uint64(len(payload))
+		a.Offset += uint64(len(payload))
 	case exitFrame:
 		code := int(int32(binary.BigEndian.Uint32(payload)))
 		a.Exit = &code
 	case replayedFrame:
 		a.Replayed = number()
 		a.ReplayEnds++
-		if a.Replayed != a.Position {
-			a.t.Fatalf("the replay ends at %d, read up to %d", a.Replayed, a.Position)
+		if a.Replayed != a.Offset {
+			a.t.Fatalf("the replay ends at %d, read up to %d", a.Replayed, a.Offset)
 		}
 	case gapFrame:
 		a.Gap += number()
-		a.Position += number()
+		a.Offset += number()
 	case acceptedFrame:
 		a.Accepted = number()
 	case positionFrame:
-		a.Position = number()
+		a.Offset = number()
 	default:
 		a.t.Fatalf("frame of type %d", kind)
 	}

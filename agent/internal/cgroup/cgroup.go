@@ -1,5 +1,5 @@
-// Package cgroup keeps the processes of each command together, so that all of
-// them can be limited and ended.
+// Package cgroup groups the processes of each command, so that all of them can be
+// limited and ended.
 package cgroup
 
 import (
@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// MaxProcesses bounds the processes of all commands together; one command
-	// may have a little less, so that a fork bomb leaves room to stop it.
+	// MaxProcesses bounds the processes of all commands together. One command may
+	// have a few less, so that a fork bomb can still be stopped.
 	MaxProcesses        = "4096"
 	maxCommandProcesses = "3840"
 )
 
-// Groups gives every command a cgroup of its own below the agent's subtree.
+// Groups gives every command its own cgroup in the agent's subtree.
 type Groups struct {
 	sessions  string // directory that holds the commands' cgroups; empty without cgroup v2
 	pids      bool
@@ -64,7 +64,7 @@ func ownCgroup() (string, error) {
 		return "", err
 	}
 	if relative == "/" {
-		relative = "opencomputer" // never rearrange the root group itself
+		relative = "opencomputer" // never change the root group itself
 	}
 	return filepath.Join(mount, strings.TrimSuffix(relative, "/agent")), nil
 }
@@ -83,8 +83,8 @@ func cgroupMount() (string, error) {
 	return "", errors.New("no cgroup2 is mounted")
 }
 
-// prepare moves the agent into the leaf "agent" below base and makes
-// "sessions" beside it for the commands.
+// prepare moves the agent into the leaf "agent" in base and makes "sessions"
+// beside it for the commands.
 func prepare(base string) (*Groups, error) {
 	leaf := filepath.Join(base, "agent")
 	groups := &Groups{sessions: filepath.Join(base, "sessions")}
@@ -140,14 +140,15 @@ func writeControl(directory, name, value string) error {
 	return err
 }
 
-// Group holds the processes of one command. The zero Group is that of a
-// system without cgroup v2.
+// Group contains the processes of one command. The zero Group is for a system
+// without cgroup v2.
 type Group struct {
 	directory string // empty without cgroup v2
 }
 
-// Create makes the cgroup of the command with that id and opens it for a fork
-// into it; fd is the caller's to close, and -1 without cgroups.
+// Create makes the cgroup of the command with that id and opens it, so that the
+// command can be forked into it. The caller closes fd, which is -1 without
+// cgroups.
 func (g *Groups) Create(id string) (group *Group, fd int, err error) {
 	if g.sessions == "" {
 		return &Group{}, -1, nil
@@ -171,8 +172,8 @@ func (g *Groups) Create(id string) (group *Group, fd int, err error) {
 	return group, fd, nil
 }
 
-// Kill ends every process of the command, whatever it did to hide. pid is that
-// of its process group, for a system without cgroups.
+// Kill ends every process of the command, even those that left its process group.
+// pid is the process group, which is used on a system without cgroups.
 func (g *Group) Kill(pid int) error {
 	if g.directory == "" {
 		return syscall.Kill(-pid, syscall.SIGKILL)
@@ -180,7 +181,7 @@ func (g *Group) Kill(pid int) error {
 	return writeControl(g.directory, "cgroup.kill", "1")
 }
 
-// Release removes a command's cgroup, now or when its last process is gone.
+// Release removes a command's cgroup, now or when its last process has ended.
 func (g *Groups) Release(group *Group) {
 	if group.directory == "" || syscall.Rmdir(group.directory) == nil {
 		return
@@ -190,10 +191,10 @@ func (g *Groups) Release(group *Group) {
 	g.lingering = append(g.lingering, group.directory)
 }
 
-// sweepStep bounds the cgroups that one command's start looks at.
+// sweepStep bounds the cgroups that are checked at the start of one command.
 const sweepStep = 8
 
-// sweep removes cgroups whose last process has gone since.
+// sweep removes cgroups whose last process has ended meanwhile.
 func (g *Groups) sweep() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

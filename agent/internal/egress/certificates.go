@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// Certificates of the host, where update-ca-certificates takes local ones from.
+	// The host's certificates, in the directory from which update-ca-certificates
+	// takes local ones.
 	localDirectory = "usr/local/share/ca-certificates/opencomputer"
 	bundleFile     = "etc/ssl/certs/ca-certificates.crt"
 )
@@ -21,15 +22,15 @@ const (
 // maxText bounds the files that are read, in bytes.
 const maxText = 16 << 20
 
-// isCertificate tells whether text is one PEM block of a certificate.
+// isCertificate reports whether text is one PEM block of a certificate.
 func isCertificate(text string) bool {
 	block, rest := pem.Decode([]byte(text))
 	return block != nil && block.Type == "CERTIFICATE" && len(rest) == 0
 }
 
-// trust makes the certificates the ones that the guest trusts beside its own: in
-// the bundle at once, and as files from which the bundle and all else is rebuilt.
-// It tells whether there were others before.
+// trust replaces the certificates that the guest trusts in addition to its own: in
+// the bundle at once, and as files from which the bundle and the other stores are
+// rebuilt. It reports whether others were removed.
 func (s *Settings) trust(certificates []string) (replaced bool, err error) {
 	directory := s.path(localDirectory)
 	before, err := filepath.Glob(filepath.Join(directory, "*.crt"))
@@ -76,7 +77,7 @@ func (s *Settings) trust(certificates []string) (replaced bool, err error) {
 	return len(before) > 0, replaceFile(s.path(bundleFile), bundle)
 }
 
-// readText reads a small file; one that is not there is empty.
+// readText reads a small file; a missing one counts as empty.
 func readText(path string) (string, error) {
 	text, err := linux.ReadSmallFile(path, maxText)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -85,13 +86,13 @@ func readText(path string) (string, error) {
 	return string(text), nil
 }
 
-// replaceFile makes a file hold the text, whole or not at all.
+// replaceFile replaces the content of a file, completely or not at all.
 func replaceFile(path, text string) error {
 	draft, err := os.CreateTemp(filepath.Dir(path), ".opencomputer-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(draft.Name()) // fails once it has its name
+	defer os.Remove(draft.Name()) // fails once it has been renamed
 	_, err = draft.WriteString(text)
 	err = errors.Join(err, draft.Chmod(0o644), draft.Sync(), draft.Close())
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package egress is what programs of the guest need to get out through the
-// network of its host: certificates to trust, and variables that name them and a
-// proxy.
+// Package egress sets up what programs of the guest need to reach the internet
+// through the host's network: certificates to trust, and variables that name them
+// and a proxy.
 package egress
 
 import (
@@ -17,7 +17,7 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// Where Debian keeps it, below the root of the guest.
+// Debian's paths of these, below the root of the guest.
 const (
 	digestFile      = "var/lib/opencomputer/egress"
 	environmentFile = "etc/environment"
@@ -29,19 +29,20 @@ const (
 	maxCertificates = 1000
 )
 
-// Request is what PUT /v1/egress asks for. It replaces what was asked for before.
+// Request is the body of PUT /v1/egress. It replaces all earlier settings.
 type Request struct {
-	// Digest names the rest; the handshake tells it.
+	// Digest identifies the other fields; the handshake reports it.
 	Digest string `json:"digest"`
 	// Certificates are PEM blocks.
 	Certificates []string `json:"certificates"`
 	// Environment is for every program of the guest.
 	Environment map[string]string `json:"environment"`
-	// Wait answers only when every trust store of the guest has been rebuilt.
+	// Wait delays the answer until every trust store of the guest has been
+	// rebuilt.
 	Wait bool `json:"wait"`
 }
 
-// Settings are those of the guest below root.
+// Settings are the settings of the guest below root.
 type Settings struct {
 	root string
 	// update rebuilds the trust stores that are made from the system's.
@@ -53,7 +54,7 @@ type Settings struct {
 // have no guest.
 func New(root string) *Settings { return &Settings{root: root, update: updateStores} }
 
-// Digest names what the guest has; empty is nothing.
+// Digest identifies the settings that the guest has; empty means none.
 func (s *Settings) Digest() string {
 	if s.root == "" {
 		return ""
@@ -80,9 +81,9 @@ func (s *Settings) Put(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// Apply makes the guest have what is asked for. The system's own store and the
-// environment are complete when it returns; the others (hashed directory, Java)
-// follow unless the request waits for them.
+// Apply applies the requested settings. The system's own store and the environment
+// are complete when it returns. The others (hashed directory, Java) are rebuilt
+// later, unless the request waits for them.
 func (s *Settings) Apply(request *Request) error {
 	if err := request.check(); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (s *Settings) Apply(request *Request) error {
 	return nil
 }
 
-// apply tells whether there were other certificates before.
+// apply reports whether other certificates were removed.
 func (s *Settings) apply(request *Request) (replaced bool, err error) {
 	replaced, err = s.trust(request.Certificates)
 	if err != nil {
@@ -129,7 +130,7 @@ func (s *Settings) apply(request *Request) (replaced bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(s.path(digestFile)), 0o755); err != nil {
 		return false, err
 	}
-	// Last: a guest that stopped before takes it all again.
+	// Written last: after a crash before this, all settings are applied again.
 	return replaced, replaceFile(s.path(digestFile), request.Digest)
 }
 
@@ -158,12 +159,13 @@ func (r *Request) check() error {
 
 const updater = "/usr/sbin/update-ca-certificates"
 
-// updateStores lets Debian rebuild what it makes from the certificates: the bundle,
-// the hashed directory and, by the hooks of packages, the stores of Java and others.
-// Without fresh it leaves what is there of certificates that are gone.
+// updateStores makes Debian rebuild everything that is made from the certificates:
+// the bundle, the hashed directory and, by the hooks of packages, the stores of
+// Java and others. Without fresh, links to certificates that are gone are left in
+// place.
 func updateStores(fresh bool) error {
 	if _, err := os.Stat(updater); err != nil {
-		return nil // a guest without ca-certificates has none of them
+		return nil // a guest without ca-certificates has no such stores
 	}
 	command := exec.Command(updater)
 	if fresh {

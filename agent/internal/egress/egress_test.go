@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// certificate makes a PEM block; its content is of no importance here.
+// certificate makes a PEM block; its content does not matter here.
 func certificate(letter string) string {
 	return "-----BEGIN CERTIFICATE-----\n" + strings.Repeat(letter, 64) + "\n-----END CERTIFICATE-----\n"
 }
 
-// guest is a directory with what ca-certificates leaves in a guest.
+// guest is a directory with the files of ca-certificates in a guest.
 func guest(t *testing.T) (settings *Settings, read func(name string) string) {
 	t.Helper()
 	root := t.TempDir()
@@ -54,7 +54,7 @@ func TestEgressIsTrustedAtOnceAndReplaced(t *testing.T) {
 	if want := certificate("A") + certificate("B") + certificate("C") + certificate("D"); read(bundleFile) != want {
 		t.Errorf("the bundle is %q", read(bundleFile))
 	}
-	// What the guest trusts anyway is no certificate of the host.
+	// A certificate that the guest trusts anyway is not stored as the host's.
 	if read(localDirectory+"/opencomputer-001.crt") != certificate("C") || read(localDirectory+"/opencomputer-002.crt") != certificate("D") {
 		t.Error("the files are not the certificates that the guest lacks")
 	}
@@ -94,7 +94,7 @@ func TestEgressThatIsThereCostsNothing(t *testing.T) {
 	}
 	request.Digest = "two"
 	if err := settings.Apply(request); err == nil {
-		t.Error("a failure to rebuild stores is not told")
+		t.Error("a failure to rebuild stores is not reported")
 	}
 }
 

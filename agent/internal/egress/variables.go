@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Around what of /etc/environment is the host's.
+// The lines around the host's part of /etc/environment.
 const (
 	variablesBegin = "# Of the host's network; what is between these lines is replaced.\n"
 	variablesEnd   = "# End of what is of the host's network.\n"
 )
 
-// withVariables replaces the host's part of an /etc/environment. It comes first, so
-// that what the guest sets itself wins.
+// withVariables replaces the host's part of an /etc/environment. It comes first,
+// so that the guest's own settings override it.
 func withVariables(text string, environment map[string]string) string {
 	if before, rest, found := strings.Cut(text, variablesBegin); found {
 		_, after, ended := strings.Cut(rest, variablesEnd)

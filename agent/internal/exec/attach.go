@@ -24,10 +24,10 @@ type attachment struct {
 	output   *transcript.Transcript
 	exitCode func() int
 	reader   *transcript.Reader
-	writer   *session.Writer // nil where nobody can write
-	accepted atomic.Uint64   // of the input of this client
+	writer   *session.Writer // nil without input
+	accepted atomic.Uint64   // bytes of this client's input
 	gone     <-chan struct{} // closed when the stream has ended, or must
-	broken   chan struct{}   // closed when the host sends what is no frame
+	broken   chan struct{}   // closed when the host sends something that is not a frame
 	replayed uint64          // where the replay ends
 }
 
@@ -35,8 +35,8 @@ func errOffset(format string, values ...any) error {
 	return wire.Refuse(http.StatusBadRequest, "invalid_offset", format, values...)
 }
 
-// attachOptions is where a stream begins, on whose behalf, and whether the
-// host tells what it has taken.
+// attachOptions are the offset where a stream begins, its client, and whether the
+// host acknowledges output.
 type attachOptions struct {
 	from    uint64
 	fromEnd bool
@@ -56,7 +56,7 @@ func attachQuery(r *http.Request) (options attachOptions, err error) {
 		options.fromEnd = true
 	default:
 		if options.from, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return options, errOffset("from must be a position or \"end\"")
+			return options, errOffset("from must be an offset or \"end\"")
 		}
 	}
 	options.client = query.Get("client")
@@ -75,8 +75,8 @@ func isClientChar(char byte) bool {
 	return char >= 'a' && char <= 'z' || char >= 'A' && char <= 'Z' || char >= '0' && char <= '9' || char == '-' || char == '_'
 }
 
-// Attach streams a command's output, from a position on, and takes its
-// input. The command goes on when the stream ends.
+// Attach streams a command's output from an offset on, and passes input to it. The
+// command goes on when the stream ends.
 func (c *Calls) Attach(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
 	options, err := attachQuery(r)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Calls) Attach(w http.ResponseWriter, r *http.Request, call *gate.Call, 
 		case <-over:
 		}
 	}()
-	// A quiesce does not wait for a stream that ends by itself.
+	// A quiesce does not wait for streams: they end by themselves.
 	call.Leave()
 
 	attached := &attachment{
@@ -123,16 +123,16 @@ func (c *Calls) Attach(w http.ResponseWriter, r *http.Request, call *gate.Call, 
 	w.Header()["Content-Type"] = []string{"application/octet-stream"}
 	w.WriteHeader(http.StatusOK)
 	go attached.listen(r.Body)
-	attached.tell(w)
+	attached.sendOutput(w)
 	return nil
 }
 
-// maxFramesAhead is how many frames of input may wait for the command while
-// the host's other frames are read: a command that reads nothing until its
-// output has been taken must not keep the host from saying that it was.
+// maxFramesAhead is how many frames of input may wait for the command while the
+// host's other frames are read. A command may read nothing until its output is
+// acknowledged, and that acknowledgement may come after its input.
 const maxFramesAhead = 4
 
-// listen takes the host's frames until the stream ends.
+// listen handles the host's frames until the stream ends.
 func (a *attachment) listen(body io.Reader) {
 	inputs := make(chan []byte, maxFramesAhead)
 	defer close(inputs)
@@ -166,8 +166,8 @@ func (a *attachment) listen(body io.Reader) {
 	}
 }
 
-// writeAll passes input on in order; nil is its end. What comes after input
-// that was not accepted is not accepted either.
+// writeAll passes input on in order; nil is its end. After input that was not
+// accepted, nothing more is accepted.
 func (a *attachment) writeAll(inputs <-chan []byte) {
 	refused := false
 	for payload := range inputs {

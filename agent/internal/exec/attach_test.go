@@ -37,8 +37,8 @@ func TestAttachAfterTheEndReplays(t *testing.T) {
 		t.Fatalf("exit %d, %q, %q, %d", code, a.Out.String(), a.Errs.String(), a.ReplayEnds)
 	}
 	b := h.Attach(id, "?from=4")
-	if b.UntilExit(); b.Out.Len()+b.Errs.Len() != 4 || b.Position != 8 {
-		t.Fatalf("from 4: %q %q up to %d", b.Out.String(), b.Errs.String(), b.Position)
+	if b.UntilExit(); b.Out.Len()+b.Errs.Len() != 4 || b.Offset != 8 {
+		t.Fatalf("from 4: %q %q up to %d", b.Out.String(), b.Errs.String(), b.Offset)
 	}
 	c := h.Attach(id, "?from=end")
 	if c.UntilExit(); c.Out.Len()+c.Errs.Len() != 0 {
@@ -62,10 +62,10 @@ func TestNothingIsLostOrDoubledOverReconnects(t *testing.T) {
 	var got bytes.Buffer
 	for round := 0; ; round++ {
 		a := h.Attach(id, fmt.Sprintf("?acks=true&from=%d", got.Len()))
-		target := a.Position + uint64(1000*(round%70+1))
-		for a.Exit == nil && a.Position < target && a.Next() {
+		target := a.Offset + uint64(1000*(round%70+1))
+		for a.Exit == nil && a.Offset < target && a.Next() {
 			// The stream may have ended meanwhile.
-			a.Input.Write(agenttest.EncodeFrame(agenttest.TakenFrame, binary.BigEndian.AppendUint64(nil, a.Position)))
+			a.Input.Write(agenttest.EncodeFrame(agenttest.TakenFrame, binary.BigEndian.AppendUint64(nil, a.Offset)))
 		}
 		got.Write(a.Out.Bytes())
 		if a.Gap != 0 {
@@ -86,7 +86,7 @@ func TestOneSlowReaderLosesNothing(t *testing.T) {
 	const size = 20 << 20
 	a := h.Attach(h.Start(fmt.Sprintf("head -c %d /dev/zero", size), map[string]any{"holdMs": 10_000}), "")
 	for a.Exit == nil && a.Next() {
-		if a.Position%(1<<20) < 10_000 {
+		if a.Offset%(1<<20) < 10_000 {
 			time.Sleep(time.Millisecond) // what makes it slow
 		}
 	}
@@ -149,11 +149,11 @@ func TestInputIsAcceptedOnce(t *testing.T) {
 	a.Until("accepted", func() bool { return a.Accepted == 6 })
 	b := h.Attach(id, "?client=me&from=end")
 	if b.Accepted != 6 {
-		t.Fatalf("the client's second connection is told %d", b.Accepted)
+		t.Fatalf("the client's second connection begins with %d", b.Accepted)
 	}
 	b.Write("second")
 	b.Until("accepted", func() bool { return b.Accepted == 12 })
-	a.Write("again") // an old connection has no say any more
+	a.Write("again") // an old connection may not write any more
 	other := h.Attach(id, "")
 	other.Send(agenttest.InputEndFrame, nil)
 	if other.UntilExit(); other.Out.String() != "first second" {
@@ -226,7 +226,7 @@ func TestQuiesceEndsStreamsAndSessionsGoOn(t *testing.T) {
 	}
 	h.Reconnect()
 	h.Want(200, "POST", "/v1/handshake", `{"protocol":1,"epoch":"second"}`)
-	b := h.Attach(id, fmt.Sprintf("?client=c&from=%d", a.Position))
+	b := h.Attach(id, fmt.Sprintf("?client=c&from=%d", a.Offset))
 	b.Write("after\n")
 	b.Until("the echo", func() bool { return b.Out.String() == "after\n" })
 }
@@ -282,8 +282,8 @@ func TestCommandThatIgnoresSIGTERM(t *testing.T) {
 	h.Refused(409, "ended", "POST", "/v1/exec/"+id+"/signal", map[string]int{"signal": 15})
 }
 
-// A command that is fed faster than it reads, and whose output has filled the
-// ring, goes on once the host says that it has the output.
+// A command that gets input faster than it reads, and whose output has filled the
+// ring, goes on once the host acknowledges the output.
 func TestOutputIsTakenWhileInputWaits(t *testing.T) {
 	h := agenttest.NewReadyHost(t)
 	const size = 4 << 20
@@ -298,13 +298,13 @@ func TestOutputIsTakenWhileInputWaits(t *testing.T) {
 		}
 	}
 	send()
-	for told := uint64(0); a.Out.Len() < size; {
+	for acknowledged := uint64(0); a.Out.Len() < size; {
 		if !a.Next() {
 			t.Fatalf("the stream ended after %d bytes", a.Out.Len())
 		}
-		if a.Position > told {
-			told = a.Position
-			a.Send(agenttest.TakenFrame, binary.BigEndian.AppendUint64(nil, told))
+		if a.Offset > acknowledged {
+			acknowledged = a.Offset
+			a.Send(agenttest.TakenFrame, binary.BigEndian.AppendUint64(nil, acknowledged))
 		}
 		send()
 	}

@@ -1,5 +1,5 @@
-// Package exec is the calls about commands: to start one, to ask for it, to signal
-// it, and to attach to what it reads and prints.
+// Package exec has the calls about commands: start, result, signal, and attaching
+// to input and output.
 package exec
 
 import (
@@ -20,7 +20,7 @@ type Calls struct {
 	Env      func() map[string]string // of the sandbox, for every new command
 }
 
-// Start runs a command and answers with its result, or with what there is
+// Start runs a command and answers with its result, or with the result so far
 // after waitMs.
 func (c *Calls) Start(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	var request execRequest
@@ -38,8 +38,8 @@ func (c *Calls) Start(w http.ResponseWriter, r *http.Request, call *gate.Call) e
 	return answerAfter(w, r, started, request.WaitMs)
 }
 
-// answerAfter waits for the end of a command, at most waitMs when given, and
-// sends its result. The command goes on when the host is gone.
+// answerAfter waits for the end of a command, at most waitMs if that is given, and
+// sends its result. The command goes on when the host hangs up.
 func answerAfter(w http.ResponseWriter, r *http.Request, s *session.Session, waitMs *int64) error {
 	var limit <-chan time.Time
 	if waitMs != nil {
@@ -57,8 +57,8 @@ func answerAfter(w http.ResponseWriter, r *http.Request, s *session.Session, wai
 	return nil
 }
 
-// Result answers with the result of a command, or with what there is
-// after the waitMs of the query.
+// Result answers with the result of a command, or with the result so far after the
+// waitMs of the query.
 func (c *Calls) Result(w http.ResponseWriter, r *http.Request, call *gate.Call, id string) error {
 	found, err := c.Sessions.Find(id)
 	if err != nil {

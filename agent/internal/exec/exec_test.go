@@ -296,7 +296,7 @@ func TestExecList(t *testing.T) {
 	}
 }
 
-// More long scripts than a list has room for, and none that cannot be found.
+// More long scripts than fit in a list; all of them must be found.
 func TestListOfManyLongCommands(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
@@ -311,7 +311,7 @@ func TestListOfManyLongCommands(t *testing.T) {
 	}
 }
 
-// isDead tells whether a process is gone or only waits to be reaped.
+// isDead reports whether a process is gone or only waits to be reaped.
 func isDead(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(text), ") Z")

@@ -12,11 +12,11 @@ const (
 	frameInput    = 0 // to the command
 	frameExit     = 3 // from it; 1 and 2 are its streams
 	frameInputEnd = 4 // to the command
-	frameReplayed = 4 // from it: position where the replay ended
+	frameReplayed = 4 // from it: offset where the replay ended
 	frameGap      = 5 // bytes lost
 	frameAccepted = 6 // input accepted so far
-	framePosition = 7 // position of what comes next
-	frameTaken    = 8 // to the agent: position up to which the host has the output
+	frameOffset   = 7 // offset of the output that comes next
+	frameTaken    = 8 // to the agent: offset up to which the host has the output
 
 	frameHeader = 5
 	maxFrame    = 64 << 10

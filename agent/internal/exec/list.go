@@ -10,8 +10,8 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// What the host takes of a list: 8 MiB, and 200,000 commas between values, of which
-// a command has 15 beside its arguments.
+// The host's limits for a list: 8 MiB, and 200,000 commas between values. A
+// command has 15 of these besides its arguments.
 const (
 	maxListBytes     = 7 << 20
 	maxListArguments = 100_000
@@ -19,7 +19,7 @@ const (
 	maxEscape = 6
 )
 
-// argumentRoom is what the arguments of one command may take of a list.
+// argumentRoom is how many bytes of a list the arguments of one command may take.
 type argumentRoom struct{ bytes, count int }
 
 // List answers with every command, without output.
@@ -32,8 +32,8 @@ func (c *Calls) List(w http.ResponseWriter) error {
 	return nil
 }
 
-// sendList answers with commands. Where the arguments of all are too much for a
-// list, each is shown with as many as all have room for.
+// sendList answers with commands. Where their arguments together are too long for
+// a list, those of each command are shortened to an equal share.
 func sendList(w http.ResponseWriter, shots []session.Snapshot) {
 	body, fits := appendList(nil, shots, argumentRoom{math.MaxInt, math.MaxInt})
 	if !fits {
@@ -43,7 +43,8 @@ func sendList(w http.ResponseWriter, shots []session.Snapshot) {
 	wire.SendBody(w, http.StatusOK, body)
 }
 
-// appendList appends the list of commands, and tells whether the host takes it.
+// appendList appends the list of commands, and reports whether it is within the
+// host's limits.
 func appendList(out []byte, shots []session.Snapshot, room argumentRoom) ([]byte, bool) {
 	arguments := 0
 	out = append(out, `{"sessions":[`...)
@@ -61,7 +62,7 @@ func appendList(out []byte, shots []session.Snapshot, room argumentRoom) ([]byte
 }
 
 // appendArguments appends arguments as long as there is room; three dots stand for
-// what is left out.
+// the rest.
 func appendArguments(out []byte, argv []string, room argumentRoom) []byte {
 	left := room.bytes
 	for i, argument := range argv {

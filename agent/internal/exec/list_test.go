@@ -12,7 +12,7 @@ import (
 	"opencomputer.dev/agent/internal/session"
 )
 
-// What the host takes of a list.
+// The host's limits for a list.
 const hostBytes, hostCommas = 8 << 20, 200_000
 
 func commands(count int, argv ...string) []session.Snapshot {
@@ -23,7 +23,8 @@ func commands(count int, argv ...string) []session.Snapshot {
 	return shots
 }
 
-// The most commands that an agent knows of, with what is costly to list.
+// The largest number of commands that an agent keeps, with arguments that are
+// costly to list.
 func TestListIsNeverMoreThanTheHostTakes(t *testing.T) {
 	const most = 1024 + 512
 	for name, argv := range map[string][]string{

@@ -37,10 +37,10 @@ const (
 // maxMilliseconds bounds times in requests: ten years.
 const maxMilliseconds = 10 * 365 * 24 * 3600 * 1000
 
-// maxHoldMs bounds how long a command may be held back for a reader.
+// maxHoldMs bounds how long a command may be blocked until a reader comes.
 const maxHoldMs = 60_000
 
-// check refuses what can't be a command and fills in the defaults.
+// check refuses an invalid command and fills in the defaults.
 func (r *execRequest) check() error {
 	if r.ID != "" && !isSessionID(r.ID) {
 		return wire.Invalid("id must be 8 lower-case hex digits")
@@ -79,11 +79,11 @@ func (r *execRequest) check() error {
 	if r.BufferBytes < 0 {
 		return wire.Invalid("bufferBytes must not be negative")
 	}
-	return r.checkLive()
+	return r.checkSession()
 }
 
-// checkLive refuses what can't be an attachable session.
-func (r *execRequest) checkLive() error {
+// checkSession refuses invalid options of a session that clients attach to.
+func (r *execRequest) checkSession() error {
 	if r.Kind == "" {
 		r.Kind = defaultKind
 	}
@@ -102,7 +102,7 @@ func (r *execRequest) checkLive() error {
 	return nil
 }
 
-// spec is what a checked request runs, in the environment of the sandbox.
+// spec is the command of a checked request, in the environment of the sandbox.
 func (r *execRequest) spec(sandboxEnv map[string]string) *session.Spec {
 	return &session.Spec{
 		ID:          r.ID,

@@ -39,8 +39,8 @@ func appendState(out []byte, shot *session.Snapshot) []byte {
 
 const resultPiece = 32 << 10
 
-// resultBuffers is all that an answer takes, be it of many megabytes: a piece of
-// output, and one that is encoded.
+// resultBuffers are the only memory that an answer takes, even one of many
+// megabytes: a piece of output, and the same piece encoded.
 type resultBuffers struct {
 	piece   [resultPiece]byte
 	encoded *bufio.Writer
@@ -50,8 +50,8 @@ var resultPool = sync.Pool{New: func() any {
 	return &resultBuffers{encoded: bufio.NewWriterSize(nil, resultPiece)}
 }}
 
-// sendResult answers with an ExecResult. Whether output was lost is told behind
-// it, since a command that goes on may drop some while it is being sent.
+// sendResult answers with an ExecResult. Whether output was lost comes after the
+// output, since a running command may lose some while it is being sent.
 func sendResult(w http.ResponseWriter, s *session.Session) {
 	shot, kept := s.Snapshot(), s.Transcript.Kept()
 	buffers := resultPool.Get().(*resultBuffers)
@@ -80,6 +80,6 @@ func sendResult(w http.ResponseWriter, s *session.Session) {
 	out.WriteString(`,"truncated":`)
 	out.WriteString(strconv.FormatBool(kept.Truncated()))
 	out.WriteByte('}')
-	// A writer keeps its first error: where the host is gone, nobody hears it.
+	// The writer keeps its first error, which nobody needs: the host has hung up.
 	_ = out.Flush()
 }

@@ -9,7 +9,7 @@ import (
 	"opencomputer.dev/agent/internal/agenttest"
 )
 
-// Thirty who ask for the same large result at once, and take their time.
+// Thirty callers ask for the same large result at once, and read it slowly.
 func TestResultsTakeNoMemoryForEachWhoAsks(t *testing.T) {
 	agenttest.NeedRoot(t)
 	const asking, size = 30, 8 << 20

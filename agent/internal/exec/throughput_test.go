@@ -8,7 +8,7 @@ import (
 	"opencomputer.dev/agent/internal/agenttest"
 )
 
-// BenchmarkSessionOutput moves what a command prints to an attached host.
+// BenchmarkSessionOutput sends a command's output to an attached host.
 func BenchmarkSessionOutput(b *testing.B) {
 	h := agenttest.NewReadyHost(b)
 	const size = 256 << 20

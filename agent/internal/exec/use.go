@@ -18,8 +18,8 @@ type useAnswer struct {
 	IdleMs   *int64 `json:"idleMs"` // null where nothing was in use yet
 }
 
-// Use answers with what keeps the sandbox awake, and how long ago the last such
-// thing ended.
+// Use answers with what keeps the sandbox awake, or how long ago the last use
+// ended.
 func (c *Calls) Use(w http.ResponseWriter) error {
 	use := c.Sessions.Use()
 	answer := useAnswer{Sessions: []user{}, Count: use.Count}

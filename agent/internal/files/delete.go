@@ -15,10 +15,10 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// keptRoots are never deleted, by whatever path they are named.
+// keptRoots are never deleted, whichever path names them.
 var keptRoots = []string{"/", "/proc", "/sys", "/dev", "/run"}
 
-// Delete removes a file or a whole tree. What is mounted inside stays.
+// Delete removes a file or a whole tree. File systems mounted in it stay.
 func Delete(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
@@ -77,8 +77,8 @@ const (
 	atRemoveDir  = 0x200 // AT_REMOVEDIR
 )
 
-// remover deletes a tree by descriptors, so that nobody can lead it elsewhere
-// by renaming. Directories deeper than maxOpenDepth are first moved to the
+// remover deletes a tree by descriptors, so that nobody can direct it to another
+// tree by renaming. Directories deeper than maxOpenDepth are first moved to the
 // top, so that a tree of any depth needs few descriptors.
 type remover struct {
 	ctx     context.Context
@@ -118,8 +118,8 @@ func (r *remover) remove(parent *os.File, name string, depth int) error {
 	return nil
 }
 
-// empty removes all entries of a directory. It starts over after each batch,
-// since removing may make a reading position meaningless.
+// empty removes all entries of a directory. It reads from the start after each
+// batch, since removing entries may invalidate the position of a reader.
 func (r *remover) empty(directory *os.File, depth int) error {
 	for {
 		if err := r.ctx.Err(); err != nil {

@@ -22,8 +22,8 @@ func MakeDirectory(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// makeParents creates path and what is missing above it. What exists keeps
-// its owner and mode.
+// makeParents creates path and the missing directories above it. Existing ones
+// keep their owner and mode.
 func makeParents(path string) error {
 	info, err := os.Stat(path)
 	if err == nil {
@@ -35,7 +35,7 @@ func makeParents(path string) error {
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	// From the top down, so that a path of any depth needs no stack.
+	// From the top down, so that a deep path needs no recursion.
 	for end := 1; end <= len(path); end++ {
 		if end < len(path) && path[end] != '/' {
 			continue

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// copySize is the piece in which files are moved, in bytes: large enough that
-// frames on the port are large too.
+// copySize is the size of the pieces in which files are copied, in bytes: large,
+// so that frames on the port are large, too.
 const copySize = 512 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
@@ -38,14 +38,14 @@ func Read(w http.ResponseWriter, r *http.Request) error {
 	header := w.Header()
 	header["Content-Type"] = []string{"application/octet-stream"}
 	if whole {
-		// Files of the kernel tell their size only by being read.
+		// The kernel's own files have a size only once they are read.
 		header["Content-Length"] = []string{strconv.Itoa(count)}
 		w.Write(buffer[:count])
 		return nil
 	}
 	size := info.Size()
 	if size < copySize {
-		size = -1 // it has grown or never knew
+		size = -1 // it has grown, or its size was unknown
 	} else {
 		header["Content-Length"] = []string{strconv.FormatInt(size, 10)}
 	}
@@ -70,8 +70,8 @@ func streamFile(w http.ResponseWriter, file *os.File, buffer *[copySize]byte, fi
 		}
 		count, err := file.Read(buffer[:])
 		if err != nil && !errors.Is(err, io.EOF) || count == 0 && size >= 0 {
-			// Too late for an error body: cut the stream, so that the host
-			// does not take a part for the whole.
+			// Too late for an error body: break the stream, so that the host does
+			// not take a part for the whole file.
 			panic(http.ErrAbortHandler)
 		}
 		if count == 0 {
@@ -81,7 +81,7 @@ func streamFile(w http.ResponseWriter, file *os.File, buffer *[copySize]byte, fi
 	}
 }
 
-// openRegular opens a regular file without ever blocking on what it names.
+// openRegular opens a regular file. It never blocks, whatever the path names.
 func openRegular(path string) (*os.File, os.FileInfo, error) {
 	path = openable(path)
 	info, err := os.Stat(path)

@@ -13,7 +13,8 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
-// openTemporary is O_TMPFILE: a file without a name, gone with its descriptor.
+// openTemporary is O_TMPFILE: a file without a name, which disappears with its
+// descriptor.
 var openTemporary = map[string]int{"amd64": 0o20200000, "arm64": 0o20040000}[runtime.GOARCH]
 
 const (
@@ -21,9 +22,9 @@ const (
 	atFollowSymlink    = 0x400 // AT_SYMLINK_FOLLOW
 )
 
-// draft is a file in the making. It gets its name in one step at the end;
-// until then nothing of it survives, not even a power cut, where the file
-// system knows files without names.
+// draft is a file that is being written. It gets its name in one step at the end.
+// Before that a crash leaves nothing of it, where the file system supports files
+// without names.
 type draft struct {
 	file      *os.File
 	directory string
@@ -48,7 +49,7 @@ func newDraft(directory string) (*draft, error) {
 
 func temporaryName() string { return ".upload-" + randomDigits() }
 
-// randomDigits are enough hex digits for a name that nobody else has.
+// randomDigits are enough hex digits for a unique name.
 func randomDigits() string {
 	var bytes [8]byte
 	rand.Read(bytes[:])
@@ -76,7 +77,7 @@ func (d *draft) publish(name string) error {
 func (d *draft) close() {
 	d.file.Close()
 	if d.name != "" {
-		// Only a directory removed meanwhile makes this fail.
+		// This fails only if the directory was removed meanwhile.
 		_ = syscall.Unlink(d.directory + "/" + d.name)
 	}
 }

@@ -21,7 +21,7 @@ func appendEntry(out []byte, name, path string, info os.FileInfo, isDir bool) []
 	return append(appendAttributes(out, info, isDir), '}')
 }
 
-// appendAttributes appends the fields of a FileEntry beside its name and path.
+// appendAttributes appends the fields of a FileEntry other than name and path.
 func appendAttributes(out []byte, info os.FileInfo, isDir bool) []byte {
 	kind := "other"
 	switch mode := info.Mode(); {
@@ -61,7 +61,7 @@ func appendMode(out []byte, mode uint32) []byte {
 	return out
 }
 
-// leadsToDirectory tells whether path, followed, is a directory.
+// leadsToDirectory reports whether path, with links followed, is a directory.
 func leadsToDirectory(path string, info os.FileInfo) bool {
 	if info.Mode()&os.ModeSymlink == 0 {
 		return info.IsDir()

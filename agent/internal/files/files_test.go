@@ -63,7 +63,7 @@ func TestFileRead(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
 	path := filepath.Join(t.TempDir(), "f \xff")
-	const copySize = 512 << 10 // in which files are read
+	const copySize = 512 << 10 // the size of the pieces in which files are read
 	for _, size := range []int{0, 1, copySize - 1, copySize, copySize + 1, 3*copySize + 5} {
 		content := bytes.Repeat([]byte("0123456789abcde\n"), size/16+1)[:size]
 		agenttest.WriteFile(t, path, string(content))
@@ -72,7 +72,7 @@ func TestFileRead(t *testing.T) {
 			t.Errorf("size %d: got %d bytes, content-length %q", size, len(got.Body), got.Header.Get("content-length"))
 		}
 	}
-	// Files that do not know their size.
+	// Files whose size is unknown.
 	if got := h.Want(200, "GET", "/v1/files?path=/proc/self/status", nil); !bytes.Contains(got.Body, []byte("VmRSS")) {
 		t.Errorf("/proc/self/status: %q", got.Body)
 	}
@@ -192,8 +192,8 @@ func TestCutOffUploadLeavesTheOldFile(t *testing.T) {
 	}
 }
 
-// openBelow counts what this process, which is also the agent's, has open below
-// a directory, names or not.
+// openBelow counts the files in a directory that this process, which includes the
+// agent, has open, with or without a name.
 func openBelow(t *testing.T, directory string) (count int) {
 	t.Helper()
 	for _, descriptor := range names(t, "/proc/self/fd") {

@@ -59,7 +59,7 @@ func sendLines(w http.ResponseWriter, path string, names []string, truncated boo
 		body = append(appendAttributes(body, entry.info, entry.leadsToDirectory()), '}', '\n')
 		if len(body) >= listFlushSize {
 			if _, err := w.Write(body); err != nil {
-				return // the host is gone
+				return // the host has hung up
 			}
 			body = body[:0]
 		}
@@ -69,8 +69,8 @@ func sendLines(w http.ResponseWriter, path string, names []string, truncated boo
 
 var nesting = strings.NewReplacer("{", `\u007b`, "[", `\u005b`)
 
-// appendFlat appends text as a JSON string without braces and brackets: the
-// host refuses a line that has some, unread, since it could be costly to parse.
+// appendFlat appends text as a JSON string without braces and brackets: the host
+// refuses lines that have some without parsing them, since that could be costly.
 func appendFlat(out []byte, text string) []byte {
 	from := len(out)
 	out = wire.AppendString(out, text)
@@ -80,8 +80,7 @@ func appendFlat(out []byte, text string) []byte {
 	return append(out[:from], nesting.Replace(string(out[from:]))...)
 }
 
-// sendDocument sends a list as one JSON document, for a host that knows no
-// lines.
+// sendDocument sends a list as one JSON document, for an older host.
 func sendDocument(w http.ResponseWriter, path string, names []string, truncated bool) {
 	w.Header()["Content-Type"] = []string{"application/json"}
 	body := []byte(`{"entries":[`)
@@ -92,7 +91,7 @@ func sendDocument(w http.ResponseWriter, path string, names []string, truncated 
 		body = appendEntry(body, entry.name, entry.path, entry.info, entry.leadsToDirectory())
 		if len(body) >= listFlushSize {
 			if _, err := w.Write(body); err != nil {
-				return // the host is gone
+				return // the host has hung up
 			}
 			body = body[:0]
 		}
@@ -108,14 +107,14 @@ type listed struct {
 
 func (l listed) leadsToDirectory() bool { return leadsToDirectory(l.path, l.info) }
 
-// statAll yields the entries of a directory that are still there.
+// statAll yields the entries of a directory that still exist.
 func statAll(path string, names []string) iter.Seq[listed] {
 	prefix := strings.TrimRight(path, "/") + "/"
 	return func(yield func(listed) bool) {
 		for _, name := range names {
 			info, err := os.Lstat(prefix + name)
 			if err != nil {
-				continue // gone since its name was read
+				continue // removed since its name was read
 			}
 			if !yield(listed{name, prefix + name, info}) {
 				return

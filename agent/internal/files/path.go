@@ -1,4 +1,4 @@
-// Package files is the calls about files: to read, write, list and delete them.
+// Package files has the calls about files: read, write, list and delete.
 package files
 
 import (
@@ -26,7 +26,7 @@ func pathQuery(r *http.Request) (string, url.Values, error) {
 	return path, query, wire.CheckPath(path)
 }
 
-// errFile turns an error of the file system into the protocol's.
+// errFile turns an error of the file system into one of the protocol.
 func errFile(err error, path string) error {
 	var known *wire.Refusal
 	if errors.As(err, &known) {
@@ -69,9 +69,9 @@ func errNotRegular(path string) error {
 	return wire.Refuse(http.StatusConflict, "not_regular", "not a regular file: %s", path)
 }
 
-// followLinks returns what the last component of path finally names, and its
-// state, nil where nothing is there yet. The text of links is used as it is,
-// so that the kernel decides what ".." means.
+// followLinks returns the path that the last component of path leads to, and its
+// state, nil where nothing exists there. The text of links is used as it is, so
+// that the kernel decides what ".." means.
 func followLinks(path string) (string, os.FileInfo, error) {
 	for range maxLinks {
 		info, err := os.Lstat(path)
@@ -94,7 +94,7 @@ func followLinks(path string) (string, os.FileInfo, error) {
 }
 
 // openable returns a path that can be opened where path itself cannot: in
-// directories like /tmp the kernel lets nobody, root included, follow another
+// directories like /tmp the kernel does not let anybody, even root, follow another
 // user's link.
 func openable(path string) string {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrPermission) {

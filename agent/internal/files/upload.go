@@ -16,7 +16,7 @@ import (
 
 const defaultFileMode = 0o644
 
-// Write replaces a file with the request's body, wholly or not at all.
+// Write replaces a file with the request's body, completely or not at all.
 func Write(w http.ResponseWriter, r *http.Request) error {
 	path, query, err := pathQuery(r)
 	if err != nil {
@@ -54,14 +54,14 @@ func modeQuery(text string) (uint32, error) {
 	return uint32(mode), nil
 }
 
-// uploadBody reads a request body and insists on its announced length.
+// uploadBody reads a request body and fails unless it has its announced length.
 type uploadBody struct {
 	source io.Reader
 	length int64 // -1: not announced
 	read   int64
 }
 
-// copyTo moves the whole body into a file.
+// copyTo copies the whole body into a file.
 func (b *uploadBody) copyTo(file *os.File) error {
 	buffer := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buffer)
@@ -93,7 +93,7 @@ func (b *uploadBody) mismatch(got int64) error {
 	return wire.Refuse(http.StatusBadRequest, "length_mismatch", "the body has %d bytes or more, announced were %d", got, b.length)
 }
 
-// storeFile writes body to the file that path finally names.
+// storeFile writes body to the file that path leads to.
 func storeFile(path string, mode uint32, body *uploadBody) error {
 	if strings.HasSuffix(path, "/") {
 		return errIsDirectory(path)

@@ -1,5 +1,5 @@
-// Package gate is what a snapshot waits for: it knows which calls are in flight,
-// and lets none in while the agent is quiesced.
+// Package gate tracks the calls that a snapshot has to wait for, and admits none
+// while the agent is quiesced.
 package gate
 
 import (
@@ -28,21 +28,21 @@ type Call struct {
 	once     sync.Once
 }
 
-// Epoch is what the last handshake has called the time since then.
+// Epoch is the epoch of the last handshake.
 func (g *Gate) Epoch() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.epoch
 }
 
-// Quiesced tells whether no call may begin until the next handshake.
+// Quiesced reports whether no call may begin until the next handshake.
 func (g *Gate) Quiesced() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.quiesced
 }
 
-// Open begins an epoch: calls are accepted from now on.
+// Open begins an epoch: calls are admitted from now on.
 func (g *Gate) Open(epoch string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -68,8 +68,8 @@ func (g *Gate) Enter(w http.ResponseWriter) (*Call, error) {
 	return entered, nil
 }
 
-// Leave ends a call as far as quiescing is concerned. A call that only waits
-// for a command leaves early.
+// Leave ends a call for the purposes of quiescing. A call that only waits for a
+// command leaves early.
 func (c *Call) Leave() {
 	c.once.Do(func() {
 		c.gate.mu.Lock()
@@ -96,10 +96,10 @@ func (c *Call) Quiescing() <-chan struct{} {
 	return g.quiet
 }
 
-// Close refuses new calls and waits for those in flight: first for patience,
-// then, with their bodies cut off, for patience again. It reports whether all
-// are gone.
-func (g *Gate) Close(patience time.Duration) bool {
+// Close refuses new calls and waits for those in flight, at most for timeout; then
+// it cuts off their bodies and waits for timeout once more. It reports whether all
+// have ended.
+func (g *Gate) Close(timeout time.Duration) bool {
 	g.mu.Lock()
 	if g.quiet != nil && !g.quiesced {
 		close(g.quiet)
@@ -115,18 +115,18 @@ func (g *Gate) Close(patience time.Duration) bool {
 	emptied := g.emptied
 	g.mu.Unlock()
 
-	if waitFor(emptied, patience) {
+	if waitFor(emptied, timeout) {
 		return true
 	}
 	g.mu.Lock()
 	past := time.Unix(1, 0)
 	for stuck := range g.calls {
-		// Both fail only when the call's stream is gone already.
+		// Both fail only when the call's stream has ended already.
 		_ = stuck.response.SetReadDeadline(past)
 		_ = stuck.response.SetWriteDeadline(past)
 	}
 	g.mu.Unlock()
-	return waitFor(emptied, patience)
+	return waitFor(emptied, timeout)
 }
 
 func waitFor(done <-chan struct{}, limit time.Duration) bool {

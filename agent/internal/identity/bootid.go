@@ -12,18 +12,19 @@ import (
 const (
 	bootIDFile = "/proc/sys/kernel/random/boot_id"
 	uuidFile   = "/proc/sys/kernel/random/uuid"
-	// ownBootIDFile stands in the place of the kernel's. It is in memory, as that one is.
+	// ownBootIDFile is mounted over the kernel's file. Like that one it is in
+	// memory.
 	ownBootIDFile = "/run/opencomputer/boot_id"
-	// wholeProc is below a directory that only root may enter.
+	// wholeProc is in a directory that only root may enter.
 	wholeProc = "/run/opencomputer/whole/proc"
 )
 
-// PrepareBootID mounts a file that says the same over the kernel's boot id, which
-// it makes once and lets nobody change. Once for each boot: RenewBootID writes
-// the file, so that every mount namespace made until then sees the new id.
+// PrepareBootID mounts a file with the same content over the kernel's boot id,
+// which nobody can change. It does so once per boot. RenewBootID writes the file
+// later, so that every mount namespace made in between sees the new id.
 func (OwnMachine) PrepareBootID() error {
 	if isOwn, err := onSameFileSystem(bootIDFile, filepath.Dir(ownBootIDFile)); err != nil || isOwn {
-		return err // an agent before this one has mounted it
+		return err // mounted by an agent that ran before this one
 	}
 	id, err := linux.ReadSmallFile(bootIDFile, 64)
 	if err != nil {
@@ -35,8 +36,8 @@ func (OwnMachine) PrepareBootID() error {
 	if err := os.Chmod(ownBootIDFile, 0o444); err != nil {
 		return err
 	}
-	// The kernel mounts a /proc in a user's own namespace only for who has one
-	// already with nothing mounted over its files: bubblewrap, rootless podman
+	// The kernel allows a mount of /proc in a user's namespace only where a /proc
+	// without anything mounted over its files exists: bubblewrap, rootless podman
 	// and unshare need this one.
 	if err := os.MkdirAll(wholeProc, 0o700); err != nil {
 		return err
@@ -54,8 +55,8 @@ func (OwnMachine) PrepareBootID() error {
 	return nil
 }
 
-// RenewBootID gives the machine another boot id than that of the machine whose
-// memory it began with, and has the journal use it.
+// RenewBootID gives the machine a boot id that differs from that of the machine
+// whose memory it has, and makes the journal use it.
 func (OwnMachine) RenewBootID() error {
 	id, err := linux.ReadSmallFile(uuidFile, 64)
 	if err != nil {

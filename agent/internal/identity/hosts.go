@@ -13,8 +13,8 @@ const (
 	maxHostsFile   = 256 << 10
 )
 
-// nameInHosts points the 127.0.1.1 line of a hosts file at name, so that the
-// machine resolves itself whatever the resolver does. Other lines stay.
+// nameInHosts sets the name in the 127.0.1.1 line of a hosts file, so that the
+// machine can resolve its own name without a name server. Other lines stay.
 func nameInHosts(path, name string) error {
 	text, err := linux.ReadSmallFile(path, maxHostsFile)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

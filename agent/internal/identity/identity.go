@@ -1,5 +1,5 @@
-// Package identity makes a restored machine itself: its time, its randomness, its
-// names and its environment.
+// Package identity gives a restored machine its identity: time, randomness, names
+// and environment.
 package identity
 
 import (
@@ -19,7 +19,7 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// Request is the identity that a handshake may bring. What is empty stays as it is.
+// Request is the identity that a handshake may carry. Empty fields change nothing.
 type Request struct {
 	ClockUnixNs string            `json:"clockUnixNs"`
 	Entropy     string            `json:"entropy"`
@@ -28,7 +28,7 @@ type Request struct {
 	Env         map[string]string `json:"env"`
 }
 
-// Identity is what the machine is at present.
+// Identity is the machine's current identity.
 type Identity struct {
 	mu      sync.Mutex
 	machine Machine
@@ -38,11 +38,12 @@ type Identity struct {
 }
 
 // New makes the identity of a machine with nothing applied yet. Without a machine
-// the kernel is left alone; without a root, the directory above etc/, files are.
+// the kernel is not changed; without a root, the directory of etc/, no files are.
 func New(machine Machine, root string) *Identity {
 	i := &Identity{machine: machine, root: root}
 	if root != "" {
-		// Of an agent before this one. Without a file nothing was applied.
+		// From an agent that ran before this one. Without the file nothing was
+		// applied.
 		id, _ := linux.ReadSmallFile(filepath.Join(root, "etc/machine-id"), 64)
 		i.known = strings.TrimSpace(string(id))
 	}
@@ -58,10 +59,10 @@ func (i *Identity) Env() map[string]string {
 }
 
 // Apply checks the whole request first and then applies it in the protocol's
-// order. What the kernel refuses fails the call. A file that can't be written
-// (a full or read-only disk) is only a warning, since a sandbox must wake.
-// Restored tells that the machine began with the memory of a running one: when
-// that was another machine, its boot was another, too.
+// order. If the kernel refuses something, the call fails. A file that can't be
+// written (a full or read-only disk) is only a warning, since a sandbox must wake.
+// restored means that the machine has the memory of a running one; if that was
+// another machine, the boot id changes, too.
 func (i *Identity) Apply(request *Request, restored bool) (warnings []string, err error) {
 	clock, entropy, err := request.check()
 	if err != nil {
@@ -119,7 +120,7 @@ func errInvalidIdentity(format string, values ...any) error {
 	return wire.Refuse(http.StatusBadRequest, "invalid_identity", format, values...)
 }
 
-// maxClock keeps the time within what 32-bit file times can hold.
+// maxClock is the latest time that file times with 32 bits can hold.
 var maxClock = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
 
 func (r *Request) check() (clock int64, entropy []byte, err error) {

@@ -16,27 +16,28 @@ import (
 )
 
 const (
-	// journalDelay keeps the restart of the journal away from a machine's first commands.
+	// journalDelay delays the restart of the journal, so that it does not slow
+	// down a machine's first commands.
 	journalDelay = 2 * time.Second
 	journalEnd   = 30 * time.Second
 
 	journalDirectory = "/run/log/journal"
 	machineIDFile    = "/etc/machine-id"
 
-	// ticksPerSecond is in what /proc/PID/stat counts, on every Linux.
+	// ticksPerSecond is the unit of times in /proc/PID/stat, on every Linux.
 	ticksPerSecond = 100
 )
 
 // journalMayRest is set while the journal may not have been started yet.
 var journalMayRest atomic.Bool
 
-// renewJournal lets systemd start the journal again where it has read the boot
-// id of before, which it does once, when it starts. `journalctl -b`, `-f` and
-// `systemctl status` look for entries of the present boot. In a machine made
-// from a template it does not run yet; the first message starts it.
+// renewJournal makes systemd start the journal again where it has the old boot id,
+// which it reads once, when it starts. `journalctl -b`, `-f` and `systemctl
+// status` look for entries of the current boot. In a machine made from a template
+// it does not run yet; the first message starts it.
 //
-// Nothing is lost: it ends after it has written what has come, and systemd keeps
-// its sockets and the streams of services for the next one.
+// Nothing is lost: before it ends the journal writes all that it has received, and
+// systemd keeps its sockets and the streams of services for the next one.
 func renewJournal() {
 	journalMayRest.Store(true)
 	renewed := linux.Uptime()
@@ -74,8 +75,8 @@ func endJournal(pid int) error {
 	return nil
 }
 
-// findJournal is the process of the system's journal and when it was started,
-// after the start of the kernel; 0 is none.
+// findJournal returns the process of the system's journal and when it was started,
+// as time since the start of the kernel; 0 means none.
 func findJournal() (pid int, started time.Duration) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -88,7 +89,7 @@ func findJournal() (pid int, started time.Duration) {
 		}
 		name, rest, found := strings.Cut(string(text), ") ")
 		fields := strings.Fields(rest)
-		// Started by systemd: anybody may give a process of its own the name.
+		// It must be started by systemd: anybody may give a process this name.
 		if !found || !strings.HasSuffix(name, "(systemd-journal") || len(fields) < 20 || fields[1] != "1" {
 			continue
 		}
@@ -101,16 +102,17 @@ func findJournal() (pid int, started time.Duration) {
 	return 0, 0
 }
 
-// gatherJournals moves the files of machines that this one comes from to its
-// own, as archived ones. The journal bounds only what is in the directory with
-// its own machine id: with each fork of a fork another would stay in memory.
+// gatherJournals moves the journal files of the machines that this one was forked
+// from to its own, as archived files. The journal limits only the directory with
+// its own machine id: without this, each fork of a fork would keep another
+// directory in memory.
 func gatherJournals(root, idFile string) error {
 	id, err := linux.ReadSmallFile(idFile, 64)
 	if err != nil {
 		return err
 	}
 	own := filepath.Join(root, strings.TrimSpace(string(id)))
-	if err := os.MkdirAll(own, 0o755); err != nil { // the new journal may not have come to that yet
+	if err := os.MkdirAll(own, 0o755); err != nil { // the new journal may not have made it yet
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(root, "*", "*.journal*"))
@@ -124,14 +126,14 @@ func gatherJournals(root, idFile string) error {
 		if err := os.Rename(file, filepath.Join(own, archivedName(file))); err != nil {
 			return err
 		}
-		// Fails until the last file is out.
+		// Fails until the last file is moved out.
 		_ = os.Remove(filepath.Dir(file))
 	}
 	return nil
 }
 
-// archivedName is the name that the journal gives a file that it writes no
-// more but has not archived itself: system@TIME-NUMBER.journal~, in hex.
+// archivedName is the name that the journal gives to a file that it no longer
+// writes but has not archived itself: system@TIME-NUMBER.journal~, in hex.
 func archivedName(file string) string {
 	name := filepath.Base(file)
 	if strings.Contains(name, "@") {
@@ -145,15 +147,14 @@ func archivedName(file string) string {
 const JournalSocket = "/run/systemd/journal/stdout"
 
 // WakingJournal writes to Out, a stream to the journal that listens on Socket.
-// Of streams systemd keeps what comes while the journal does not run, but starts
-// it for messages and new streams only: this one would fill up, and whoever
-// writes wait for ever.
+// While the journal does not run systemd keeps the streams, but starts it only for
+// messages and new streams: Out would fill up, and the writer would wait for ever.
 type WakingJournal struct {
 	Out    io.Writer
 	Socket string
 }
 
-// Write starts the journal where that may be needed, and writes.
+// Write starts the journal where that may be necessary, and writes.
 func (w WakingJournal) Write(text []byte) (int, error) {
 	if journalMayRest.CompareAndSwap(true, false) {
 		wakeJournal(w.Socket)
@@ -161,8 +162,8 @@ func (w WakingJournal) Write(text []byte) (int, error) {
 	return w.Out.Write(text)
 }
 
-// wakeJournal connects to the journal, for which systemd starts it. Where there
-// is no journal nobody has to be started.
+// wakeJournal connects to the journal, so that systemd starts it. It does nothing
+// where there is no journal.
 func wakeJournal(socket string) {
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

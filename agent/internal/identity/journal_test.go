@@ -42,7 +42,7 @@ func TestJournalsOfOriginsBecomeArchivedOnesOfThisMachine(t *testing.T) {
 	}
 	files, _ := filepath.Glob(filepath.Join(root, "own", "*"))
 	contents := make(map[string]bool)
-	// What the journal takes for its own when it makes room.
+	// The files that the journal may delete to make room.
 	archived := regexp.MustCompile(`^(system|user-1000)@([0-9a-f]{16}-[0-9a-f]{16}\.journal~|1-2\.journal~|1-2-3\.journal)$`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)

@@ -15,7 +15,7 @@ const (
 	ioctlReseed     = 0x5207     // RNDRESEEDCRNG
 )
 
-// Machine is the part of the guest that an identity changes through the kernel.
+// Machine is the part of an identity that is set through the kernel.
 type Machine interface {
 	SetClock(unixNs int64) error
 	AddEntropy(bytes []byte) error
@@ -23,7 +23,7 @@ type Machine interface {
 	RenewBootID() error
 }
 
-// OwnMachine is the machine this process runs in.
+// OwnMachine is the machine that this process runs in.
 type OwnMachine struct{}
 
 // SetClock sets the time, in nanoseconds since 1970.
@@ -36,7 +36,8 @@ func (OwnMachine) SetClock(unixNs int64) error {
 	return nil
 }
 
-// AddEntropy credits bytes to the kernel's pool and makes it use them at once.
+// AddEntropy adds bytes to the kernel's entropy pool and makes the kernel use them
+// at once.
 func (OwnMachine) AddEntropy(bytes []byte) error {
 	fd, err := syscall.Open("/dev/random", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// IsErrno tells whether the first errno in the chain of err is one of those wanted.
+// IsErrno reports whether the first errno in the chain of err is one of those
+// wanted.
 func IsErrno(err error, wanted ...syscall.Errno) bool {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {

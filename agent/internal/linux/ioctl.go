@@ -1,5 +1,5 @@
-// Package linux is what the agent asks of the kernel and Go's standard library
-// has no function for.
+// Package linux has the agent's system calls for which Go's standard library has
+// no function.
 package linux
 
 import (

@@ -42,9 +42,9 @@ func ReadSmallFile(path string, limit int) ([]byte, error) {
 	}
 }
 
-// WriteSmallFile makes a small file hold exactly content. It writes in place:
-// the file may be a mount of its own, and a full disk still takes bytes over
-// bytes. Nothing is written when the file says so already.
+// WriteSmallFile replaces the content of a small file. It writes in place: the
+// file may be a mount point, and existing bytes can be overwritten even on a full
+// disk. It writes nothing when the file has that content already.
 func WriteSmallFile(path string, content []byte) error {
 	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_NONBLOCK|syscall.O_CLOEXEC|syscall.O_NOCTTY, 0o644)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 const clockBoottime = 7
 
-// Uptime is the time since the kernel started, time asleep included.
+// Uptime is the time since the kernel started, including time asleep.
 func Uptime() time.Duration {
 	var now syscall.Timespec
 	_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockBoottime, uintptr(unsafe.Pointer(&now)), 0)

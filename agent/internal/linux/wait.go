@@ -16,8 +16,8 @@ const (
 	waitByPidfd = 3          // P_PIDFD
 )
 
-// AwaitExit returns once the child has exited, without reaping it. The pidfd,
-// when there is one, lets the wait cost no thread; it is closed.
+// AwaitExit returns once the child has exited, without reaping it. With a pidfd,
+// which is closed, the wait needs no thread.
 func AwaitExit(pid, pidfd int) {
 	if pidfd >= 0 && awaitPidfd(pidfd) == nil {
 		return
@@ -52,7 +52,7 @@ func awaitPidfd(pidfd int) error {
 	return errors.Join(err, failure)
 }
 
-// exitedChild asks for a child that has exited and leaves it to be reaped.
+// exitedChild looks for a child that has exited, without reaping it.
 func exitedChild(idKind, id int, options uintptr) (bool, error) {
 	var info [128]byte // siginfo_t; its first word is 0 when nothing has exited
 	_, _, errno := syscall.Syscall6(syscall.SYS_WAITID, uintptr(idKind), uintptr(id),
@@ -63,7 +63,7 @@ func exitedChild(idKind, id int, options uintptr) (bool, error) {
 	return info[0] != 0, nil
 }
 
-// HasChildren tells whether this process has any child left to wait for.
+// HasChildren reports whether this process has any child left to wait for.
 func HasChildren() bool {
 	_, err := exitedChild(waitByAny, 0, waitNoHang)
 	return err != syscall.ECHILD

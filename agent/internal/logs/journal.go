@@ -17,12 +17,13 @@ const (
 	journalReader  = "/usr/bin/journalctl"
 	maxJournalLine = 64 << 10
 
-	// What the agent says is in its own log; commands are of its unit, too.
+	// The agent's messages, and commands, which belong to its unit, are in its own
+	// log.
 	ownUnit       = "opencomputer-agent.service"
 	ownIdentifier = "agent"
 )
 
-// journalEntry is what is read of a line of journalctl's JSON.
+// journalEntry has the fields that are used of journalctl's JSON.
 type journalEntry struct {
 	Time       string          `json:"__REALTIME_TIMESTAMP"`
 	Message    json.RawMessage `json:"MESSAGE"`
@@ -30,14 +31,13 @@ type journalEntry struct {
 	Unit       string          `json:"_SYSTEMD_UNIT"`
 }
 
-// readJournal hands over the last entries of the system's journal and, if
-// follow, those that come until the context ends. Without a journal it returns
-// at once.
+// readJournal passes on the last entries of the system's journal and, with follow,
+// those that come until the context ends. Without a journal it returns at once.
 func readJournal(ctx context.Context, last int, follow bool, visit func(logEntry)) {
 	if _, err := os.Stat(journalReader); err != nil {
 		return
 	}
-	// Of all boots: a fork goes on with the entries of its origin, and has a boot id of its own.
+	// Of all boots: a fork has the entries of its origin, and another boot id.
 	arguments := []string{"--output=json", "--no-pager", "--quiet", "--boot=all", "--lines=" + strconv.Itoa(last)}
 	if follow {
 		arguments = append(arguments, "--follow")
@@ -48,7 +48,7 @@ func readJournal(ctx context.Context, last int, follow bool, visit func(logEntry
 	if err != nil || command.Start() != nil {
 		return
 	}
-	// Ended by the context; how does not matter.
+	// It was ended by the context; the error does not matter.
 	defer command.Wait()
 	lines := bufio.NewReaderSize(output, maxJournalLine)
 	for {
@@ -75,7 +75,7 @@ func parseJournal(line []byte) (logEntry, bool) {
 	var parsed journalEntry
 	var message string
 	if json.Unmarshal(line, &parsed) != nil || parsed.Unit == ownUnit && parsed.Identifier == ownIdentifier || json.Unmarshal(parsed.Message, &message) != nil {
-		return logEntry{}, false // also messages that are no text
+		return logEntry{}, false // for example messages that are not text
 	}
 	micros, err := strconv.ParseInt(parsed.Time, 10, 64)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// leftOut stands in the logs for output beyond what they take.
+// leftOut stands in the logs for output beyond the limit.
 const leftOut = "(more output than the logs take in a second; the rest of it is left out)"
 
-// Lines turns one output stream of a command into lines of the logbook.
+// Lines turns one output stream of a command into lines of the logs.
 type Lines struct {
-	book    *Book
+	buffer  *Buffer
 	command *Command
 	source  string
 
@@ -22,13 +22,13 @@ type Lines struct {
 	left    int
 }
 
-// NewLines takes one output stream of a command, Stdout or Stderr.
-func (b *Book) NewLines(command *Command, source string) *Lines {
-	return &Lines{book: b, command: command, source: source}
+// NewLines is for one output stream of a command, Stdout or Stderr.
+func (b *Buffer) NewLines(command *Command, source string) *Lines {
+	return &Lines{buffer: b, command: command, source: source}
 }
 
-// Write takes output. What is beyond the allowance of a second is left out:
-// the logs are not to cost a command that prints megabytes its speed.
+// Write adds output. Output beyond the allowance per second is left out, so that
+// the logs do not slow down a command that prints megabytes.
 func (l *Lines) Write(data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,11 +55,11 @@ func (l *Lines) Write(data []byte) {
 
 func (l *Lines) flush() {
 	line := strings.TrimSuffix(string(l.partial), "\r")
-	l.book.add(logEntry{time: time.Now(), source: l.source, line: line, command: l.command})
+	l.buffer.add(logEntry{time: time.Now(), source: l.source, line: line, command: l.command})
 	l.partial = l.partial[:0]
 }
 
-// End writes down what came after the last line feed.
+// End adds what came after the last line feed.
 func (l *Lines) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,9 +16,9 @@ const (
 	logKeepAlive    = 10 * time.Second
 )
 
-// Send answers with the last lines that match, oldest first, and with
-// those that come after, as lines of JSON.
-func (b *Book) Send(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
+// Send answers with the last lines that match, oldest first, and with those that
+// follow, as lines of JSON.
+func (b *Buffer) Send(w http.ResponseWriter, r *http.Request, call *gate.Call) error {
 	query, err := parseLogQuery(r)
 	if err != nil {
 		return err
@@ -98,7 +98,8 @@ type logWriter struct {
 	line     []byte
 }
 
-// send writes entries; none is an empty line, which keeps the stream alive.
+// send writes entries; without entries an empty line, which keeps the stream
+// alive.
 func (l *logWriter) send(entries []logEntry) error {
 	if len(entries) == 0 {
 		if _, err := l.w.Write([]byte("\n")); err != nil {

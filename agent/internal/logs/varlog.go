@@ -14,7 +14,7 @@ const (
 	logDirectory    = "/var/log"
 	maxLogFiles     = 32
 	maxLogDepth     = 3
-	maxLogTail      = 64 << 10 // bytes of one file that are looked at
+	maxLogTail      = 64 << 10 // bytes of one file that are read at most
 	binaryProbeSize = 512
 )
 
@@ -28,14 +28,14 @@ func newLogFiles(root string) *logFiles {
 	return &logFiles{root: root, offsets: make(map[string]int64)}
 }
 
-// read returns lines that were written since the last time; the first time,
-// the last ones of each file.
+// read returns the lines that were written since the last call; the first call
+// returns the last lines of each file.
 func (f *logFiles) read() []logEntry {
 	var entries []logEntry
 	seen := 0
 	_ = filepath.WalkDir(f.root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // unreadable or just gone
+			return nil // unreadable or just removed
 		}
 		if entry.IsDir() {
 			depth := strings.Count(strings.TrimPrefix(path, f.root), "/")
@@ -78,7 +78,7 @@ func (f *logFiles) readFile(path string) []logEntry {
 	if err != nil || bytes.IndexByte(text[:min(len(text), binaryProbeSize)], 0) >= 0 {
 		return nil
 	}
-	// The last line may not be whole yet.
+	// The last line may not be complete yet.
 	end := bytes.LastIndexByte(text, '\n') + 1
 	f.offsets[path] = from + int64(end)
 	lines := string(text[:end])
@@ -93,8 +93,7 @@ func (f *logFiles) readFile(path string) []logEntry {
 	return entries
 }
 
-// lineTime is the time that a line begins with, if it does, else that of its
-// file.
+// lineTime is the time at the beginning of a line, or else that of its file.
 func lineTime(line string, otherwise time.Time) time.Time {
 	for _, layout := range []string{time.RFC3339Nano, time.DateTime} {
 		if len(line) < len(time.DateTime) {
@@ -104,8 +103,8 @@ func lineTime(line string, otherwise time.Time) time.Time {
 		if layout == time.RFC3339Nano {
 			word, _, _ = strings.Cut(line[:min(len(line), 40)], " ")
 		}
-		if told, err := time.Parse(layout, word); err == nil && !told.After(otherwise.Add(time.Second)) {
-			return told
+		if parsed, err := time.Parse(layout, word); err == nil && !parsed.After(otherwise.Add(time.Second)) {
+			return parsed
 		}
 	}
 	return otherwise

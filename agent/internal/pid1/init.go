@@ -16,7 +16,7 @@ import (
 
 const (
 	restartDelay = time.Second
-	stopPatience = 5 * time.Second
+	stopTimeout  = 5 * time.Second
 	signalPower  = syscall.Signal(0x1e) // SIGPWR
 )
 
@@ -29,9 +29,9 @@ var powerSignals = map[os.Signal]int{
 	syscall.SIGINT:  syscall.LINUX_REBOOT_CMD_RESTART,
 }
 
-// Run is the life of PID 1; it does not return. The agent runs as its child, so
-// that one process owns each exit status: the agent those of its commands,
-// this one those of orphans. A dead agent is started again.
+// Run does the work of PID 1; it does not return. The agent runs as its child, so
+// that each exit status belongs to one process: those of commands to the agent,
+// those of orphans to this one. An agent that ends is started again.
 func Run() {
 	mountKernelFileSystems()
 	if err := configureNetwork(); err != nil {
@@ -82,8 +82,8 @@ func startAgentProcess() (pid int, err error) {
 	})
 }
 
-// reapAll takes the status of every child that has exited and tells whether
-// the agent was one of them.
+// reapAll takes the status of every child that has exited and reports whether the
+// agent was one of them.
 func reapAll(agentPid int) (agentStatus syscall.WaitStatus, agentDied bool) {
 	for {
 		var status syscall.WaitStatus
@@ -111,7 +111,7 @@ func describeStatus(status syscall.WaitStatus) string {
 func stopMachine(action int) {
 	log.Print("stopping the machine")
 	killAll(syscall.SIGTERM)
-	deadline := time.Now().Add(stopPatience)
+	deadline := time.Now().Add(stopTimeout)
 	for hasChildren() && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -131,7 +131,7 @@ func killAll(number syscall.Signal) {
 	}
 }
 
-// hasChildren reaps and tells whether any process is left to wait for.
+// hasChildren reaps, and reports whether any process is left to wait for.
 func hasChildren() bool {
 	reapAll(0)
 	return linux.HasChildren()

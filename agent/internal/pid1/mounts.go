@@ -28,8 +28,8 @@ var kernelMounts = []kernelMount{
 	{"/sys/fs/cgroup", "cgroup2", mountStrict, "nsdelegate"},
 }
 
-// mountKernelFileSystems mounts what is not mounted yet. A failure is logged:
-// a machine that can tell what is wrong is better than one that is dead.
+// mountKernelFileSystems mounts what is not mounted yet. Failures are only logged:
+// a machine that can report what is wrong is better than one that does not start.
 func mountKernelFileSystems() {
 	for _, wanted := range kernelMounts {
 		if isMountPoint(wanted.target) {
@@ -53,7 +53,7 @@ func mountKernelFileSystems() {
 	}
 }
 
-// isMountPoint tells whether another file system begins at path.
+// isMountPoint reports whether another file system begins at path.
 func isMountPoint(path string) bool {
 	var here, above syscall.Stat_t
 	if syscall.Lstat(path, &here) != nil || syscall.Lstat(filepath.Dir(path), &above) != nil {

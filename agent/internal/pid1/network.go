@@ -12,7 +12,7 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
-// Every machine has these addresses, in a network of its own.
+// Every machine has these addresses, each in its own network.
 var (
 	guestAddress = [4]byte{172, 30, 0, 2}
 	guestNetmask = [4]byte{255, 255, 255, 252}
@@ -44,8 +44,8 @@ type routeRequest struct {
 	_                             [24]byte
 }
 
-// configureNetwork brings up the loopback and the guest's interface with its
-// fixed address and default route. What is up already stays as it is.
+// configureNetwork brings up the loopback and the guest's interface with its fixed
+// address and default route. An interface that is up already is not changed.
 func configureNetwork() error {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -105,15 +105,15 @@ func putAddress(into []byte, address [4]byte) {
 	copy(into[4:8], address[:])
 }
 
-// configureResolver names the host as DNS server unless the file, followed
-// through links, names a server already.
+// configureResolver sets the host as DNS server, unless the file, with links
+// followed, names a server already.
 func configureResolver(path string) error {
 	text, err := linux.ReadSmallFile(path, 64<<10)
 	if err == nil && strings.Contains(string(text), "nameserver") {
 		return nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		// Perhaps a link into a directory that only another init makes.
+		// It may be a link into a directory that only another init makes.
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -21,8 +21,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// connections hangs up on every connection of a listener that does not shake
-// hands in time.
+// connections closes every connection of a listener that does not make the
+// handshake in time.
 type connections struct {
 	net.Listener
 	deadline time.Duration

@@ -1,3 +1,3 @@
 package server
 
-const QuiescePatience = quiescePatience
+const QuiesceTimeout = quiesceTimeout

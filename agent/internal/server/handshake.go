@@ -25,9 +25,9 @@ type handshakeRequest struct {
 	Identity *identity.Request `json:"identity"`
 }
 
-// handshake begins an epoch. The identity is applied before the answer, so
-// that the answer proves it. This is the path a restored machine takes first:
-// it executes nothing and touches little.
+// handshake begins an epoch. The identity is applied before the answer, so that
+// the answer proves it. A restored machine runs this first: to be fast it starts
+// no program and uses little memory.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, state *connection) error {
 	var request handshakeRequest
 	if err := wire.ReadJSON(w, r, &request); err != nil {

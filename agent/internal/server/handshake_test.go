@@ -113,8 +113,8 @@ func TestIdentityIsAppliedBeforeTheAnswer(t *testing.T) {
 			t.Errorf("%s is %q (%v), want %q", name, got, err, want)
 		}
 	}
-	// A later identity replaces the environment, and a file that cannot be
-	// written does not stop the machine from waking.
+	// A later identity replaces the environment, and a file that cannot be written
+	// does not keep the machine from waking.
 	os.Remove(etc + "/hostname")
 	if err := os.Mkdir(etc+"/hostname", 0o755); err != nil {
 		t.Fatal(err)

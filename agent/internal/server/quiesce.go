@@ -9,24 +9,24 @@ import (
 	"opencomputer.dev/agent/internal/wire"
 )
 
-// quiescePatience is how long calls in flight may go on, and after that how
-// long they may take to be cut off.
-const quiescePatience = 2 * time.Second
+// quiesceTimeout is how long calls in flight may go on, and then how long they may
+// take to end once they are cut off.
+const quiesceTimeout = 2 * time.Second
 
 type quiesceRequest struct {
 	Sync bool `json:"sync"`
 }
 
-// quiesce brings the agent to rest before a snapshot: no call in flight but
-// waits for commands, none accepted until the next handshake.
+// quiesce prepares for a snapshot: it waits until no call is in flight, except
+// those that wait for commands, and admits none until the next handshake.
 func (s *Server) quiesce(w http.ResponseWriter, r *http.Request) error {
 	var request quiesceRequest
 	if err := wire.ReadJSON(w, r, &request); err != nil {
 		return err
 	}
-	if !s.gate.Close(quiescePatience) {
+	if !s.gate.Close(quiesceTimeout) {
 		s.gate.Open(s.gate.Epoch())
-		return wire.Refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiescePatience)
+		return wire.Refuse(http.StatusConflict, "busy", "calls in flight did not end within %s", 2*quiesceTimeout)
 	}
 	if request.Sync {
 		if err := syncFilesystem("/"); err != nil {

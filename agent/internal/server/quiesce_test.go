@@ -20,7 +20,7 @@ func TestQuiesce(t *testing.T) {
 	}
 	begin := time.Now()
 	h.Want(200, "POST", "/v1/quiesce", `{"sync":true}`)
-	if took := time.Since(begin); took > server.QuiescePatience {
+	if took := time.Since(begin); took > server.QuiesceTimeout {
 		t.Errorf("quiesce waited %s for a command", took)
 	}
 	h.Refused(409, "quiesced", "GET", "/v1/stats", nil)

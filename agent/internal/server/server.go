@@ -30,7 +30,7 @@ type Config struct {
 	Identity *identity.Identity
 	Egress   *egress.Settings
 	Sessions *session.Table
-	Logs     *logs.Book
+	Logs     *logs.Buffer
 }
 
 // Server is the agent as its host sees it. It outlives every connection.
@@ -42,7 +42,7 @@ type Server struct {
 	identity *identity.Identity
 	egress   *egress.Settings
 	exec     exec.Calls
-	logs     *logs.Book
+	logs     *logs.Buffer
 	http     *http.Server
 }
 
@@ -70,7 +70,7 @@ func (s *Server) Serve(listener net.Listener) error {
 // Close ends all connections. Commands go on.
 func (s *Server) Close() error { return s.http.Close() }
 
-// Quiesced tells whether the host has said that it will hang up.
+// Quiesced reports whether the host has announced that it will hang up.
 func (s *Server) Quiesced() bool { return s.gate.Quiesced() }
 
 func (s *Server) httpServer() *http.Server {
@@ -93,8 +93,8 @@ func (s *Server) httpServer() *http.Server {
 	}
 }
 
-// answer finds the call, checks that the host may make it, and reports its
-// failure as the protocol's error body.
+// answer finds the call, checks that the host may make it, and answers a failure
+// with the protocol's error body.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	state := r.Context().Value(connectionKey{}).(*connection)
 	if r.URL.Path == "/v1/handshake" {

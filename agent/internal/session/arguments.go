@@ -7,7 +7,7 @@ import (
 )
 
 // maxArgument bounds one argument, or one variable with its name, in bytes: the
-// kernel's MAX_ARG_STRLEN less the NUL.
+// kernel's MAX_ARG_STRLEN without the NUL.
 const maxArgument = 128<<10 - 1
 
 // tooLong says which of a command's arguments and variables the kernel refuses.
@@ -30,9 +30,9 @@ func (c *command) tooLong() error {
 	return errStart("the arguments and the environment are too long: %d strings of %d bytes in all; Linux takes 2 MiB, with 8 more for each", count, total)
 }
 
-// workingDirectory is the environment that tells a command by which path it came
-// to its directory: a shell keeps it, where it would else find the path without
-// symbolic links. A path through . or .. is none that a shell keeps.
+// workingDirectory is the variable PWD with the path by which a command got to its
+// directory. A shell keeps this path; otherwise it would find the path without
+// symbolic links. It does not keep a path with . or .. in it.
 func workingDirectory(directory string) map[string]string {
 	elements := strings.Split(directory, "/")
 	if slices.Contains(elements, ".") || slices.Contains(elements, "..") {

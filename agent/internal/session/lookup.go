@@ -10,8 +10,8 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
-// resolve checks the working directory and finds the executable the way a
-// shell would, with the command's own PATH.
+// resolve checks the working directory and finds the executable as a shell would,
+// with the command's own PATH.
 func (c *command) resolve() error {
 	info, err := os.Stat(c.directory)
 	switch {
@@ -53,8 +53,8 @@ type notFoundRefusal struct{ error }
 func (notFoundRefusal) Is(target error) bool { return target == errNotFound }
 func (n notFoundRefusal) Unwrap() error      { return n.error }
 
-// tryExecutable accepts path, relative to the working directory, if it can be
-// executed at all. The kernel has the last word on permissions.
+// tryExecutable accepts path, relative to the working directory, if anybody can
+// execute it. The kernel checks the user's permission later.
 func (c *command) tryExecutable(name, path string) error {
 	seen := path
 	if !filepath.IsAbs(path) {

@@ -17,7 +17,7 @@ func ProtectFromOOM() {
 	oomProtected = os.WriteFile(oomScorePath, fmt.Append(nil, agentOOMScore), 0) == nil
 }
 
-// plainOOMScore gives up the protection while a child is made.
+// plainOOMScore turns the protection off while a child is made.
 func plainOOMScore() (restore func()) {
 	if !oomProtected || os.WriteFile(oomScorePath, []byte("0"), 0) != nil {
 		return func() {}

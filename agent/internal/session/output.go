@@ -12,8 +12,8 @@ import (
 
 const (
 	outputReadSize = 64 << 10
-	// outputPipeSize is how many bytes a command may be ahead of the agent:
-	// the more, the less often the two take turns.
+	// outputPipeSize is how many bytes a command may be ahead of the agent: the
+	// more, the fewer switches between the two.
 	outputPipeSize = 256 << 10
 	setPipeSize    = 1031 // F_SETPIPE_SZ of fcntl(2)
 
@@ -22,14 +22,14 @@ const (
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputReadSize]byte) }}
 
-// outputPipe collects one output stream of a command until every process that
-// holds its other end is gone.
+// outputPipe collects one output stream of a command until every process that has
+// its other end open has ended.
 type outputPipe struct {
 	kind  transcript.Stream
 	file  *os.File
 	fd    int
 	sink  func(kind transcript.Stream, data []byte)
-	mu    sync.Mutex // held while reading, so that bytes arrive in order
+	mu    sync.Mutex // held while reading, so that bytes stay in order
 	over  bool
 	ended chan struct{}
 }
@@ -45,7 +45,7 @@ func newOutputPipe(kind transcript.Stream, sink func(transcript.Stream, []byte))
 		syscall.Close(ends[1])
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
-	// Not vital: where the kernel refuses, the pipe keeps its usual size.
+	// If the kernel refuses this, the pipe keeps its usual size.
 	_, _, _ = syscall.Syscall(syscall.SYS_FCNTL, uintptr(ends[0]), setPipeSize, outputPipeSize)
 	pipe := &outputPipe{
 		kind:  kind,
@@ -78,8 +78,8 @@ func (p *outputPipe) collect() {
 	p.file.Close()
 }
 
-// readOnce moves what is there, at most a buffer full. It returns 0 bytes when
-// the pipe is empty and more=false at the end of the stream.
+// readOnce reads what is there, at most one buffer. It returns 0 bytes when the
+// pipe is empty, and more=false at the end of the stream.
 func (p *outputPipe) readOnce() (count int, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +104,8 @@ func (p *outputPipe) readOnce() (count int, more bool) {
 	}
 }
 
-// drain collects what is in the pipe at this moment, without waiting and
-// without chasing a process that keeps writing.
+// drain collects what is in the pipe now. It does not wait, and ends even if a
+// process keeps writing.
 func (p *outputPipe) drain() {
 	p.mu.Lock()
 	waiting := 0
@@ -122,7 +122,7 @@ func (p *outputPipe) drain() {
 	}
 }
 
-// pipeBytes is how many bytes wait in a pipe.
+// pipeBytes returns how many bytes are in a pipe.
 func pipeBytes(fd int) int {
 	var count int32
 	if err := linux.Ioctl(uintptr(fd), ioctlBytesAvailable, unsafe.Pointer(&count)); err != nil {

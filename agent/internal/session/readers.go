@@ -8,7 +8,7 @@ import (
 )
 
 // Attach adds a reader of the session's output, as transcript.Attach does. It
-// stops the clock that runs while a session has no reader.
+// stops the timer that runs while a session has no reader.
 func (s *Session) Attach(from uint64, fromEnd, acks bool) (r *transcript.Reader, ok bool) {
 	if r, ok = s.Transcript.Attach(from, fromEnd, acks); !ok {
 		return nil, false
@@ -21,7 +21,8 @@ func (s *Session) Attach(from uint64, fromEnd, acks bool) (r *transcript.Reader,
 	return r, true
 }
 
-// Leave lets a reader go. Without any, the command has only its time left.
+// Leave removes a reader. After the last one, the timer of a session without
+// readers starts.
 func (s *Session) Leave(r *transcript.Reader) {
 	if s.Transcript.Detach(r) > 0 || s.alone == 0 {
 		return
@@ -37,7 +38,7 @@ func (s *Session) Leave(r *transcript.Reader) {
 	s.lonely = time.AfterFunc(s.alone, s.endAlone)
 }
 
-// endAlone kills a command whose last reader has not come back.
+// endAlone kills a command to which no reader has come back in time.
 func (s *Session) endAlone() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

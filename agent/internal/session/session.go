@@ -1,5 +1,5 @@
-// Package session is the life of commands: how they start, what they read and
-// print, and how they end. A session outlives every connection.
+// Package session runs commands: their start, input, output and end. A session
+// outlives every connection.
 package session
 
 import (
@@ -16,12 +16,12 @@ import (
 	"opencomputer.dev/agent/internal/transcript"
 )
 
-// lastOutputPatience is how long a result waits, after its command has exited,
-// for processes that still hold the command's output to finish their words.
-const lastOutputPatience = 100 * time.Millisecond
+// lastOutputTimeout is how long, after a command has exited, its result waits for
+// output of processes that still have its streams open.
+const lastOutputTimeout = 100 * time.Millisecond
 
-// Session is one command: its processes, its output and its result. It
-// outlives the connection that began it.
+// Session is one command: its processes, its output and its result. It outlives
+// the connection that started it.
 type Session struct {
 	ID         string
 	Transcript *transcript.Transcript // what it has printed
@@ -32,19 +32,19 @@ type Session struct {
 	started  time.Time
 	group    *cgroup.Group
 	pipes    []*outputPipe
-	input    *input   // nil where nobody can write
+	input    *input   // nil without input
 	terminal *os.File // nil without one
 	timer    *time.Timer
 	done     chan struct{} // closed when the result is final
 
-	book    *logs.Book
-	command *logs.Command  // nil where the logs say nothing of it
-	lines   [2]*logs.Lines // of its streams; nil with a terminal, whose bytes are no lines, and without logs
-	alone   time.Duration  // how long it may run after its last reader has left; 0 is for ever
+	logBuffer *logs.Buffer
+	command   *logs.Command  // nil where it is kept out of the logs
+	lines     [2]*logs.Lines // of its streams; nil with a terminal, whose output has no lines, and without logs
+	alone     time.Duration  // how long it may run after its last reader has left; 0 means for ever
 
 	mu       sync.Mutex
 	pid      int
-	exited   bool // the main process is reaped: its pid means nothing any more
+	exited   bool // the main process is reaped: its pid may be reused
 	finished bool
 	status   syscall.WaitStatus
 	timedOut bool
@@ -59,19 +59,19 @@ type Session struct {
 	retired time.Time // guarded by the table
 }
 
-// collect takes output of the command. Each stream calls it in order.
+// collect adds output of the command. Each stream calls it in order.
 func (s *Session) collect(kind transcript.Stream, data []byte) {
 	if lines := s.lines[kind-1]; lines != nil {
 		lines.Write(data)
 	}
 	if s.turns != nil && kind == transcript.Stdout {
-		s.turns.said(data)
+		s.turns.output(data)
 	}
 	s.traffic()
 	s.Transcript.Add(kind, data)
 }
 
-// watch follows the started command to its end. pidfd may be -1.
+// watch waits for the end of the started command. pidfd may be -1.
 func (s *Session) watch(pidfd int, onEnd func(*Session)) {
 	for _, pipe := range s.pipes {
 		go pipe.collect()
@@ -85,8 +85,8 @@ func (s *Session) watch(pidfd int, onEnd func(*Session)) {
 	}()
 }
 
-// limit kills the command and all its processes after timeout. It comes before
-// watch, which stops the timer.
+// limit kills the command and all its processes after timeout. It must be called
+// before watch, which stops the timer.
 func (s *Session) limit(timeout time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +103,8 @@ func (s *Session) limit(timeout time.Duration) {
 	})
 }
 
-// reap takes the exit status. From then on the pid may belong to another
-// process, so it happens under the lock that signals take.
+// reap takes the exit status. From then on the pid may belong to another process,
+// so it holds the lock that signals take.
 func (s *Session) reap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,24 +125,24 @@ func (s *Session) reap() {
 	}
 }
 
-// finish completes the output: all that was written before the exit, and what
-// the processes it leaves behind say within a moment.
+// finish completes the output: everything that was written before the exit, and
+// what remaining processes write shortly after it.
 func (s *Session) finish() {
 	for _, pipe := range s.pipes {
 		pipe.drain()
 	}
-	patience := time.NewTimer(lastOutputPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(lastOutputTimeout)
+	defer timeout.Stop()
 wait:
 	for _, pipe := range s.pipes {
 		select {
 		case <-pipe.ended:
-		case <-patience.C:
+		case <-timeout.C:
 			break wait
 		}
 	}
 	if s.terminal != nil {
-		// Hangs up on processes that the command has left behind.
+		// Hangs up the terminal of processes that the command has left behind.
 		s.terminal.Close()
 	}
 	if s.input != nil {
@@ -155,7 +155,7 @@ wait:
 	s.logEnd()
 }
 
-// logEnd writes down how the command ended.
+// logEnd records how the command ended.
 func (s *Session) logEnd() {
 	for _, lines := range s.lines {
 		if lines != nil {
@@ -163,15 +163,15 @@ func (s *Session) logEnd() {
 		}
 	}
 	if s.command != nil {
-		s.book.Ended(s.command, s.Snapshot().ExitCode)
+		s.logBuffer.Ended(s.command, s.Snapshot().ExitCode)
 	}
 }
 
 // Done is closed when the session's result is final.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Signal sends a signal to the command's process group. The one that can't be
-// refused ends whatever the command has started.
+// Signal sends a signal to the command's process group. SIGKILL ends everything
+// that the command has started.
 func (s *Session) Signal(number syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

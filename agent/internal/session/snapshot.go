@@ -10,20 +10,20 @@ type Snapshot struct {
 	Kind      string
 	Unlisted  bool
 	Argv      []string
-	Input     bool // whether somebody may write
+	Input     bool // whether it has input
 	Terminal  bool
-	Attached  int // how many read
+	Attached  int // number of readers
 	KeepAwake bool
 	Running   bool
-	ExitCode  int // -1 after a timeout, 128 and the signal where one has ended it
-	Signal    int // that has ended it; 0 is none
+	ExitCode  int // -1 after a timeout; 128 plus the signal that has ended it
+	Signal    int // that has ended it; 0 means none
 	TimedOut  bool
-	Truncated bool // whether output is not kept any more
+	Truncated bool // whether some output is not kept any more
 	Started   time.Time
-	Duration  time.Duration // so far, or of all its life
+	Duration  time.Duration // so far, or in all
 }
 
-// Snapshot tells the state at this moment.
+// Snapshot returns the current state.
 func (s *Session) Snapshot() Snapshot {
 	s.mu.Lock()
 	shot := Snapshot{

@@ -17,23 +17,23 @@ func errStart(format string, values ...any) error {
 	return wire.Refuse(http.StatusUnprocessableEntity, "start_failed", format, values...)
 }
 
-// Spec is what to run. Nothing of it is checked again but what the kernel checks.
+// Spec is a command to run. It is not checked again, except by the kernel.
 type Spec struct {
 	ID          string // 8 lower-case hex digits; empty for a new one
 	Kind        string
 	Argv        []string
-	Directory   string              // empty for that where the user begins
+	Directory   string              // empty for the user's default directory
 	Env         []map[string]string // layers of the environment; later ones win
 	User        string
-	Timeout     time.Duration // 0 is none
-	BufferBytes int           // of the output that is kept; 0 for the usual
-	Input       bool          // whether somebody may write
+	Timeout     time.Duration // 0 means none
+	BufferBytes int           // of output that is kept; 0 means the default
+	Input       bool          // whether it has input
 	Terminal    *WindowSize   // nil for pipes
-	Alone       time.Duration // how long it may run after its last reader has left; 0 is for ever
-	Hold        time.Duration // how long it is held back for a reader that is expected
+	Alone       time.Duration // how long it may run after its last reader has left; 0 means for ever
+	Hold        time.Duration // how long it may be blocked until an expected reader comes
 	Background  bool          // it does not keep the sandbox awake
-	Unlogged    bool          // whether the logs say nothing of it
-	Unlisted    bool          // whether it is nobody's command, such as a transfer of files
+	Unlogged    bool          // whether it is kept out of the logs
+	Unlisted    bool          // whether it is not a user's command, such as a transfer of files
 }
 
 // Start runs a command as a new session.
@@ -48,8 +48,8 @@ func (t *Table) Start(spec *Spec) (*Session, error) {
 	}
 	layers := append([]map[string]string{terminalEnv(spec)}, spec.Env...)
 	command.env = user.Env(append(layers, workingDirectory(command.directory))...)
-	// Looking things up first names what is wrong, and lets a hung file
-	// system hang this call instead of every fork.
+	// Looking up first gives a precise error. And a file system that hangs blocks
+	// only this call, and not every fork.
 	if err := command.resolve(); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (t *Table) Start(spec *Spec) (*Session, error) {
 	return created, nil
 }
 
-// launch starts the process in its cgroup with its pipes or its terminal.
+// launch starts the process in its cgroup, with its pipes or its terminal.
 func (s *Session) launch(command *command, spec *Spec, groups *cgroup.Groups) (pidfd int, err error) {
 	ends, err := s.openStreams(command.user, spec)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Session) launch(command *command, spec *Spec, groups *cgroup.Groups) (p
 	return pidfd, nil
 }
 
-// command is what to execute, as whom, where and with which environment.
+// command is what to execute, as which user, where, and with which environment.
 type command struct {
 	argv       []string
 	user       *account.Account
@@ -111,8 +111,8 @@ type command struct {
 	executable string // found by resolve
 }
 
-// forking serialises forks around the change of the OOM score, which a child
-// inherits at the moment it is made.
+// forking serialises forks: the OOM score is changed for each, since a child
+// inherits it when it is made.
 var forking sync.Mutex
 
 func (c *command) fork(groupFD int, ends *commandEnds, begin func(pid int)) (pidfd int, err error) {
@@ -141,7 +141,7 @@ func (c *command) fork(groupFD int, ends *commandEnds, begin func(pid int)) (pid
 	return pidfd, err
 }
 
-// explain turns an error of fork or exec into words.
+// explain turns an error of fork or exec into a message.
 func (c *command) explain(err error) error {
 	switch {
 	case linux.IsErrno(err, syscall.ENOENT):
@@ -170,7 +170,7 @@ func (s *Session) begin(pid int) {
 	s.pid = pid
 }
 
-// begun tells whether the process exists yet.
+// begun reports whether the process exists yet.
 func (s *Session) begun() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,48 +6,49 @@ import (
 	"sync"
 )
 
-// maxQueuedInput bounds the bytes that wait for a command to read them. One
-// frame more may be queued.
+// maxQueuedInput bounds the input that waits for a command, in bytes. One more
+// frame may be queued.
 const maxQueuedInput = 256 << 10
 
-// maxClients is how many clients' counts a command remembers.
+// maxClients is for how many clients a command remembers how much they have sent.
 const maxClients = 256
 
-// input is what clients write to a command. It outlives their connections.
+// input is the input that clients write to a command. It outlives their
+// connections.
 type input struct {
 	file     *os.File
 	terminal bool
 	inode    uint64            // of the pipe
-	heard    func(data []byte) // of what is accepted
+	heard    func(data []byte) // called with accepted input
 
 	mu      sync.Mutex
 	queue   [][]byte
 	queued  int
 	ended   bool // no more is accepted
-	broken  bool // the command reads no more: what comes is dropped
-	writing bool // a goroutine empties the queue
+	broken  bool // the command reads no more: further input is dropped
+	writing bool // a goroutine is emptying the queue
 	room    chan struct{}
 	clients map[string]*client
-	order   []string // names of clients, the longest unused first
+	order   []string // names of clients, the one unused for longest first
 }
 
-// client is one client's share of the input. Connections of one client follow
-// each other; only the newest may write.
+// client is the state of one client's input. A client may reconnect; only its
+// newest connection may write.
 type client struct {
 	accepted uint64
 	turn     uint64
 }
 
-// Writer is one connection that writes to a command on behalf of a client.
+// Writer is a connection by which a client writes to a command.
 type Writer struct {
 	input  *input
 	client *client
 	turn   uint64
 }
 
-// OpenInput makes a connection the one that writes for a client, which has a name
-// if it may come back. It returns how many bytes of the client's input have been
-// accepted before. The writer is nil where nobody can write.
+// OpenInput makes a new connection the writer of a client, which has a name if it
+// may reconnect. It returns how many bytes of the client's input have been
+// accepted before. The writer is nil for a command without input.
 func (s *Session) OpenInput(name string) (w *Writer, accepted uint64) {
 	if s.input == nil {
 		return nil, 0
@@ -81,9 +82,9 @@ func (i *input) open(name string) (w *Writer, accepted uint64) {
 	return &Writer{input: i, client: known, turn: known.turn}, known.accepted
 }
 
-// Write accepts a client's bytes for the command, waiting while too much is
-// queued, until gone is closed. The bytes are accepted whole or not at all; ok is
-// false when they were not. The input keeps the slice.
+// Write accepts a client's bytes for the command. It waits while too much is
+// queued, until gone is closed. All of the bytes are accepted or none; ok is false
+// for none. The input keeps the slice.
 func (w *Writer) Write(data []byte, gone <-chan struct{}) (accepted uint64, ok bool) {
 	i := w.input
 	i.mu.Lock()
@@ -160,8 +161,8 @@ func (i *input) roomMade() {
 	}
 }
 
-// End closes the command's input after what is queued. On a terminal, which stays
-// open, the command gets Ctrl-D.
+// End closes the command's input after the queued bytes. On a terminal, which
+// stays open, the command gets Ctrl-D.
 func (w *Writer) End() {
 	i := w.input
 	i.mu.Lock()
@@ -183,7 +184,7 @@ func (w *Writer) End() {
 	}
 }
 
-// abandon gives the input up: the command has ended.
+// abandon drops the input, since the command has ended.
 func (i *input) abandon() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -191,7 +192,7 @@ func (i *input) abandon() {
 	i.roomMade()
 	if !i.ended && !i.terminal {
 		i.ended = true
-		// Ends a write that is under way, too.
+		// This also ends a write that is under way.
 		i.file.Close()
 	}
 	i.ended = true

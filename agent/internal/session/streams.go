@@ -8,23 +8,23 @@ import (
 	"opencomputer.dev/agent/internal/transcript"
 )
 
-// commandEnds are a command's ends of its three streams.
+// commandEnds are the command's ends of its three streams.
 type commandEnds struct {
 	in, out, errs *os.File
 	terminal      bool
 }
 
-// close lets go of the command's ends: the command has its own by then.
+// close closes our copies of the command's ends; the command has its own by then.
 func (e *commandEnds) close() {
 	for _, file := range []*os.File{e.in, e.out, e.errs} {
 		if file != nil {
-			file.Close() // the ends of a terminal are one file: closed already
+			file.Close() // the ends of a terminal are one file, which is closed already
 		}
 	}
 }
 
-// terminalEnv is what a command with a terminal finds in its environment. Its
-// size is not there: programs would believe it after a resize.
+// terminalEnv are the variables of a command with a terminal. The size is not
+// among them: programs would use the old one after a resize.
 func terminalEnv(spec *Spec) map[string]string {
 	if spec.Terminal == nil {
 		return nil
@@ -32,8 +32,8 @@ func terminalEnv(spec *Spec) map[string]string {
 	return map[string]string{"TERM": "xterm-256color"}
 }
 
-// openStreams makes what connects the agent and a command: a terminal, or
-// pipes and an input if somebody may write.
+// openStreams makes the streams between the agent and a command: a terminal, or
+// pipes, with an input if the command has one.
 func (s *Session) openStreams(user *account.Account, spec *Spec) (ends *commandEnds, err error) {
 	if spec.Terminal != nil {
 		return s.openTerminal(user, *spec.Terminal)
@@ -93,7 +93,7 @@ func (s *Session) openTerminal(user *account.Account, size WindowSize) (*command
 	return &commandEnds{in: slave, out: slave, errs: slave, terminal: true}, nil
 }
 
-// inputPipe makes a pipe whose writing end waits without holding a thread.
+// inputPipe makes a pipe; a write that waits does not block a thread.
 func inputPipe() (reader, writer *os.File, inode uint64, err error) {
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {

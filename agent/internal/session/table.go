@@ -19,13 +19,15 @@ import (
 
 const (
 	maxRunning = 1024
-	// maxFinished is how many commands that have ended keep their exit code.
+	// maxFinished is for how many ended commands the exit code is kept.
 	maxFinished = 512
-	// recent is how long all output of a command is kept after its end, memory permitting.
+	// recent is how long all output of a command is kept after its end, if there
+	// is enough memory.
 	recent = 10 * time.Minute
-	// maxKeptBytes bounds the output that commands keep which ended before.
+	// maxKeptBytes bounds the output that is kept of commands which ended earlier
+	// than that.
 	maxKeptBytes = 32 << 20
-	// maxForgotten is how many commands are remembered only as having been there.
+	// maxForgotten is of how many commands only the id is remembered.
 	maxForgotten = 32 << 10
 
 	defaultBufferBytes = 1 << 20
@@ -33,10 +35,10 @@ const (
 	minBufferBytes     = 4 << 10
 )
 
-// Table holds the commands that run and the results of those that did.
+// Table holds the running commands and the results of ended ones.
 type Table struct {
 	groups    *cgroup.Groups
-	book      *logs.Book
+	logBuffer *logs.Buffer
 	budget    *transcript.Budget
 	maxBuffer int
 
@@ -44,23 +46,23 @@ type Table struct {
 	byID     map[string]*Session
 	running  int
 	finished []*Session // in order of their end
-	keep     int        // bytes of output that those may keep which did not end just now
-	lastUse  time.Time  // when the last command ended that was in use
+	keep     int        // bytes of output that may be kept of commands which did not end recently
+	lastUse  time.Time  // when the last use ended
 	expiry   *time.Timer
 
-	forgotten      map[uint32]struct{} // ids of commands of which nothing is kept
+	forgotten      map[uint32]struct{} // ids of commands of which nothing else is kept
 	forgottenOrder []uint32
 }
 
-// NewTable makes the table of a machine: output may take an eighth of its memory.
-func NewTable(groups *cgroup.Groups, book *logs.Book) *Table {
+// NewTable makes the table of a machine. Output may take an eighth of its memory.
+func NewTable(groups *cgroup.Groups, logBuffer *logs.Buffer) *Table {
 	memory := int64(linux.MemoryTotal())
 	if memory == 0 {
 		memory = 256 << 20
 	}
 	return &Table{
 		groups:    groups,
-		book:      book,
+		logBuffer: logBuffer,
 		budget:    transcript.NewBudget(memory / 8),
 		maxBuffer: int(max(minBufferBytes, min(maxBufferBytes, memory/16))),
 		keep:      int(min(maxKeptBytes, memory/32)),
@@ -69,7 +71,8 @@ func NewTable(groups *cgroup.Groups, book *logs.Book) *Table {
 	}
 }
 
-// reserve claims an id, the host's or a new one, and a place among the running.
+// reserve claims an id, the host's or a new one, and counts the command as
+// running.
 func (t *Table) reserve(spec *Spec) (*Session, error) {
 	id, bufferBytes := spec.ID, spec.BufferBytes
 	t.mu.Lock()
@@ -97,7 +100,7 @@ func (t *Table) reserve(spec *Spec) (*Session, error) {
 		argv:       argv,
 		group:      &cgroup.Group{},
 		done:       make(chan struct{}),
-		book:       t.book,
+		logBuffer:  t.logBuffer,
 		alone:      spec.Alone,
 		background: spec.Background,
 	}
@@ -109,7 +112,7 @@ func (t *Table) reserve(spec *Spec) (*Session, error) {
 	}
 	if spec.Terminal == nil && !spec.Unlogged {
 		created.lines = [2]*logs.Lines{
-			t.book.NewLines(created.command, logs.Stdout), t.book.NewLines(created.command, logs.Stderr),
+			t.logBuffer.NewLines(created.command, logs.Stdout), t.logBuffer.NewLines(created.command, logs.Stderr),
 		}
 	}
 	t.byID[id] = created
@@ -139,7 +142,7 @@ func randomID() string {
 	return hex.EncodeToString(bytes[:])
 }
 
-// abandon gives up the place of a command that never started.
+// abandon removes a command that never started.
 func (t *Table) abandon(s *Session) {
 	t.groups.Release(s.group)
 	t.mu.Lock()
@@ -163,9 +166,10 @@ func (t *Table) retire(s *Session) {
 	t.expire()
 }
 
-// expire lets go of what finished commands keep. Of too many the oldest are forgotten.
-// Output goes first, the oldest first: that of commands which ended a while ago beyond
-// a bound, any while memory is short. The newest keeps its own.
+// expire frees what is kept of finished commands, the oldest first. Beyond
+// maxFinished they are forgotten. Their output is dropped earlier: of commands
+// that ended a while ago beyond maxKeptBytes, and of any while memory is short.
+// The newest always keeps its output.
 func (t *Table) expire() {
 	for len(t.finished) > maxFinished {
 		oldest := t.finished[0]
@@ -187,7 +191,7 @@ func (t *Table) expire() {
 		switch {
 		case total <= t.keep || size == 0 || i == newest:
 		case age < recent:
-			next = recent - age // in the end that of the oldest of them
+			next = recent - age // at last the age of the oldest of them
 		default:
 			total -= size
 			s.Transcript.Discard()
@@ -198,7 +202,7 @@ func (t *Table) expire() {
 	}
 }
 
-// forget remembers that there was a command.
+// forget keeps only the id of a command.
 func (t *Table) forget(id string) {
 	number, err := strconv.ParseUint(id, 16, 32)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestFinishedSessionsAreForgotten(t *testing.T) {
-	table := NewTable(&cgroup.Groups{}, &logs.Book{})
+	table := NewTable(&cgroup.Groups{}, &logs.Buffer{})
 	retire := func(argv string) *Session {
 		s, err := table.reserve(&Spec{Argv: []string{argv}})
 		if err != nil {
@@ -62,7 +62,7 @@ func TestShortenedArgv(t *testing.T) {
 }
 
 func TestOutputIsKeptWithinABound(t *testing.T) {
-	table := NewTable(&cgroup.Groups{}, &logs.Book{})
+	table := NewTable(&cgroup.Groups{}, &logs.Buffer{})
 	table.keep = 100 << 10
 	var all []*Session
 	retire := func(bytes int) {

@@ -36,8 +36,8 @@ func (w WindowSize) Check() error {
 	return nil
 }
 
-// openTerminal makes a pseudo-terminal for a user: the end that the agent
-// holds and the end of the command.
+// openTerminal makes a pseudo-terminal for a user: the agent's end and the
+// command's end.
 func openTerminal(size WindowSize, user *account.Account) (master, slave *os.File, err error) {
 	fd, err := syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -73,7 +73,7 @@ func openTerminal(size WindowSize, user *account.Account) (master, slave *os.Fil
 }
 
 func setSize(fd uintptr, size WindowSize) error {
-	// struct winsize: rows, columns, and a size in pixels that nobody uses.
+	// struct winsize: rows, columns, and a size in pixels, which is not used.
 	window := [4]uint16{uint16(size.Rows), uint16(size.Cols)}
 	if err := linux.Ioctl(fd, ioctlSetWindowSize, unsafe.Pointer(&window)); err != nil {
 		return fmt.Errorf("set the size of the terminal: %w", err)

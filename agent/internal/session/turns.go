@@ -7,19 +7,20 @@ import (
 	"sync"
 )
 
-// turns follows the lines of JSON that an agent reads and writes, to know whether
-// it works on a prompt.
+// turns parses the lines of JSON that a coding agent reads and writes, to know
+// whether it works on a prompt.
 type turns struct {
 	mu      sync.Mutex
 	working bool
-	read    lineType // towards the agent
+	read    lineType // to the coding agent
 	written lineType // from it
 }
 
-// turnEnds are the types of lines after which an agent waits for the next prompt.
+// turnEnds are the types of lines after which a coding agent waits for the next
+// prompt.
 var turnEnds = []string{"turn_complete", "interrupted", "error"}
 
-// besideTurns are the types of lines that say nothing about turns.
+// besideTurns are the types of lines that have nothing to do with turns.
 var besideTurns = []string{"ready", "configured", ""}
 
 func (t *turns) underWay() bool {
@@ -28,8 +29,8 @@ func (t *turns) underWay() bool {
 	return t.working
 }
 
-// told takes what is written to the agent.
-func (t *turns) told(data []byte) {
+// input handles what is written to the coding agent.
+func (t *turns) input(data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.read.each(data, func(kind string) {
@@ -39,9 +40,9 @@ func (t *turns) told(data []byte) {
 	})
 }
 
-// said takes what the agent writes. A queued prompt follows the end of a turn
-// without being told again; the first line of its turn shows that it has begun.
-func (t *turns) said(data []byte) {
+// output handles what the coding agent writes. After the end of a turn it takes a
+// queued prompt by itself; the first line of that turn shows that it has begun.
+func (t *turns) output(data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.written.each(data, func(kind string) {
@@ -51,14 +52,14 @@ func (t *turns) said(data []byte) {
 	})
 }
 
-// maxLineHead bounds how much of a line is looked at, in bytes.
+// maxLineHead bounds how much of a line is parsed, in bytes.
 const maxLineHead = 4 << 10
 
 // lineType finds the type of each line of JSON in a stream.
 type lineType struct{ head []byte }
 
-// each calls with the type of every line that ends in data; "" where its beginning
-// shows none.
+// each calls found with the type of every line that ends in data, or with "" where
+// the line's beginning has no type.
 func (l *lineType) each(data []byte, found func(kind string)) {
 	for len(data) > 0 {
 		line, rest, ended := bytes.Cut(data, []byte{'\n'})
@@ -71,7 +72,7 @@ func (l *lineType) each(data []byte, found func(kind string)) {
 	}
 }
 
-// typeOf is the member "type" of an object of which the beginning is given.
+// typeOf returns the member "type" of an object whose beginning is given.
 func typeOf(head []byte) string {
 	decoder := json.NewDecoder(bytes.NewReader(head))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {

@@ -14,37 +14,38 @@ import (
 	"opencomputer.dev/agent/internal/linux"
 )
 
-// This file holds the line between what keeps a sandbox awake and what does not.
+// This file decides what keeps a sandbox awake and what does not.
 //
-// In use is
+// These are in use:
 //   - a command from its start until its main process has ended, printing or not;
 //   - a terminal, and a shell that reads its lines from a pipe, while the shell is
 //     not at its prompt: it has a job in the foreground, or works itself;
-//   - an agent from a prompt until it says that its turn is over.
+//   - a coding agent from a prompt until it reports the end of its turn.
 //
-// Not in use is
+// These are not in use:
 //   - a terminal or a shell that waits at its prompt;
-//   - whatever a session has left behind: jobs in the background, services;
+//   - everything that a session has left behind: jobs in the background, services;
 //   - a session that was started with keepAwake false.
 
-// maxUsersTold bounds how many sessions an answer names.
-const maxUsersTold = 8
+// maxUsersNamed bounds how many sessions an answer names.
+const maxUsersNamed = 8
 
-// Use tells what keeps a sandbox awake.
+// Use is what keeps a sandbox awake.
 type Use struct {
-	Sessions []*Session    // in use, oldest first; the first few of them
+	Sessions []*Session    // the first few that are in use, oldest first
 	Count    int           // how many there are
 	Known    bool          // whether anything was ever in use
 	Since    time.Duration // how long ago the last use ended, where none is under way
 }
 
-// Use looks at every session that has not ended.
+// Use checks every session that has not ended.
 func (t *Table) Use() Use {
 	var use Use
 	t.mu.Lock()
 	var open []*Session
 	for _, s := range t.byID {
-		// One that has ended is in use until its end is noted: nothing lies between.
+		// A command that has ended is in use until its end is recorded, so that
+		// there is no gap between the two.
 		if s.begun() && s.retired.IsZero() {
 			open = append(open, s)
 		}
@@ -63,7 +64,7 @@ func (t *Table) Use() Use {
 	}
 	slices.SortFunc(use.Sessions, func(a, b *Session) int { return a.started.Compare(b.started) })
 	use.Count = len(use.Sessions)
-	use.Sessions = use.Sessions[:min(use.Count, maxUsersTold)]
+	use.Sessions = use.Sessions[:min(use.Count, maxUsersNamed)]
 	if use.Known = !last.IsZero(); use.Known {
 		use.Since = time.Since(last)
 	}
@@ -79,10 +80,10 @@ func (s *Session) Name() (kind, command string) {
 	return s.kind, strings.ToValidUTF8(command, "")
 }
 
-// traffic notes that bytes went in or out.
+// traffic records that bytes went in or out.
 func (s *Session) traffic() { s.lastBytes.Store(int64(time.Since(processStart))) }
 
-// processStart makes monotonic times of numbers.
+// processStart is the base for monotonic times that are stored as numbers.
 var processStart = time.Now()
 
 func (s *Session) lastTraffic() time.Time {
@@ -93,13 +94,13 @@ func (s *Session) lastTraffic() time.Time {
 	return at
 }
 
-// inUse tells whether a session that has not ended is on the near side of the line.
+// inUse reports whether a session that has not ended is in use.
 func (s *Session) inUse() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.exited:
-		return true // until its end is noted
+		return true // until its end is recorded
 	case s.turns != nil:
 		return s.turns.underWay()
 	case s.terminal != nil:
@@ -112,8 +113,8 @@ func (s *Session) inUse() bool {
 
 const ioctlForegroundGroup = 0x540F // TIOCGPGRP
 
-// foregroundJob tells whether a terminal belongs to another process group than
-// that of its main process.
+// foregroundJob reports whether the foreground process group of a terminal differs
+// from that of its main process.
 func (s *Session) foregroundJob() bool {
 	raw, err := s.terminal.SyscallConn()
 	if err != nil {
@@ -129,8 +130,8 @@ func (s *Session) foregroundJob() bool {
 	return group > 0 && int(group) != s.pid
 }
 
-// systemCall is what a process waits in: the number and the first argument, or
-// running when it does not wait.
+// systemCall returns the system call in which a process waits: its number and
+// first argument, or running when it does not wait.
 func systemCall(pid int) (number, first uint64, running, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/syscall")
 	if err != nil {
@@ -151,13 +152,14 @@ func systemCall(pid int) (number, first uint64, running, ok bool) {
 	return number, first, false, err == nil
 }
 
-// processWorks tells whether a process computes or waits for a child.
+// processWorks reports whether a process computes or waits for a child.
 func processWorks(pid int) bool {
 	number, _, running, ok := systemCall(pid)
 	return ok && (running || number == syscall.SYS_WAIT4 || number == syscall.SYS_WAITID)
 }
 
-// readsPipe tells whether a process waits for bytes of the pipe with that inode.
+// readsPipe reports whether a process waits for bytes from the pipe with that
+// inode.
 func readsPipe(pid int, inode uint64) bool {
 	number, fd, running, ok := systemCall(pid)
 	if !ok || running || number != syscall.SYS_READ {
@@ -169,8 +171,8 @@ func readsPipe(pid int, inode uint64) bool {
 
 var shells = []string{"ash", "bash", "dash", "fish", "ksh", "mksh", "rbash", "sh", "zsh"}
 
-// isShell tells whether a command is a shell that reads its lines from its
-// standard input: it names no script and no line.
+// isShell reports whether a command is a shell that reads commands from its
+// standard input: its arguments contain neither a script nor a command.
 func isShell(argv []string) bool {
 	if len(argv) == 0 || !slices.Contains(shells, strings.TrimPrefix(path.Base(argv[0]), "-")) {
 		return false
@@ -193,13 +195,13 @@ func isShell(argv []string) bool {
 	return true
 }
 
-// agentKind is the kind of sessions whose lines tell of turns.
+// agentKind is the kind of sessions whose lines show turns.
 const agentKind = "agent"
 
-// hear notes input that the session has accepted.
+// hear handles input that the session has accepted.
 func (s *Session) hear(data []byte) {
 	s.traffic()
 	if s.turns != nil {
-		s.turns.told(data)
+		s.turns.input(data)
 	}
 }

@@ -134,7 +134,7 @@ func TestAnAgentIsUseDuringATurn(t *testing.T) {
 func TestIdleTimeGrows(t *testing.T) {
 	h := agenttest.NewReadyHost(t)
 	h.Exec(map[string]any{"argv": []string{"true"}, "user": "root"}).WantExit(t, 0)
-	// The result is there a moment before the end is noted.
+	// The result is there shortly before the end is recorded.
 	wantUse(t, h, "after its end", 0)
 	first := *useOf(t, h).IdleMs
 	if !agenttest.WaitUntil(func() bool { return *useOf(t, h).IdleMs > first+20 }) {

@@ -3,31 +3,31 @@ package transcript
 import "time"
 
 const (
-	// stallPatience is how long a command whose output has filled its ring
-	// waits for its fastest reader to take something.
-	stallPatience = 5 * time.Second
-	// slowPatience is how long it waits in all for one that is slower than
-	// others, until that one has caught up.
-	slowPatience = 500 * time.Millisecond
+	// stallTimeout is how long a command whose output has filled its ring waits
+	// for its fastest reader to take something.
+	stallTimeout = 5 * time.Second
+	// slowTimeout is how long it waits in all for a slower reader, until that
+	// reader has caught up.
+	slowTimeout = 500 * time.Millisecond
 )
 
-// heldPlace is the position from which output is kept for a reader that is
-// expected back.
-type heldPlace struct {
-	position uint64
-	until    time.Time
+// heldOffset is the offset from which output is kept for a reader that may come
+// back.
+type heldOffset struct {
+	offset uint64
+	until  time.Time
 }
 
-// makeRoom returns how many of the wanted bytes fit now without a loss for the
-// reader that is waited for. It lets go of the lock while it waits.
+// makeRoom returns how many of the wanted bytes can be stored without a loss for
+// the reader that is waited for. It releases the lock while it waits.
 func (t *Transcript) makeRoom(wanted int) int {
 	for {
-		kept, patience, waiting := t.awaited()
+		kept, timeout, waiting := t.awaited()
 		if !waiting || t.ring.limit == 0 {
 			return wanted
 		}
 		size := t.ring.reserve(wanted)
-		free := size - int(t.ring.end()-max(kept, t.ring.offset))
+		free := size - int(t.ring.end()-max(kept, t.ring.startOffset))
 		if free >= min(wanted, size/8) {
 			return min(wanted, free)
 		}
@@ -37,48 +37,48 @@ func (t *Transcript) makeRoom(wanted int) int {
 		room := t.room
 		began := time.Now()
 		t.mu.Unlock()
-		wait(room, patience)
+		wait(room, timeout)
 		t.mu.Lock()
 		t.charge(time.Since(began))
 	}
 }
 
-// awaited finds the position from which output must be kept, and for how long
-// at most.
-func (t *Transcript) awaited() (position uint64, patience time.Duration, waiting bool) {
+// awaited finds the offset from which output must be kept, and for how long at
+// most.
+func (t *Transcript) awaited() (offset uint64, timeout time.Duration, waiting bool) {
 	now := time.Now()
 	if len(t.readers) == 0 {
-		patience = t.held.until.Sub(now)
-		return t.held.position, patience, patience > 0
+		timeout = t.held.until.Sub(now)
+		return t.held.offset, timeout, timeout > 0
 	}
 	fastest := t.fastest()
 	if fastest == nil {
 		return 0, 0, false
 	}
-	patience = t.stall
+	timeout = t.stall
 	if fastest.place() < t.ring.end() {
 		if fastest.waitedAt.IsZero() {
 			fastest.waitedAt = now
 		}
-		patience = fastest.waitedAt.Add(t.stall).Sub(now)
+		timeout = fastest.waitedAt.Add(t.stall).Sub(now)
 	}
-	if patience <= 0 {
+	if timeout <= 0 {
 		fastest.lagging = true
 		return t.awaited()
 	}
-	position = fastest.place()
+	offset = fastest.place()
 	for r := range t.readers {
 		if r.lagging || r.place() >= fastest.place() {
 			continue
 		}
-		left := slowPatience - r.waited
+		left := slowTimeout - r.waited
 		if left <= 0 {
 			r.lagging = true
 			continue
 		}
-		position, patience = min(position, r.place()), min(patience, left)
+		offset, timeout = min(offset, r.place()), min(timeout, left)
 	}
-	return position, patience, true
+	return offset, timeout, true
 }
 
 // fastest is the reader that is ahead of the others that are waited for.
@@ -91,7 +91,7 @@ func (t *Transcript) fastest() (fastest *Reader) {
 	return fastest
 }
 
-// charge accounts a wait to the readers that are behind.
+// charge adds a wait to the total of the readers that are behind.
 func (t *Transcript) charge(waited time.Duration) {
 	fastest := t.fastest()
 	for r := range t.readers {
@@ -103,7 +103,7 @@ func (t *Transcript) charge(waited time.Duration) {
 	}
 }
 
-// moved notes that a reader has made progress.
+// moved records that a reader has made progress.
 func (t *Transcript) moved(r *Reader) {
 	r.waitedAt = time.Time{}
 	if r.place() >= t.ring.end() {
@@ -119,9 +119,9 @@ func (t *Transcript) roomMade() {
 	}
 }
 
-// wait returns when there may be room, or once it has been patient.
-func wait(room <-chan struct{}, patience time.Duration) {
-	timer := time.NewTimer(patience)
+// wait returns when there may be room, or after timeout.
+func wait(room <-chan struct{}, timeout time.Duration) {
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-room:

@@ -11,7 +11,7 @@ type Budget struct {
 // NewBudget makes a budget of so many bytes.
 func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
-// take reserves bytes; a must is granted even beyond the limit.
+// take reserves bytes; with must it does so even beyond the limit.
 func (b *Budget) take(bytes int, must bool) bool {
 	if b.used.Add(int64(bytes)) <= b.limit || must {
 		return true
@@ -22,5 +22,5 @@ func (b *Budget) take(bytes int, must bool) bool {
 
 func (b *Budget) give(bytes int) { b.used.Add(-int64(bytes)) }
 
-// Tight tells whether less than a quarter is left.
+// Tight reports whether less than a quarter is left.
 func (b *Budget) Tight() bool { return b.used.Load() > b.limit/4*3 }

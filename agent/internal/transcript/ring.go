@@ -2,7 +2,7 @@ package transcript
 
 import "slices"
 
-// Stream tells which output of a command bytes came from, as the protocol does.
+// Stream is the output stream of a command, in the numbers of the protocol.
 type Stream byte
 
 const (
@@ -12,34 +12,34 @@ const (
 
 const ringFirstSize = 4 << 10
 
-// segment is a run of bytes of one stream: where it ends in everything ever
-// written, and two bits of stream.
+// segment is a run of bytes of one stream: the offset of its end, and two bits for
+// the stream. Offsets count everything that a command has ever written.
 type segment uint64
 
 func newSegment(kind Stream, end uint64) segment { return segment(end<<2) | segment(kind) }
 func (s segment) stream() Stream                 { return Stream(s & 3) }
 func (s segment) end() uint64                    { return uint64(s >> 2) }
 
-// ring keeps the last output of a command, both streams in arrival order, in
-// at most limit bytes. Memory is taken as output comes.
+// ring keeps the newest output of a command, both streams in order of arrival, in
+// at most limit bytes. It takes memory as output comes.
 type ring struct {
-	data      []byte
-	start     int // index in data of the oldest byte
-	used      int
-	segments  []segment
-	oldest    int    // index in segments of the first one kept
-	offset    uint64 // position of the oldest byte in everything ever written
-	limit     int
-	budget    *Budget
-	truncated bool
+	data        []byte
+	start       int // index in data of the oldest byte
+	used        int
+	segments    []segment
+	oldest      int    // index in segments of the first one kept
+	startOffset uint64 // offset of the oldest byte
+	limit       int
+	budget      *Budget
+	truncated   bool
 }
 
 func newRing(limit int, budget *Budget) *ring { return &ring{limit: limit, budget: budget} }
 
-// end is the position after the newest byte in everything ever written.
-func (r *ring) end() uint64 { return r.offset + uint64(r.used) }
+// end is the offset after the newest byte.
+func (r *ring) end() uint64 { return r.startOffset + uint64(r.used) }
 
-// append adds bytes of one stream; the oldest bytes make room.
+// append adds bytes of one stream; the oldest bytes are dropped to make room.
 func (r *ring) append(kind Stream, data []byte) {
 	if len(data) == 0 || r.limit == 0 {
 		return
@@ -47,7 +47,7 @@ func (r *ring) append(kind Stream, data []byte) {
 	size := r.reserve(len(data))
 	if excess := len(data) - size; excess > 0 {
 		r.drop(r.used)
-		r.offset += uint64(excess)
+		r.startOffset += uint64(excess)
 		r.truncated = true
 		data = data[excess:]
 	}
@@ -59,7 +59,7 @@ func (r *ring) append(kind Stream, data []byte) {
 	r.record(kind)
 }
 
-// record notes that the newest bytes are of one stream.
+// record stores to which stream the newest bytes belong.
 func (r *ring) record(kind Stream) {
 	newest := newSegment(kind, r.end())
 	if last := len(r.segments) - 1; last >= r.oldest && r.segments[last].stream() == kind {
@@ -68,7 +68,7 @@ func (r *ring) record(kind Stream) {
 	}
 	// The list of segments may take as much memory as the bytes, not more.
 	if len(r.segments)-r.oldest >= max(r.limit/8, 16) {
-		r.drop(int(r.segments[r.oldest].end() - r.offset))
+		r.drop(int(r.segments[r.oldest].end() - r.startOffset))
 	}
 	if r.oldest > 64 && r.oldest > len(r.segments)/2 {
 		r.segments = r.segments[:copy(r.segments, r.segments[r.oldest:])]
@@ -77,22 +77,22 @@ func (r *ring) record(kind Stream) {
 	r.segments = append(r.segments, newest)
 }
 
-// drop forgets the oldest count bytes.
+// drop removes the oldest count bytes.
 func (r *ring) drop(count int) {
 	if count <= 0 {
 		return
 	}
 	r.truncated = true
-	r.offset += uint64(count)
+	r.startOffset += uint64(count)
 	r.start = (r.start + count) % len(r.data)
 	r.used -= count
-	for r.oldest < len(r.segments) && r.segments[r.oldest].end() <= r.offset {
+	for r.oldest < len(r.segments) && r.segments[r.oldest].end() <= r.startOffset {
 		r.oldest++
 	}
 }
 
-// reserve makes room for more bytes as far as limit and budget allow, and
-// returns how many the ring can hold then.
+// reserve makes room for more bytes as far as limit and budget allow, and returns
+// the size of the ring then.
 func (r *ring) reserve(more int) int {
 	if r.data == nil {
 		r.data = make([]byte, min(ringFirstSize, r.limit))
@@ -117,27 +117,27 @@ func (r *ring) reserve(more int) int {
 	return next
 }
 
-// copyFrom copies bytes of one stream from a position that is kept. It returns
-// 0 at the end.
-func (r *ring) copyFrom(position uint64, into []byte) (kind Stream, count int) {
-	if position >= r.end() {
+// copyFrom copies bytes of one stream from an offset that is kept. It returns 0 at
+// the end.
+func (r *ring) copyFrom(offset uint64, into []byte) (kind Stream, count int) {
+	if offset >= r.end() {
 		return 0, 0
 	}
 	kept := r.segments[r.oldest:]
-	index, _ := slices.BinarySearchFunc(kept, position, func(s segment, at uint64) int {
+	index, _ := slices.BinarySearchFunc(kept, offset, func(s segment, at uint64) int {
 		if s.end() <= at {
 			return -1
 		}
 		return 1
 	})
-	into = into[:min(uint64(len(into)), kept[index].end()-position)]
-	from := (r.start + int(position-r.offset)) % len(r.data)
+	into = into[:min(uint64(len(into)), kept[index].end()-offset)]
+	from := (r.start + int(offset-r.startOffset)) % len(r.data)
 	copied := copy(into, r.data[from:])
 	copy(into[copied:], r.data)
 	return kept[index].stream(), len(into)
 }
 
-// compact takes no more memory than the bytes need.
+// compact frees memory that the bytes do not need.
 func (r *ring) compact() {
 	if r.used == len(r.data) {
 		return
@@ -157,5 +157,5 @@ func (r *ring) compact() {
 // discard frees the ring; later output is dropped.
 func (r *ring) discard() {
 	r.budget.give(len(r.data))
-	*r = ring{budget: r.budget, offset: r.end(), truncated: r.truncated || r.used > 0}
+	*r = ring{budget: r.budget, startOffset: r.end(), truncated: r.truncated || r.used > 0}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// reference is a ring as simple as can be: every byte with its stream.
+// reference is the simplest possible ring: every byte with its stream.
 type reference struct {
 	streams []Stream
 	bytes   []byte
@@ -37,22 +37,22 @@ func TestRingKeepsTheLastBytesInOrder(t *testing.T) {
 			if kept > limit || kept < min(limit, len(all.bytes))-limit/4-16 {
 				t.Fatalf("limit %d: %d bytes kept of %d", limit, kept, len(all.bytes))
 			}
-			if buffer.offset != uint64(len(all.bytes)-kept) || buffer.truncated != (len(all.bytes) > kept) {
-				t.Fatalf("offset %d truncated %v, kept %d of %d", buffer.offset, buffer.truncated, kept, len(all.bytes))
+			if buffer.startOffset != uint64(len(all.bytes)-kept) || buffer.truncated != (len(all.bytes) > kept) {
+				t.Fatalf("offset %d truncated %v, kept %d of %d", buffer.startOffset, buffer.truncated, kept, len(all.bytes))
 			}
-			position := len(all.bytes) - kept
+			offset := len(all.bytes) - kept
 			for piece := make([]byte, 100); ; {
-				kind, count := buffer.copyFrom(uint64(position), piece)
+				kind, count := buffer.copyFrom(uint64(offset), piece)
 				if count == 0 {
 					break
 				}
-				if !bytes.Equal(piece[:count], all.bytes[position:position+count]) || kind != all.streams[position] {
-					t.Fatalf("limit %d: wrong bytes at %d", limit, position)
+				if !bytes.Equal(piece[:count], all.bytes[offset:offset+count]) || kind != all.streams[offset] {
+					t.Fatalf("limit %d: wrong bytes at %d", limit, offset)
 				}
-				position += count
+				offset += count
 			}
-			if position != len(all.bytes) {
-				t.Fatalf("visited up to %d of %d", position, len(all.bytes))
+			if offset != len(all.bytes) {
+				t.Fatalf("visited up to %d of %d", offset, len(all.bytes))
 			}
 		}
 		buffer.discard()

@@ -1,4 +1,4 @@
-// Package transcript keeps what commands print, in bounded memory, for readers
+// Package transcript keeps the output of commands, in bounded memory, for readers
 // that come and go.
 package transcript
 
@@ -7,28 +7,29 @@ import (
 	"time"
 )
 
-// Transcript is what a command has printed, as far as it is kept, with those
-// who read it. The command is held back for the fastest of them, and for a
-// moment for others: one reader loses nothing, and a slow one among several
-// does not slow them.
+// Transcript is the kept output of a command, with its readers. The command is
+// blocked for the fastest reader, and for a short time for slower ones: a single
+// reader loses nothing, and a slow one among several does not slow the others
+// down.
 type Transcript struct {
 	mu      sync.Mutex
 	ring    *ring
 	readers map[*Reader]struct{}
 	room    chan struct{} // closed when output may have room again; nil while nobody waits
-	hold    time.Duration // how long a reader is expected, at first and after the last has gone
-	held    heldPlace
+	hold    time.Duration // how long to wait for a reader, at first and after the last has gone
+	held    heldOffset
 	final   bool // nothing more will come
 	stall   time.Duration
 }
 
 // New makes the transcript of a command that is about to start. It keeps the last
-// limit bytes, fewer where the budget is spent. For hold the command is held back
-// for a reader that is expected: at first, and after the last one has gone.
+// limit bytes, fewer where the budget is used up. For the time hold the command is
+// blocked, rather than lose output, until a reader comes: at first, and after the
+// last one has gone.
 func New(limit int, budget *Budget, hold time.Duration) *Transcript {
-	t := &Transcript{ring: newRing(limit, budget), readers: make(map[*Reader]struct{}), hold: hold, stall: stallPatience}
+	t := &Transcript{ring: newRing(limit, budget), readers: make(map[*Reader]struct{}), hold: hold, stall: stallTimeout}
 	if hold > 0 {
-		t.held = heldPlace{until: time.Now().Add(hold)}
+		t.held = heldOffset{until: time.Now().Add(hold)}
 	}
 	return t
 }
@@ -54,7 +55,7 @@ func (t *Transcript) wakeAll() {
 	}
 }
 
-// Finish says that nothing more will come.
+// Finish marks the end of the output.
 func (t *Transcript) Finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,14 +63,14 @@ func (t *Transcript) Finish() {
 	t.wakeAll()
 }
 
-// End is the position after all that was printed so far.
+// End is the offset after all output so far.
 func (t *Transcript) End() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.ring.end()
 }
 
-// Attached counts the readers.
+// Attached returns the number of readers.
 func (t *Transcript) Attached() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,7 +86,7 @@ func (t *Transcript) Discard() {
 	t.wakeAll()
 }
 
-// Compact gives memory back that was taken for more output than came.
+// Compact frees memory that was reserved for output which did not come.
 func (t *Transcript) Compact() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -99,14 +100,14 @@ func (t *Transcript) Size() int {
 	return len(t.ring.data) + 8*len(t.ring.segments)
 }
 
-// Kept is what a transcript keeps at this moment, without a copy of it.
+// Kept returns what the transcript keeps at this moment, without copying it.
 func (t *Transcript) Kept() *Kept {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return &Kept{t: t, from: t.ring.offset, end: t.ring.end(), truncated: t.ring.truncated}
+	return &Kept{t: t, from: t.ring.startOffset, end: t.ring.end(), truncated: t.ring.truncated}
 }
 
-// Truncated tells whether some of the output is not kept any more.
+// Truncated reports whether some of the output is not kept any more.
 func (t *Transcript) Truncated() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -62,7 +62,7 @@ func TestCommandIsHeldForItsOnlyReader(t *testing.T) {
 			continue
 		}
 		got.Write(buffer[:next.Count])
-		printed.Acknowledge(reader, reader.Position())
+		printed.Acknowledge(reader, reader.Offset())
 	}
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
 		t.Fatalf("%d bytes of %d arrived", got.Len(), want.Len())

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// pollHangUp tells whether the other side of a descriptor is gone.
+// pollHangUp reports whether the other side of a descriptor has hung up.
 func pollHangUp(fd uintptr) bool {
 	entry := struct {
 		fd              int32

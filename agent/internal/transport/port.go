@@ -1,5 +1,5 @@
-// Package transport is where the host's connections come from: the machine's
-// virtio-serial port, or a socket for tests.
+// Package transport accepts the host's connections: on the machine's virtio-serial
+// port, or on a socket for tests.
 package transport
 
 import (
@@ -20,12 +20,12 @@ type portListener struct {
 	name     string
 	quiesced func() bool
 	file     *os.File
-	pending  []byte        // first bytes of a connection that followed without a gap
-	ended    chan struct{} // closed when the current connection has let go of the port
+	pending  []byte        // first bytes of a connection that followed at once
+	ended    chan struct{} // closed when the current connection no longer uses the port
 }
 
-// ListenPort serves the virtio-serial port of that name. quiesced tells whether
-// the host has said that it will hang up.
+// ListenPort serves the virtio-serial port of that name. quiesced reports whether
+// the host has announced that it will hang up.
 func ListenPort(name string, quiesced func() bool) net.Listener {
 	return newPortListener(name, quiesced)
 }
@@ -36,8 +36,8 @@ func newPortListener(name string, quiesced func() bool) *portListener {
 	return &portListener{name: name, quiesced: quiesced, ended: ended}
 }
 
-// Accept waits until the previous connection is gone and the host has sent
-// the first bytes of a new one.
+// Accept waits until the previous connection has ended and the host has sent the
+// first bytes of a new one.
 func (l *portListener) Accept() (net.Conn, error) {
 	<-l.ended
 	for {
@@ -61,7 +61,7 @@ func (l *portListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close is part of net.Listener; the agent serves its port until it dies.
+// Close is part of net.Listener; the agent serves its port until it ends.
 func (l *portListener) Close() error   { return nil }
 func (l *portListener) Addr() net.Addr { return portAddr{} }
 
@@ -120,9 +120,9 @@ func findPort(root, name string) (string, error) {
 	return "", syscall.ENOENT
 }
 
-// awaitBytes parks until the port has data. While no host is connected a read
-// returns 0 bytes; the kernel wakes the poller when that changes, so waiting
-// costs nothing.
+// awaitBytes waits until the port has data. While no host is connected a read
+// returns 0 bytes. The kernel wakes the poller when that changes, so waiting costs
+// nothing.
 func awaitBytes(file *os.File) ([]byte, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {

@@ -99,8 +99,8 @@ func TestBytesAfterAHangUpBeginAConnection(t *testing.T) {
 	}
 }
 
-// A pipe whose writer has left, and is followed by another, looks as a port does
-// whose bytes are there before the kernel knows that a host is.
+// A pipe whose writer has closed it, and which another opens then, behaves like a
+// port whose bytes arrive before the event that the host has connected.
 func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "port")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -126,7 +126,7 @@ func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
 	}
 	opened := make(chan *os.File, 1)
 	go func() {
-		time.Sleep(10 * time.Millisecond) // the reader may be ahead or not: both must do
+		time.Sleep(10 * time.Millisecond) // the reader may be ahead or not: both cases must work
 		host, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
 			_, err = host.WriteString(late)
@@ -145,7 +145,7 @@ func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
 	if _, err := conn.Read(got); !errors.Is(err, io.EOF) {
 		t.Fatalf("the host has been there and is gone; reading says %v", err)
 	}
-	if took := time.Since(begin); took >= arrivalPatience {
+	if took := time.Since(begin); took >= arrivalTimeout {
 		t.Errorf("a host that has been there was waited for, %s", took)
 	}
 }

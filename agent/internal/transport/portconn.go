@@ -12,8 +12,8 @@ import (
 
 const (
 	hangUpCheckBytes = 64 << 10
-	returnPatience   = 100 * time.Millisecond
-	arrivalPatience  = time.Second
+	returnTimeout    = 100 * time.Millisecond
+	arrivalTimeout   = time.Second
 	arrivalPoll      = time.Millisecond
 )
 
@@ -24,17 +24,17 @@ type portConn struct {
 	buffer    []byte // read from the port, not yet consumed
 	chunk     []byte // what buffer points into after the first bytes
 	frames    frameTracker
-	unchecked int  // payload bytes read since the host was last known to be there
-	arrived   bool // the port has said that the host is there
+	unchecked int  // payload bytes read since the last check for the host
+	arrived   bool // the port has reported that the host is there
 	writes    sync.Mutex
-	hungUp    atomic.Bool // the host has gone, whether or not it has come back
+	hungUp    atomic.Bool // the host has hung up, even if it has come back
 	over      atomic.Bool // nothing may be written any more
 	torn      bool        // guarded by writes: the last bytes written are part of a frame
 	closing   sync.Once
 }
 
-// Read returns io.EOF when the host has hung up, and also when it has hung up
-// and come back so fast that only its new preface tells.
+// Read returns io.EOF when the host has hung up, and also when it has come back so
+// fast that only its new preface shows it.
 func (c *portConn) Read(into []byte) (int, error) {
 	if c.over.Load() {
 		return 0, io.EOF
@@ -42,8 +42,8 @@ func (c *portConn) Read(into []byte) (int, error) {
 	if len(c.buffer) == 0 {
 		if len(into) >= portReadSize && c.frames.inPayload() {
 			if c.unchecked >= hangUpCheckBytes && c.isGone() {
-				// The rest of this frame will never come; what follows in the
-				// port is discarded by closing it.
+				// The rest of this frame will never come; closing the port
+				// discards what follows.
 				c.over.Store(true)
 				return 0, io.EOF
 			}
@@ -72,17 +72,18 @@ func (c *portConn) Read(into []byte) (int, error) {
 	return count, nil
 }
 
-// isGone asks the port whether the host is gone, which reading tells only when
-// all that the host had sent is read.
+// isGone asks the port whether the host has hung up. Reading shows that only after
+// everything that the host had sent.
 //
-// Bytes and the news of who sent them take two ways through the guest's kernel,
-// and the bytes may be first: until the host was there once, it may yet come.
+// The host's bytes and the event that it has connected take two ways through the
+// guest's kernel, and the bytes may come first: until that event has come, the
+// host has not hung up.
 func (c *portConn) isGone() bool {
 	c.unchecked = 0
 	if c.arrived {
 		return c.reportsHangUp()
 	}
-	for end := time.Now().Add(arrivalPatience); ; time.Sleep(arrivalPoll) {
+	for end := time.Now().Add(arrivalTimeout); ; time.Sleep(arrivalPoll) {
 		if c.arrived = !c.reportsHangUp(); c.arrived {
 			return false
 		}
@@ -126,7 +127,7 @@ func (c *portConn) Write(data []byte) (int, error) {
 	return count, err
 }
 
-// Close lets go of the port and returns once a new connection can begin.
+// Close ends the use of the port and returns once a new connection can begin.
 func (c *portConn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
@@ -143,10 +144,10 @@ func (c *portConn) Close() error {
 	return err
 }
 
-// nextBegun tells whether the host, having hung up, has come back and sent the
-// beginning of a new connection, now in buffer. Closing the port would lose
-// it. Half a frame written, though, would stand in front of the answers; then
-// only closing gives a clean start.
+// nextBegun reports whether the host has hung up, come back, and sent the
+// beginning of a new connection, which is in buffer now. Closing the port would
+// lose it. But if half a frame was written, it would come before the new answers;
+// then the port must be closed.
 func (c *portConn) nextBegun() bool {
 	if !c.hungUp.Load() || !c.stopWriting() {
 		return false
@@ -154,13 +155,13 @@ func (c *portConn) nextBegun() bool {
 	if len(c.buffer) > 0 {
 		return true
 	}
-	// After a quiesce the host waits until it sees the port closed. A host
-	// that was cut off may dial again at once.
-	patience := returnPatience
+	// After a quiesce the host waits until the port is closed. A host that was cut
+	// off may connect again at once.
+	timeout := returnTimeout
 	if c.listener.quiesced() {
-		patience = 0
+		timeout = 0
 	}
-	if err := c.file.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.file.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return false
 	}
 	first, err := awaitBytes(c.file)
@@ -171,8 +172,8 @@ func (c *portConn) nextBegun() bool {
 	return err == nil
 }
 
-// stopWriting ends a write that waits for a host that is gone, and tells
-// whether what has been written ends with a whole piece.
+// stopWriting ends a write that waits for a host that has hung up, and reports
+// whether everything written so far ends with a complete frame.
 func (c *portConn) stopWriting() bool {
 	if err := c.file.SetWriteDeadline(time.Unix(1, 0)); err != nil {
 		return false

@@ -5,10 +5,10 @@ const clientPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 const frameHeaderSize = 9
 
-// frameTracker follows the frame boundaries of the bytes a client sends, so
-// that a second client preface can be told from the session it interrupts.
-// No frame can look like it: read as a frame header, "PRI" is a length of
-// 5 MB, far beyond the frame size the agent allows.
+// frameTracker tracks the frame boundaries in a client's bytes, so that a second
+// client preface between frames is recognised. No frame can look like one: as a
+// frame header, "PRI" is a length of 5 MB, far beyond the frame size that the
+// agent allows.
 type frameTracker struct {
 	prefaceRead int // bytes of the connection's own preface passed so far
 	header      [frameHeaderSize]byte

@@ -11,7 +11,7 @@ func TestListenSocket(t *testing.T) {
 			t.Errorf("%q is let through", spec)
 		}
 	}
-	// What an agent that was killed leaves behind is in nobody's way.
+	// What is left of an agent that was killed does no harm.
 	spec := "unix:" + filepath.Join(t.TempDir(), "s")
 	for range 2 {
 		listener, err := ListenSocket(spec)

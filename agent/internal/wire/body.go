@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// MaxJSONBody bounds every JSON request, in bytes: a command with 2 MiB of
-// arguments, each byte of which may take six in JSON, fits.
+// MaxJSONBody bounds every JSON request, in bytes: enough for a command with 2 MiB
+// of arguments, each byte of which may take six in JSON.
 const MaxJSONBody = 13 << 20
 
 // SendBody answers with a finished JSON body.

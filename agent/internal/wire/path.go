@@ -13,7 +13,7 @@ func InvalidPath(format string, values ...any) error {
 	return Refuse(http.StatusBadRequest, "invalid_path", format, values...)
 }
 
-// CheckPath refuses what is no absolute path of this kernel.
+// CheckPath refuses everything but an absolute path that the kernel accepts.
 func CheckPath(path string) error {
 	switch {
 	case path == "":

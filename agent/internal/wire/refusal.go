@@ -1,5 +1,5 @@
-// Package wire is what the calls of the agent protocol have in common: bounded
-// JSON requests, answers, and the errors that the host is told.
+// Package wire has what all calls of the agent protocol share: bounded JSON
+// requests, answers and errors.
 package wire
 
 import (
@@ -9,8 +9,8 @@ import (
 	"net/http"
 )
 
-// Refusal is an error the host is told: an HTTP status, a code of the protocol
-// and a message that says what was wrong.
+// Refusal is an error for the host: an HTTP status, a code of the protocol and a
+// message that says what was wrong.
 type Refusal struct {
 	Status  int
 	Code    string
@@ -24,7 +24,7 @@ func Refuse(status int, code, format string, values ...any) *Refusal {
 	return &Refusal{Status: status, Code: code, Message: fmt.Sprintf(format, values...)}
 }
 
-// Invalid refuses a request that is not what its call takes: 400, invalid_request.
+// Invalid refuses a request that its call does not accept: 400, invalid_request.
 func Invalid(format string, values ...any) error {
 	return Refuse(http.StatusBadRequest, "invalid_request", format, values...)
 }

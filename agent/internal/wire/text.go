@@ -43,7 +43,7 @@ func AppendString(out []byte, text string) []byte {
 	return append(out, '"')
 }
 
-// IsVisibleASCII tells whether text can be sent back as a header.
+// IsVisibleASCII reports whether text can be sent back as a header.
 func IsVisibleASCII(text string) bool {
 	for i := 0; i < len(text); i++ {
 		if text[i] <= ' ' || text[i] > '~' {

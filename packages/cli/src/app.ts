@@ -18,7 +18,7 @@ export interface GlobalFlags {
   apiUrl?: string;
 }
 
-/** What a command needs: settings, and ways to speak to people and programs. */
+/** What a command needs: settings, and output for people and programs. */
 export class App {
   readonly json: boolean;
   readonly settings: Settings;
@@ -45,7 +45,7 @@ export class App {
     return {
       apiUrl: this.settings.apiUrl.value,
       apiKey: this.settings.apiKey.value,
-      // This one can make a command wait for whoever reads its output.
+      // This WebSocket can make a command wait until its output is read.
       webSocket: (url, options) => new WebSocket(url, options),
     };
   }
@@ -54,18 +54,18 @@ export class App {
     return Sandbox.connect(id, this.connection);
   }
 
-  /** Prints a result: `value` for programs, `text` for people. */
+  /** Prints a result: `value` as JSON for programs, `text` for people. */
   show(value: unknown, text: () => string): void {
     const out = this.json ? JSON.stringify(value, undefined, 2) : text();
     if (out !== '') process.stdout.write(`${out}\n`);
   }
 
-  /** Tells people something beside the result, in one line. */
+  /** Prints one line for people, on standard error. */
   tell(text: string): void {
     if (!this.json) process.stderr.write(`${printable(text)}\n`);
   }
 
-  /** Waits, and says so where it takes long. */
+  /** Waits for work, and shows progress where it takes long. */
   async during<T>(text: string, work: () => Promise<T>): Promise<T> {
     const progress = new Progress(process.stderr, text);
     try {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** Ids as they stand in examples. A test puts real ones in their place and runs every example. */
+/** The ids in examples. A test replaces them by real ones and runs every example. */
 export const sampleIds = {
   sandbox: 'sb-0a1b2c3d',
   checkpoint: '6f1d2c3b-4a59-4e68-8b77-0c1d2e3f4a5b',

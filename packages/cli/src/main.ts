@@ -32,7 +32,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 function print({ message, hint, code, requestId }: Report, color: boolean): void {
   const paint = paintFor({ isTerminal: process.stderr.isTTY, wanted: color, env: process.env });
-  // A stack is ours, and has lines; what comes from elsewhere must not reach the terminal as it is.
+  // A stack is our own text, and has several lines; text from elsewhere must not reach the terminal unchecked.
   const lines = [
     `${paint('red', 'oc:')} ${code === 'bug' ? message.split('\n').map(printable).join('\n') : printable(message)}`,
   ];
@@ -53,14 +53,14 @@ async function apiUrl(flags: GlobalFlags): Promise<string> {
   try {
     return resolveSettings(flags, process.env, await readConfigFile()).apiUrl.value;
   } catch {
-    // The file is what the error is about.
+    // The error is about this file.
     return defaultApiUrl;
   }
 }
 
 endByBrokenPipe();
 const exitCode = await main(process.argv.slice(2));
-// What was written last may still be on its way into a pipe.
+// The last output may not be written to the pipe yet.
 await Promise.all(
   [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
 );

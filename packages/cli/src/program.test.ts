@@ -31,7 +31,7 @@ describe('examples', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'oc-examples-'));
-    // Stands for oc: notes its arguments.
+    // Stands for oc: records its arguments.
     const script = `#!/bin/sh\nfor word; do printf '%s\\0' "$word"; done >> ${folder}/calls\nprintf '\\n' >> ${folder}/calls\necho ${sampleIds.sandbox}\n`;
     await writeFile(join(folder, 'oc'), script);
     await chmod(join(folder, 'oc'), 0o755);

@@ -37,11 +37,11 @@ function inOurStyle(text: string): string {
   return text.replace(/^error: /, 'oc: ').replaceAll('\n(', '\n    (');
 }
 
-/** Errors are printed as JSON then, and by the caller. */
+/** With JSON, the caller prints errors. */
 const silent = { outputError: () => undefined, writeErr: () => undefined };
 
 /**
- * The tree of commands. Wrong usage throws a CommanderError, after it was explained on standard error.
+ * The tree of commands. Wrong usage is explained on standard error, and throws a CommanderError.
  * @param json nothing is written on standard error
  */
 export function buildProgram(json = false): Command {

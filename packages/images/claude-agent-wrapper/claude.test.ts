@@ -9,7 +9,7 @@ import type { AgentMessage } from './events.ts';
 
 type Request = Parameters<AgentSdk['query']>[0];
 
-/** A package in place of the real one: its queries do as told. */
+/** A package in place of the real one; the test decides what its queries do. */
 function sdk(messages: (request: Request, interrupted: AbortSignal) => AsyncGenerator<AgentMessage>) {
   const requests: Request[] = [];
   const loaded: AgentSdk = {
@@ -43,7 +43,7 @@ function all(messages: AsyncIterable<AgentMessage>): Promise<AgentMessage[]> {
 
 const nothing = (): void => undefined;
 
-/** A process that has ended, and which nobody has asked about yet, has no command line any more. */
+/** A process that has ended and was not waited for yet has no command line any more. */
 const commandOf = (pid: number): Promise<string> => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
 
 describe('options of a query', () => {
@@ -97,7 +97,7 @@ describe('a query', () => {
     let command = 0;
     let background = 0;
     const { loaded } = sdk(async function* ({ options }) {
-      // An agent whose command ignores what asks politely, and which leaves a service to whoever adopts it.
+      // An agent whose command ignores signals that can be ignored, and which leaves a background process behind.
       const deaf = `trap '' TERM INT HUP; exec sleep 300`;
       const script = `(setsid sleep 300 & echo $!); setsid sh -c "$1" & echo $!; wait`;
       const agent = spawn('sh', ['-c', script, 'agent', deaf], { stdio: ['ignore', 'pipe', 'inherit'] });

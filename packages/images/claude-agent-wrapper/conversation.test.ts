@@ -18,7 +18,7 @@ async function* answering({ resume = 's1' }: Attempt): AsyncGenerator<AgentMessa
   yield message('result', resume, { subtype: 'success', is_error: false });
 }
 
-/** Runs a conversation over an agent that acts as told; lines may wait for events. */
+/** Runs a conversation with an agent that the test controls; lines may wait for events. */
 async function converse(
   script: Script,
   input: (command: (value: unknown) => Line, until: (type: string) => Promise<void>) => AsyncIterable<Line>,

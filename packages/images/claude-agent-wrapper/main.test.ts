@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-/** Runs the program as the guest does, less the SDK, which is not on this host. */
+/** Runs the program as the guest does, without the SDK, which is not on this host. */
 async function wrapper(env: Record<string, string>, input: string) {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, 'main.ts')], {
     env: { HOME: '/', ...env },

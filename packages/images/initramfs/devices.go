@@ -11,8 +11,8 @@ import (
 
 const portLinks = "/dev/virtio-ports"
 
-// Drivers that load when their node is opened, which therefore has to exist beforehand, and
-// that every user may open. udev sees to both elsewhere.
+// Drivers that are loaded when their node is opened. So the node has to exist before, and every user may open it. Where
+// udev runs, it does both.
 var loadOnOpen = []struct {
 	path         string
 	major, minor int
@@ -30,7 +30,7 @@ func makeDeviceNodes() error {
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("make device %s: %w", node.path, err)
 		}
-		// Apart from creation, which the umask limits.
+		// Not when the node is created, since the umask would apply.
 		if err := os.Chmod(node.path, 0o666); err != nil {
 			return fmt.Errorf("open device %s to all: %w", node.path, err)
 		}
@@ -38,8 +38,8 @@ func makeDeviceNodes() error {
 	return nil
 }
 
-// linkVirtioPorts gives every named virtio-serial port its usual link. udev makes these
-// elsewhere; a sandbox runs without it.
+// linkVirtioPorts makes the usual link for every named virtio-serial port. Elsewhere udev makes these; a sandbox runs
+// without it.
 func linkVirtioPorts() error {
 	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
 	if err != nil {

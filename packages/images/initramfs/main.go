@@ -1,6 +1,6 @@
-// Command init is the first process of a sandbox's kernel. It loads the few drivers that are
-// modules, mounts the root disk, sets up the network, places the agent in /run and hands over
-// to the root file system's init, or to the agent itself where there is none.
+// Command init is the first process of a sandbox's kernel. It loads the few drivers that are modules, mounts the root
+// disk, sets up the network, copies the guest agent to /run and starts the root file system's init, or the guest agent
+// itself where there is none.
 package main
 
 import (
@@ -18,7 +18,7 @@ const (
 
 func main() {
 	if err := run(); err != nil {
-		// The kernel panics when its first process ends; the console keeps the reason.
+		// The kernel panics when its first process ends; the console shows the reason.
 		fmt.Fprintln(os.Stderr, "initramfs:", err)
 		os.Exit(1)
 	}
@@ -34,7 +34,7 @@ func run() error {
 	if err := mountRoot(); err != nil {
 		return err
 	}
-	// A sandbox without network, or without a named port, still boots: the agent reports it.
+	// A sandbox without network, or without a named port, still boots: the guest agent reports it.
 	for _, step := range []func() error{configureNetwork, linkVirtioPorts, makeDeviceNodes} {
 		if err := step(); err != nil {
 			fmt.Fprintln(os.Stderr, "initramfs:", err)

@@ -12,8 +12,8 @@ import (
 // Not in package syscall; the number is amd64's.
 const sysFinitModule = 313
 
-// loadModules inserts every file of a directory in the order of their names, which the build
-// chose so that each module follows the ones it needs.
+// loadModules inserts every module of a directory in the order of their names. The build names them so that each comes
+// after the modules that it needs.
 func loadModules(directory string) error {
 	entries, err := os.ReadDir(directory)
 	if errors.Is(err, os.ErrNotExist) {

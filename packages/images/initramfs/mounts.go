@@ -20,7 +20,7 @@ type mount struct {
 
 const restricted = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC
 
-// systemd keeps what it finds mounted, so the options are the ones it would use.
+// systemd keeps what it finds mounted, so these are the options that it would use.
 var kernelFileSystems = []mount{
 	{"proc", "/proc", "proc", restricted, ""},
 	{"sysfs", "/sys", "sysfs", restricted, ""},
@@ -95,7 +95,7 @@ func placeAgent() error {
 	return nil
 }
 
-// switchRoot frees the initramfs, moves every mount into the root disk and makes it the root.
+// switchRoot frees the initramfs, moves every mount into the root disk, and makes that disk the root.
 func switchRoot() error {
 	for _, path := range []string{"/agent", "/init", "/modules"} {
 		if err := os.RemoveAll(path); err != nil {

@@ -8,7 +8,7 @@ type ValueOf<S extends Setting> = S extends { readonly absent: string }
   ? z.output<S['schema']> | undefined
   : z.output<S['schema']>;
 
-/** What one process reads, by the name of the variable. */
+/** The settings that one process reads, by the name of the variable. */
 export type SettingsOf<Who extends Reader> = {
   readonly [Name in keyof Settings as Who extends Settings[Name]['readers'][number] ? Name : never]: ValueOf<
     Settings[Name]
@@ -25,8 +25,8 @@ export function settingNames(who: Reader): string[] {
 }
 
 /**
- * Reads what a process may know from environment variables. A variable that is set to nothing counts as absent.
- * @param names of those to read; default: all that the process reads
+ * Reads the settings of a process from environment variables. An empty variable counts as absent.
+ * @param names of the settings to read; default: all that the process reads
  * @throws Error that names each variable that is wrong, and says what would be right
  */
 export function readSettings<Who extends Reader, Name extends keyof SettingsOf<Who> = keyof SettingsOf<Who>>(
@@ -39,7 +39,7 @@ export function readSettings<Who extends Reader, Name extends keyof SettingsOf<W
   const table: Readonly<Record<string, Setting>> = settings;
   for (const name of (names as readonly string[] | undefined) ?? settingNames(who)) {
     const setting = table[name];
-    if (setting === undefined) throw new Error(`${name} is none of the settings`);
+    if (setting === undefined) throw new Error(`${name} is not a setting`);
     const value = environment[name] || ('default' in setting ? setting.default : undefined);
     if (value === undefined) {
       if ('required' in setting) wrong.push(`${name}: is missing; the launcher sets it (npm start)`);
@@ -53,7 +53,7 @@ export function readSettings<Who extends Reader, Name extends keyof SettingsOf<W
   return values as Pick<SettingsOf<Who>, Name>;
 }
 
-/** Where the data is: the setting, else the place of the system or of the user. */
+/** The data directory: the setting, else the default for root or for another user. */
 export function dataDirectory({
   OPENCOMPUTER_DATA_DIR: given,
 }: {
@@ -64,7 +64,7 @@ export function dataDirectory({
   return resolve(given || fallback);
 }
 
-/** Where files are that can be made again: the setting, else `cache` in the data directory. */
+/** The directory for files that can be made again: the setting, else `cache` in the data directory. */
 export function cacheDirectory(given: {
   readonly OPENCOMPUTER_DATA_DIR?: string | undefined;
   readonly OPENCOMPUTER_CACHE_DIR?: string | undefined;

@@ -1,11 +1,11 @@
-/** The launcher asks so its parts whether they still work, over their channel. */
+/** By this message the launcher asks its parts, over their channel, whether they still work. */
 export interface HeartbeatQuestion {
   readonly heartbeat: number;
 }
 
 export interface HeartbeatAnswer {
   readonly heartbeat: number;
-  /** Milliseconds since the oldest probe of this process began that has not ended yet; 0 when none waits. */
+  /** Milliseconds since the oldest unfinished probe of this process began; 0 when there is none. */
   readonly probeMs: number;
 }
 
@@ -13,7 +13,7 @@ function isQuestion(message: unknown): message is HeartbeatQuestion {
   return typeof message === 'object' && message !== null && 'heartbeat' in message;
 }
 
-/** Checks what a part has sent. */
+/** Checks a message of a part. */
 export function isHeartbeatAnswer(message: unknown): message is HeartbeatAnswer {
   return (
     isQuestion(message) &&
@@ -22,9 +22,9 @@ export function isHeartbeatAnswer(message: unknown): message is HeartbeatAnswer 
 }
 
 /**
- * Answers the launcher from the event loop of this process, so that silence means that the loop stands still.
- * @param probe What must end for the process to be of use; the answers tell how long one has been waiting. One runs at
- * a time.
+ * Answers the launcher from the event loop of this process, so that no answer means that the loop is blocked.
+ * @param probe Work that must end for the process to be of use; the answers say how long it has been waiting. Only one
+ * runs at a time.
  */
 export function answerHeartbeats(probe: () => Promise<unknown> = () => Promise.resolve()): void {
   let began: number | undefined;
@@ -35,11 +35,11 @@ export function answerHeartbeats(probe: () => Promise<unknown> = () => Promise.r
       const ended = (): void => {
         began = undefined;
       };
-      // That it ends is what counts: a refusal too needed a free thread.
+      // It only matters that it ends: an error needed a free thread as well.
       probe().then(ended, ended);
     }
     const probeMs = performance.now() - began;
-    // A launcher that is gone is told of by the end of the channel.
+    // That the launcher is gone is reported by the end of the channel.
     process.send?.(
       { heartbeat: message.heartbeat, probeMs } satisfies HeartbeatAnswer,
       undefined,

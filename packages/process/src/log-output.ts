@@ -5,8 +5,8 @@ const attempts = 25;
 const clock = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Where log lines go. A line that cannot be written, because the disk is full or nobody reads the pipe, is lost: the
- * process must neither wait for room nor end for want of it. Pino's own output waits, without an end.
+ * Where log lines go. A line that cannot be written, because the disk is full or nobody reads the pipe, is dropped: the
+ * process must neither wait for space nor end for lack of it. Pino's own output would wait for ever.
  */
 export class LogOutput {
   readonly #descriptor: number;

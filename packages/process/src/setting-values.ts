@@ -8,7 +8,7 @@ export const integer = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 
-/** A number in decimal, with a point or without. */
+/** A number in decimal, with or without a fraction. */
 export const decimal = (min: number, max: number) =>
   z
     .string()

@@ -8,15 +8,15 @@ export type Reader = 'launcher' | 'server' | 'worker' | 'images';
 interface SettingBase {
   readonly schema: z.ZodType<unknown, string>;
   readonly readers: readonly Reader[];
-  /** Where it stands in the reference. */
+  /** Its section in the reference. */
   readonly section: 'both' | 'server' | 'worker' | 'launcher' | 'tests';
   /** One sentence for the reference. */
   readonly meaning: string;
 }
 
 /**
- * A setting of the installation, an environment variable. `default` is taken where it is absent; `absent` says in words
- * what holds then; what is `required` must be there.
+ * A setting of the installation: an environment variable. `default` is used where it is absent; `absent` says in words
+ * what happens then; a `required` one must be set.
  */
 export type Setting = SettingBase &
   ({ readonly default: string } | { readonly absent: string } | { readonly required: true });
@@ -24,7 +24,7 @@ export type Setting = SettingBase &
 const text = z.string();
 const all: readonly Reader[] = ['launcher', 'server', 'worker', 'images'];
 
-/** All settings, in the order of the reference. What is not in here is read by nobody. */
+/** All settings, in the order of the reference. No process reads any other. */
 export const settings = {
   OPENCOMPUTER_DATA_DIR: {
     schema: text,
@@ -163,7 +163,7 @@ export const settings = {
     readers: ['worker'],
     section: 'worker',
     default: '8',
-    meaning: 'networks made ahead of need, 0 to 64',
+    meaning: 'networks made in advance, 0 to 64',
   },
   OPENCOMPUTER_MAX_MACHINES: {
     schema: integer(1, 4000),
@@ -191,28 +191,28 @@ export const settings = {
     readers: ['launcher', 'worker'],
     section: 'worker',
     absent: 'none',
-    meaning: 'PEM file of certificates that guests trust beside their own',
+    meaning: 'PEM file of certificates that guests trust in addition to their own',
   },
   OPENCOMPUTER_GUEST_HTTP_PROXY: {
     schema: text,
     readers: ['launcher', 'worker'],
     section: 'worker',
     absent: 'none',
-    meaning: 'URL of the proxy that guests are told of, for `http`',
+    meaning: 'URL of the proxy that guests use for `http`',
   },
   OPENCOMPUTER_GUEST_HTTPS_PROXY: {
     schema: text,
     readers: ['launcher', 'worker'],
     section: 'worker',
     absent: 'none',
-    meaning: 'URL of the proxy that guests are told of, for `https`',
+    meaning: 'URL of the proxy that guests use for `https`',
   },
   OPENCOMPUTER_GUEST_NO_PROXY: {
     schema: text,
     readers: ['launcher', 'worker'],
     section: 'worker',
     absent: 'none',
-    meaning: 'names that guests reach without it, beside `localhost`',
+    meaning: 'names that guests reach without the proxy, besides `localhost`',
   },
   OPENCOMPUTER_QEMU: {
     schema: text,
@@ -260,7 +260,7 @@ export const settings = {
     schema: user.refine(({ uid }) => uid !== 0, 'expected uid:gid in numbers, not root, such as 990:990'),
     readers: ['server'],
     section: 'launcher',
-    absent: 'stays who it is',
+    absent: 'keeps its user',
     meaning: '`uid:gid` to become once its port is open',
   },
   OPENCOMPUTER_TEST_FAULTS: {
@@ -268,6 +268,6 @@ export const settings = {
     readers: ['worker'],
     section: 'tests',
     absent: 'none',
-    meaning: 'file by which tests let the worker or a machine die at a chosen step',
+    meaning: 'file by which tests make the worker or a machine fail at a chosen step',
   },
 } as const satisfies Readonly<Record<string, Setting>>;

@@ -1,4 +1,4 @@
-/** How an error code is answered, what it means, and what the caller can do. */
+/** The HTTP status of an error code, what it means, and what the caller can do. */
 export interface ErrorKind {
   readonly status: number;
   readonly meaning: string;
@@ -24,7 +24,7 @@ export const errorKinds = {
   },
   invalid_path: {
     status: 400,
-    meaning: 'The path of a file is missing, too long, holds NUL or climbs with "..".',
+    meaning: 'The path of a file is missing, too long, or contains NUL or "..".',
     hint: 'Give an absolute path such as /home/sandbox/data.txt.',
   },
   is_directory: {
@@ -59,7 +59,7 @@ export const errorKinds = {
   },
   forbidden: {
     status: 403,
-    meaning: 'The operation is not allowed on this object.',
+    meaning: 'This is not allowed on the object.',
     hint: 'Choose another target.',
   },
   signature_invalid: {
@@ -119,7 +119,7 @@ export const errorKinds = {
   },
   conflict: {
     status: 409,
-    meaning: 'The object is in a state that does not allow the operation.',
+    meaning: 'The object is in a state that does not allow this.',
     hint: 'Read the state of the object and decide again.',
   },
   busy: {
@@ -140,12 +140,12 @@ export const errorKinds = {
   },
   unsupported_guest: {
     status: 409,
-    meaning: 'The sandbox was saved with an agent that is too old for this operation.',
-    hint: 'Reboot the sandbox: it starts with the agent of this installation.',
+    meaning: 'The sandbox was saved with a guest agent that is too old for this.',
+    hint: 'Reboot the sandbox: it starts with the guest agent of this installation.',
   },
   sandbox_stopped: {
     status: 410,
-    meaning: 'The sandbox has ended (stopped or failed) and runs no more operations.',
+    meaning: 'The sandbox has ended (stopped or failed) and cannot be used any more.',
     hint: 'Create a new sandbox; the reason is in its status.',
   },
   too_large: {
@@ -175,7 +175,7 @@ export const errorKinds = {
   },
   guest_failed: {
     status: 502,
-    meaning: 'The guest answered something that makes no sense, or its channel broke.',
+    meaning: 'The guest sent an invalid answer, or its channel broke.',
     hint: 'Try again; if it stays, create a new sandbox.',
   },
   snapshot_failed: {
@@ -232,13 +232,13 @@ export const errorKinds = {
 
 export type ErrorCode = keyof typeof errorKinds;
 
-/** Codes that our own processes tell each other, and keep. A client is told the code in `shown` in their place. */
+/** Codes for our own processes only. A client gets the code in `shown` instead. */
 export const internalErrorKinds = {
-  /** The machine hibernates: what was asked for is possible once it is awake. */
+  /** The machine is hibernated: the request is possible once it is awake. */
   hibernated: { shown: 'conflict' },
-  /** Whoever asked for it has gone. */
+  /** The caller has gone away. */
   cancelled: { shown: 'internal' },
-  /** Nobody wants the sandbox any more that was being created. */
+  /** The client of a sandbox that was being created has gone away. */
   abandoned: { shown: 'creation_failed' },
 } as const satisfies Record<string, { readonly shown: ErrorCode }>;
 
@@ -249,7 +249,7 @@ function isInternal(code: string): code is InternalErrorCode {
   return Object.hasOwn(internalErrorKinds, code);
 }
 
-/** The code that a client is told. */
+/** The code that a client gets. */
 function shownCode(code: AnyErrorCode): ErrorCode {
   return isInternal(code) ? internalErrorKinds[code].shown : code;
 }
@@ -258,7 +258,7 @@ export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(errorKinds, text);
 }
 
-/** What an error looks like on the wire, between client and server as between server and worker. */
+/** The body of an error, between client and server as well as between server and worker. */
 export interface ErrorBody {
   error: string;
   code: AnyErrorCode;
@@ -275,7 +275,7 @@ export interface ApiErrorOptions {
   cause?: unknown;
 }
 
-/** An error that a client may see. Anything else that is thrown becomes `internal`. */
+/** An error that a client may see. Any other error becomes `internal`. */
 export class ApiError extends Error {
   readonly code: AnyErrorCode;
   readonly status: number;
@@ -292,7 +292,7 @@ export class ApiError extends Error {
     this.details = options.details ?? {};
   }
 
-  /** The same with a code that clients know. */
+  /** The same error with a code that clients know. */
   forClient(): ApiError {
     const { message, hint, details, cause } = this;
     return isInternal(this.code)
@@ -311,7 +311,7 @@ export class ApiError extends Error {
     };
   }
 
-  /** Reads an error body back, e.g. from the worker; what does not parse becomes `fallback`. */
+  /** Parses an error body, e.g. from the worker; one that cannot be parsed becomes `fallback`. */
   static fromBody(body: unknown, fallback: ErrorCode): ApiError {
     if (typeof body !== 'object' || body === null)
       return new ApiError(fallback, errorKinds[fallback].meaning);

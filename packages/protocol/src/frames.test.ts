@@ -13,7 +13,7 @@ import { BrokenFrame, encodeCounter, frameTypes, readSessionFrame, type SessionF
 const bytes = (maxLength = 300) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
 const frame = fc.record({ type: fc.integer({ min: 0, max: 255 }), payload: bytes() });
 
-/** Cuts bytes where the numbers say. */
+/** Cuts bytes at the given offsets. */
 function cut(whole: Buffer, sizes: readonly number[]): Buffer[] {
   const chunks: Buffer[] = [];
   let at = 0;

@@ -1,8 +1,8 @@
-/** The live protocol's numbers are at most this: they are bytes of output, and fit a double. */
+/** The largest number in the protocol of sessions: numbers count bytes of output, and must fit a double. */
 const counterMax = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Types of the frames between a session in the guest and whoever is attached to it.
+ * Types of the frames between a session in the guest and the clients that are attached to it.
  * Clients get 0x01 to 0x04; those that give `from` get 0x05 to 0x07 and 0x09 too.
  */
 export const frameTypes = {
@@ -12,7 +12,7 @@ export const frameTypes = {
   stderr: 2,
   /** i32: the exit code; nothing follows. */
   exit: 3,
-  /** From the session: what was printed before has been sent. Towards it: end of standard input. */
+  /** From the session: all earlier output has been sent. Towards it: end of standard input. */
   end: 4,
   /** u64: bytes of output that are lost at this place. */
   gap: 5,
@@ -20,13 +20,13 @@ export const frameTypes = {
   accepted: 6,
   /** u64: the offset of the next byte of output, before a gap that follows. */
   offset: 7,
-  /** Towards the session, u64: the offset up to which whoever reads really has the output. */
+  /** Towards the session, u64: the offset up to which the reader has received the output. */
   taken: 8,
   /** Only from the server to a client, u8: 0 when the sandbox hibernates, 1 when it runs again. */
   power: 9,
 } as const;
 
-/** Thrown for bytes that are no frame. */
+/** Thrown for bytes that are not a valid frame. */
 export class BrokenFrame extends Error {
   constructor(message: string) {
     super(message);
@@ -34,7 +34,7 @@ export class BrokenFrame extends Error {
   }
 }
 
-/** A frame that a session sends, read. */
+/** A parsed frame from a session. */
 export type SessionFrame =
   | { readonly type: 'output'; readonly stream: 1 | 2; readonly data: Buffer }
   | { readonly type: 'exit'; readonly code: number }
@@ -45,7 +45,7 @@ export type SessionFrame =
   | { readonly type: 'offset'; readonly offset: number }
   | { readonly type: 'power'; readonly awake: boolean };
 
-/** A u64 as eight bytes, big-endian. @throws RangeError when it is no count. */
+/** A u64 as eight bytes, big-endian. @throws RangeError when it is not a whole number in range */
 export function encodeCounter(value: number): Buffer {
   if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} is not a count`);
   const bytes = Buffer.alloc(8);
@@ -75,7 +75,7 @@ function readExitCode(payload: Buffer): number {
 }
 
 /**
- * Reads a frame that a session sent; undefined for a type that is not known, which is to be ignored.
+ * Parses a frame from a session; undefined for an unknown type, which the caller ignores.
  * @throws BrokenFrame when the payload does not fit the type.
  */
 export function readSessionFrame(type: number, payload: Buffer): SessionFrame | undefined {

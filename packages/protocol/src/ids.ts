@@ -11,7 +11,7 @@ export const sandboxIdPattern = /^sb-[0-9a-f]{8}$/;
 /** Ids of checkpoints and patches. */
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const execIdPattern = /^[0-9a-f]{8}$/;
-/** Who writes the input of a session: remembered by the agent, so that it takes every byte once. */
+/** Id of a writer of a session's input. The guest agent remembers it, so that it takes every byte once. */
 export const attachClientPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** A new random sandbox id. The store refuses duplicates; the caller tries again. */

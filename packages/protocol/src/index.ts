@@ -14,7 +14,7 @@ export * from './api/sandboxes.ts';
 export * from './api/sessions.ts';
 export * from './api/system.ts';
 export * from './api/unsupported.ts';
-export * from './guest/agent.ts';
+export * from './guest/guest-agent.ts';
 export * from './guest/file-list.ts';
 export * from './guest/files.ts';
 export * from './guest/frames.ts';

@@ -2,7 +2,7 @@ import { assert, integer, jsonValue, property } from 'fast-check';
 import { expect, test } from 'vitest';
 import { JsonGuard } from './json-guard.ts';
 
-/** What a value holds, by walking over it. */
+/** Counts what a value holds by walking over it. */
 function holds(value: unknown): { containers: number; commas: number } {
   if (typeof value !== 'object' || value === null) return { containers: 0, commas: 0 };
   const inside = Object.values(value).map(holds);

@@ -4,7 +4,7 @@ const comma = 0x2c;
 const openBrace = 0x7b;
 const openBracket = 0x5b;
 
-/** The most that a JSON text may hold. */
+/** How much a JSON text may hold. */
 export interface JsonBounds {
   /** Objects and arrays. */
   readonly containers: number;
@@ -12,12 +12,12 @@ export interface JsonBounds {
   readonly commas: number;
 }
 
-/** A text of few values, as most answers are. */
+/** For a text with few values, such as most answers. */
 export const shortJson: JsonBounds = { containers: 64, commas: 1024 };
 
 /**
- * Counts what a JSON text holds without parsing it: many small values cost a parser a hundred times what as many bytes
- * of text do. The text comes in any pieces.
+ * Counts what a JSON text holds without parsing it: to parse many small values takes a hundred times as long as one
+ * long string. The text may come in any pieces.
  */
 export class JsonGuard {
   readonly #bounds: JsonBounds;
@@ -30,7 +30,7 @@ export class JsonGuard {
     this.#bounds = bounds;
   }
 
-  /** False when the text up to here holds more than it may. */
+  /** False when the text so far holds more than it may. */
   allows(piece: Uint8Array): boolean {
     let inString = this.#inString;
     let escaped = this.#escaped;

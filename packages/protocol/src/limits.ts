@@ -1,13 +1,13 @@
 /**
- * Every bound that clients can run into, in one place. The API's documentation and its refusals read these.
- * Sizes are bytes unless the name says otherwise, times are seconds.
+ * Every limit that clients can reach, in one place. The API's documentation and its errors use these. Sizes are in
+ * bytes unless the name says otherwise, times in seconds.
  */
 export const limits = {
   /** Body of any JSON request. */
   jsonBodyBytes: 1024 * 1024,
-  /** Arrays and objects inside of each other in a JSON request. */
+  /** Nested arrays and objects in a JSON request. */
   jsonDepth: 64,
-  /** The same where it holds a command: its arguments may have three times their bytes in JSON. */
+  /** Body of a JSON request with a command, whose arguments may take three times their bytes in JSON. */
   commandBodyBytes: 6 * 1024 * 1024 + 64 * 1024,
   /** Sandbox metadata: number of keys, length of a key and of a value (characters), all of it together. */
   metadataKeys: 64,
@@ -18,10 +18,10 @@ export const limits = {
   envVars: 512,
   envNameLength: 256,
   envBytes: 128 * 1024,
-  /** Idle timeout of a sandbox; 0 means never. Default from the seed contract. */
+  /** Idle timeout of a sandbox; 0 means never. */
   timeoutSecondsMax: 30 * 24 * 3600,
   timeoutSecondsDefault: 300,
-  /** Shapes. The ceilings of CPU and memory are configurable per installation. */
+  /** Shapes. An installation may set other maximums of CPU and memory. */
   cpuCountMin: 1,
   cpuCountMax: 4,
   cpuCountDefault: 1,
@@ -30,22 +30,22 @@ export const limits = {
   memoryMBDefault: 1024,
   diskMBDefault: 20480,
   diskMBMax: 262144,
-  /** Commands: bytes of one argument and of all (each with its end and a pointer to it), as Linux counts. */
+  /** Commands: bytes of one argument, and of all together (each with its NUL and a pointer to it), as Linux counts. */
   execArgBytes: 128 * 1024 - 1,
   execArgsBytes: 2 * 1024 * 1024,
   execTimeoutSecondsDefault: 60,
   execTimeoutSecondsMax: 24 * 3600,
-  /** Output of one command that is kept, both streams together; older output is dropped and `truncated` is set. */
+  /** How much output of a command is kept, both streams together; older output is dropped and `truncated` is set. */
   execOutputBytes: 8 * 1024 * 1024,
-  /** Output of a session that is kept for those who attach later. */
+  /** How much output of a session is kept for clients that attach later. */
   sessionOutputBytes: 1024 * 1024,
-  /** Longest time that a session runs on without anybody attached, where its creator set one. */
+  /** The largest value for how long a session may run on with no client attached. */
   runAfterDisconnectSecondsMax: 30 * 24 * 3600,
   /** Size of a terminal, in characters. */
   terminalMax: 1000,
   terminalColsDefault: 80,
   terminalRowsDefault: 24,
-  /** Clients attached to sessions of one sandbox, and of the installation. */
+  /** Clients attached to sessions, per sandbox and in the whole installation. */
   attachedPerSandbox: 512,
   attachedClients: 4096,
   /** Lines of one answer of the logs. */
@@ -53,7 +53,7 @@ export const limits = {
   logLinesMax: 10_000,
   /** Paths inside the sandbox (PATH_MAX of Linux). */
   pathBytes: 4096,
-  /** Entries of a directory that are listed; `X-Truncated` says that there are more. */
+  /** Entries in a list of a directory; `X-Truncated` says that there are more. */
   listedFiles: 100_000,
   /** One uploaded file. */
   fileBytes: 64 * 1024 * 1024 * 1024,

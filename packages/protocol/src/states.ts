@@ -5,8 +5,8 @@ export const sandboxStates = ['creating', 'running', 'hibernated', 'stopping', '
 export type SandboxState = (typeof sandboxStates)[number];
 
 /**
- * Columns of the table: the states, and beside `error` that of a sandbox which never ran and so has no disk to start
- * from.
+ * Columns of the table: the states; `error` has a second column for a sandbox that never ran, and so has no disk to
+ * start from.
  */
 export const sandboxConditions = [...sandboxStates, 'neverRan'] as const;
 export type SandboxCondition = (typeof sandboxConditions)[number];
@@ -40,9 +40,9 @@ export type SandboxAction = (typeof sandboxActions)[number];
 
 export type Transition =
   | { readonly next: SandboxState }
-  /** Nothing to do; the answer is a success. */
+  /** Nothing to do; the request succeeds. */
   | { readonly already: true }
-  /** Possible once it has been woken. */
+  /** Possible once the sandbox has been woken. */
   | { readonly wakeFirst: true }
   | { readonly refuse: ErrorCode; readonly because: string };
 
@@ -55,7 +55,7 @@ const gone = refuse('sandbox_stopped', 'it has ended');
 const notYet = refuse('conflict', 'it is still being created');
 const impossible = refuse('conflict', 'the platform does not do this in this state');
 
-/** The one table of what is allowed when. The server enforces it; a test walks every cell. */
+/** The one table of what is allowed in which state. The server enforces it; a test checks every cell. */
 export const transitions: Record<SandboxCondition, Record<SandboxAction, Transition>> = {
   creating: {
     created: to('running'),
@@ -94,7 +94,7 @@ export const transitions: Record<SandboxCondition, Record<SandboxAction, Transit
     setTimeout: wakeFirst,
     hibernate: already,
     wake: to('running'),
-    // Its system shuts down in good order, for which it has to run.
+    // Its system shuts down properly, for which it has to run.
     reboot: wakeFirst,
     powerCycle: to('running'),
     checkpoint: wakeFirst,

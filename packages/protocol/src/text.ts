@@ -72,11 +72,11 @@ export const metadataSchema = z
         message: `at most ${limits.metadataBytes} bytes in all, got ${size}`,
       });
   })
-  .meta({ description: 'Key-value pairs of your own, stored with the sandbox.', example: { project: 'x' } });
+  .meta({ description: 'Your own key-value pairs, stored with the sandbox.', example: { project: 'x' } });
 
 /**
- * Turns what failed in a schema into one sentence that names the field, e.g. `cpuCount: expected number, received string`.
- * At most three issues are told.
+ * Turns the issues of a schema into one sentence that names the fields, e.g. `cpuCount: expected number, received
+ * string`. It mentions at most three issues.
  */
 export function describeIssues(error: z.ZodError): string {
   return error.issues

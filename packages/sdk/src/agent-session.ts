@@ -1,13 +1,13 @@
 import { checkOptions, requestOptions } from './check-options.ts';
 import { ExecSession } from './exec-session.ts';
 import { JsonLines } from './json-lines.ts';
-import { notify } from './live/notify.ts';
+import { notify } from './connection/notify.ts';
 import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';
 import type { ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
 import type { SessionApi } from './sessions.ts';
 
-/** A program with tools for an agent, started in the sandbox. */
+/** A program that provides tools to an agent, started in the sandbox. */
 export interface McpServerConfig {
   command: string;
   args?: string[] | undefined;
@@ -26,11 +26,11 @@ export interface AgentConfig {
   maxTurns?: number | undefined;
   cwd?: string | undefined;
   mcpServers?: Record<string, McpServerConfig> | undefined;
-  /** Conversation to go on with: `claude_session_id` of a `turn_complete`. */
+  /** Conversation to continue: `claude_session_id` of a `turn_complete`. */
   resume?: string | undefined;
 }
 
-/** What an agent tells. Types and members beyond these may come with any agent. */
+/** An event of an agent. Agents may send further types and members. */
 export interface AgentEvent {
   type:
     | 'ready'
@@ -47,17 +47,17 @@ export interface AgentEvent {
   [key: string]: unknown;
 }
 
-/** What is called as an agent goes on. */
+/** Callbacks of an agent session. */
 export interface AgentCallbacks extends Pick<
   SessionCallbacks,
   'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect' | 'onHibernate' | 'onWake'
 > {
   onEvent?: ((event: AgentEvent) => void) | undefined;
-  /** What it prints to stderr, and lines that are no events. */
+  /** What it prints to stderr, and lines that are not events. */
   onError?: ((text: string) => void) | undefined;
 }
 
-/** An agent that runs, and the connection to it. It goes on when the connection is closed or lost. */
+/** A running agent, and the connection to it. The agent goes on when the connection is closed or lost. */
 export class AgentSession {
   readonly #api: SessionApi;
   readonly #session: ExecSession;
@@ -104,17 +104,17 @@ export class AgentSession {
     return this.#session.done;
   }
 
-  /** Position in the output: `agent.attach(sessionId, { from: offset })` goes on there. */
+  /** Offset in the output: `agent.attach(sessionId, { from: offset })` goes on there. */
   get offset(): number {
     return this.#session.offset;
   }
 
-  /** Gives it something to do. Resolves when it has the prompt; `turn_complete` says that it is done. */
+  /** Sends it a prompt. Resolves when it has the prompt; the event `turn_complete` says that it is done. */
   sendPrompt(text: string): Promise<void> {
     return this.#send({ type: 'prompt', text });
   }
 
-  /** Stops what it does now; `interrupted` says that it has. */
+  /** Interrupts the current turn; the event `interrupted` says that it has stopped. */
   interrupt(): Promise<void> {
     return this.#send({ type: 'interrupt' });
   }
@@ -134,7 +134,7 @@ export class AgentSession {
     await this.#api.kill('agent', this.sessionId, signal, requestOptions('agent.kill', options));
   }
 
-  /** Lets go of the agent, which goes on. */
+  /** Detaches from the agent, which goes on. */
   close(): void {
     this.#session.close();
   }

@@ -4,7 +4,7 @@ import { sendJson } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
 import type { AgentEvent } from './agent-session.ts';
 
-/** What an agent is heard to tell. */
+/** The events that come from an agent. */
 function recorder() {
   const events: AgentEvent[] = [];
   const errors: string[] = [];

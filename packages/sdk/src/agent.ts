@@ -11,7 +11,7 @@ import type { WireStartAgent } from './wire.ts';
 
 /** Options of `agent.start`. */
 export interface AgentStartOptions extends AgentConfig, AgentCallbacks, AttachLimits {
-  /** What it is to do first. */
+  /** Its first prompt. */
   prompt?: string | undefined;
 }
 

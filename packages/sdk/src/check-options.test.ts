@@ -6,7 +6,7 @@ import { Sandbox } from './sandbox.ts';
 import { sendJson, TestServer, wireSandbox } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
 
-/** As plain JavaScript calls it: nobody looks at types there. */
+/** Called as from plain JavaScript, where types are not checked. */
 type Call = (sandbox: Sandbox, options: never) => unknown;
 
 const id = '00000000-0000-4000-8000-000000000000';
@@ -82,7 +82,7 @@ const failureOf = async (call: Call, options: unknown): Promise<unknown> => {
 describe.each(Object.entries(calls))('%s', (name, call) => {
   test.each([
     [{ zzzzzz: 1 }, 'unknown option "zzzzzz"'],
-    // Names of the request that carries the call out are no options.
+    // Names of the internal request are not options.
     [{ path: '/elsewhere' }, 'unknown option "path"'],
     ['utf8', 'options are not an object but string'],
     [null, 'options are not an object but null'],
@@ -109,7 +109,7 @@ test.each<[string, object, string]>([
     { reconnect: { timeout: 3 } },
     'reconnect: unknown option "timeout"; did you mean timeoutMs?',
   ],
-])('%s tells of %j what was probably meant', async (name, options, words) => {
+])('%s says of %j what was probably meant', async (name, options, words) => {
   const call = calls[name] ?? (() => undefined);
   if ('reconnect' in options)
     await expect(Sandbox.connect('sb-1', { apiUrl: server.url })).resolves.toBeDefined();

@@ -4,9 +4,9 @@ import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';
 
 /**
- * Refuses options that a method does not have: a misspelt one would otherwise be without effect, and without a word.
+ * Refuses options that a method does not have: otherwise a misspelt option would be ignored silently.
  *
- * @param method - as it is called, such as `exec.run`
+ * @param method - its name, such as `exec.run`
  * @param names - those of its options
  * @returns the options
  * @throws InvalidRequestError that names the option, and the one that was probably meant

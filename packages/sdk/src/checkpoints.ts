@@ -20,7 +20,7 @@ export interface CheckpointInfo {
   kind: 'full' | 'disk_only';
   status: 'processing' | 'ready' | 'failed';
   sandboxConfig: { template: string; cpuCount: number; memoryMB: number; diskMB: number };
-  /** What it occupies by itself; 0 until it is ready. */
+  /** Bytes that only this checkpoint occupies; 0 until it is ready. */
   sizeBytes: number;
   /** True when every key of the installation may fork it. */
   isPublic: boolean;
@@ -28,11 +28,11 @@ export interface CheckpointInfo {
   createdAt: string;
   /** The checkpoint that the state of its sandbox came from. */
   parentCheckpointId?: string | undefined;
-  /** Milliseconds for which the sandbox stood still. */
+  /** Milliseconds for which the sandbox was paused. */
   pauseMs?: number | undefined;
   /**
-   * Whether the guest came to rest and wrote out its file system first. False: it did not answer and was saved as it
-   * was; the disk of a `disk_only` checkpoint is then what a power cut would leave.
+   * Whether the guest paused its work and wrote out its file system first. False: it did not answer and was saved as it
+   * was; the disk of a `disk_only` checkpoint is then as after a power cut.
    */
   quiesced?: boolean | undefined;
   /** Why it failed. */
@@ -49,7 +49,7 @@ export interface CheckpointNode extends CheckpointInfo {
 export interface CheckpointRetentionPolicy {
   /** `delete_oldest`: the oldest of its kind beyond `maxCount` are deleted. */
   mode: 'none' | 'delete_oldest';
-  /** Default: as many as are allowed, 10 full or 100 of disk alone. */
+  /** Default: as many as are allowed, 10 full or 100 disk-only ones. */
   maxCount?: number | undefined;
 }
 
@@ -59,7 +59,10 @@ export interface CreateCheckpointOptions extends RequestOptions {
   kind?: 'full' | 'disk_only' | undefined;
   /** With kind `disk_only`: take it as a full one after all. */
   promoteToFull?: boolean | undefined;
-  /** Fail where the guest does not come to rest in time, instead of saving it as it is. Default false. */
+  /**
+   * Fail where the guest does not pause its work and write out its file system in time, instead of saving it as it is.
+   * Default false.
+   */
   requireQuiesced?: boolean | undefined;
   retentionPolicy?: CheckpointRetentionPolicy | undefined;
 }
@@ -68,9 +71,9 @@ export interface CreateCheckpointOptions extends RequestOptions {
 export interface ForkOptions extends ConnectionOptions {
   /** Idle timeout in seconds; 0: never. Default 300. */
   timeout?: number | undefined;
-  /** Laid over the environment variables of the checkpoint. */
+  /** Added to the environment variables of the checkpoint; these win. */
   envs?: Record<string, string> | undefined;
-  /** Merged over the metadata of the checkpoint. */
+  /** Added to the metadata of the checkpoint; these win. */
   metadata?: Record<string, string> | undefined;
 }
 
@@ -80,13 +83,13 @@ export interface ForkManyOptions extends ForkOptions {
   count?: number | undefined;
 }
 
-/** Options of `sandbox.fork`, which goes to the server of the sandbox. */
+/** Options of `sandbox.fork`, which calls the server of the sandbox. */
 export interface ForkSelfOptions extends RequestOptions, Omit<ForkManyOptions, keyof ConnectionOptions> {
   /** Keeps the checkpoint under this name. */
   name?: string | undefined;
 }
 
-/** The id as a segment of a path. @throws InvalidRequestError when it would name another route. */
+/** The id as a segment of a path. @throws InvalidRequestError when it would name another endpoint. */
 export function checkpointSegment(id: string): string {
   if (typeof id !== 'string' || !/^[\w-]+$/.test(id))
     throw invalidOption(
@@ -125,7 +128,7 @@ export async function listCheckpoints(
   return (await http.json({ method: 'GET', path: `${path}/checkpoints`, ...limits })) as CheckpointInfo[];
 }
 
-/** See `Sandbox.restoreCheckpoint`. @returns what the server then says about the sandbox */
+/** See `Sandbox.restoreCheckpoint`. @returns the server's new data about the sandbox */
 export async function restoreCheckpoint(
   http: HttpClient,
   path: string,
@@ -149,7 +152,7 @@ export async function deleteCheckpoint(
   await http.done({ method: 'DELETE', path: route, ...requestOptions('deleteCheckpoint', options) });
 }
 
-/** Asks for forks; `count` decides the form of the answer. */
+/** Requests forks; the form of the answer depends on `count`. */
 export function postFork(
   http: HttpClient,
   path: string,
@@ -181,7 +184,7 @@ export async function* listAllCheckpoints(options: ConnectionOptions = {}): Asyn
   yield* pages<CheckpointNode>(http, '/checkpoints', options.signal);
 }
 
-/** What a paged listing holds, page after page. */
+/** The items of a list with pages, page after page. */
 export async function* pages<Item>(
   http: HttpClient,
   path: string,
@@ -200,7 +203,7 @@ export function publishCheckpoint(id: string, options: ConnectionOptions = {}): 
   return setPublic(id, 'publish', options);
 }
 
-/** Keeps a checkpoint to its owner again; forks that others have made stay theirs. @throws NotFoundError */
+/** Lets only the owner fork a checkpoint again; forks that others have made stay. @throws NotFoundError */
 export function unpublishCheckpoint(id: string, options: ConnectionOptions = {}): Promise<CheckpointInfo> {
   return setPublic(id, 'unpublish', options);
 }

@@ -1,4 +1,4 @@
-/** Names that are used for the same thing, here or elsewhere; in lower case, without `_` and `-`. */
+/** Names that are used for the same thing, here or in other products; in lower case, without `_` and `-`. */
 const synonyms: readonly (readonly string[])[] = [
   ['templateid', 'template'],
   ['memorymb', 'memory', 'mem', 'ram', 'memorymib'],
@@ -20,7 +20,7 @@ function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_]/g, '');
 }
 
-/** How many letters must be changed, added, left out or swapped with the next to make one text of another. */
+/** How many letters must be changed, added, removed or swapped with the next to turn one text into another. */
 function distance(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);
@@ -44,10 +44,10 @@ function distance(from: string, to: string): number {
   return last[to.length] ?? 0;
 }
 
-/** The longest name that is worth a comparison. */
+/** The longest name that is compared. */
 const longestName = 64;
 
-/** The name that was probably meant by one that is not among `known`; undefined where none is like it. */
+/** The name among `known` that was probably meant; undefined where none is similar. */
 export function closestName(name: string, known: readonly string[]): string | undefined {
   if (name.length > longestName) return undefined;
   const given = plain(name);

@@ -1,8 +1,8 @@
 import { invalidOption } from './invalid-option.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 
-/** Where a server listens that was started with the default settings. */
+/** The address of a server with default settings. */
 export const defaultApiUrl = 'http://127.0.0.1:8080';
 
 /** Limits of one call. Every method takes them. */
@@ -27,11 +27,11 @@ export interface ConnectionOptions extends RequestOptions {
    */
   apiUrl?: string | undefined;
   /**
-   * Opens WebSockets for sessions and terminals. Default: the global `WebSocket`, else the package `ws`.
-   * With that of `ws` a session that you iterate makes the command wait for you, however much it prints.
+   * Opens WebSockets for sessions and terminals. Default: the global `WebSocket`, else the package `ws`. With the one
+   * of `ws`, a command waits for the loop that iterates its session, however much it prints.
    */
   webSocket?: WebSocketFactory | undefined;
-  /** How sessions come back after a lost connection; false: not at all. */
+  /** How sessions reconnect after a lost connection; false: not at all. */
   reconnect?: ReconnectOptions | false | undefined;
 }
 
@@ -80,7 +80,7 @@ function resolveApiUrl(text: string): string {
 
 function resolveApiKey(text: string): string {
   const key = text.trim();
-  // The key is a secret, so it is not repeated in the message.
+  // The key is a secret, so the message does not contain it.
   if (!/^[\x21-\x7e]*$/.test(key))
     throw invalidOption(
       'apiKey holds white space or characters that a header cannot carry',

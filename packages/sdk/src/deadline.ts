@@ -27,7 +27,7 @@ export class Deadline {
     return this.#limitMs;
   }
 
-  /** Starts the clock anew, e.g. after progress. */
+  /** Starts the clock again, e.g. after progress. */
   restart(): void {
     clearTimeout(this.#timer);
     if (this.#limitMs === 0 || this.signal.aborted) return;
@@ -48,7 +48,7 @@ export class Deadline {
     this.#controller.abort();
   }
 
-  /** Lets go of the timer and of the caller's signal. */
+  /** Releases the timer and the caller's signal. */
   release(): void {
     clearTimeout(this.#timer);
     this.#callerSignal?.removeEventListener('abort', this.#onCallerAbort);

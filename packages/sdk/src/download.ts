@@ -1,10 +1,10 @@
 import type { OpenAnswer } from './http.ts';
 
-/** Bytes beyond which the announced length is not trusted enough to reserve memory at once. */
+/** Up to this announced length memory is reserved at once, in bytes; a larger one is not trusted that much. */
 const reserveBytes = 256 * 1024 * 1024;
 
 /**
- * The body of an answer as a stream. The clock runs only while the consumer waits for bytes; whoever stops
+ * The body of an answer as a stream. The clock runs only while the consumer waits for bytes. A consumer that stops
  * reading early must cancel the stream, which ends the transfer.
  */
 export function bodyStream({ response, deadline, explain }: OpenAnswer): ReadableStream<Uint8Array> {

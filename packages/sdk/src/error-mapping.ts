@@ -16,7 +16,7 @@ import type { ErrorCode, ErrorFields, OpenComputerError, ServerErrorCode } from 
 
 type ErrorClass = new (message: string, fields: ErrorFields) => OpenComputerError;
 
-/** Which class a code becomes. */
+/** The class of each code. */
 export const classOfCode: Readonly<Record<ServerErrorCode, ErrorClass>> = {
   invalid_request: InvalidRequestError,
   invalid_json: InvalidRequestError,
@@ -64,7 +64,7 @@ export const classOfCode: Readonly<Record<ServerErrorCode, ErrorClass>> = {
   no_space: CapacityError,
 };
 
-/** Hints that fit this package better than the server's, which speak of HTTP. */
+/** Hints for this package instead of the server's, which are about HTTP. */
 const ownHints: Partial<Record<ServerErrorCode, string>> = {
   unauthorized: 'Pass apiKey or set OPENCOMPUTER_API_KEY to a valid key of this server.',
   sandbox_not_found: 'Sandbox.list() shows the sandboxes of this key.',
@@ -92,7 +92,7 @@ function isServerCode(code: unknown): code is ServerErrorCode {
   return typeof code === 'string' && Object.hasOwn(classOfCode, code);
 }
 
-/** The error that an unsuccessful answer means. */
+/** The error for an unsuccessful answer. */
 export function errorFromAnswer(status: number, headers: Headers, body: string): OpenComputerError {
   const { error, code, hint, requestId, ...details } = parseObject(body);
   const known = isServerCode(code) ? code : undefined;
@@ -112,7 +112,7 @@ function fallbackCode(status: number): ErrorCode {
   return status >= 300 && status < 400 ? 'unexpected_answer' : `http_${status}`;
 }
 
-/** A redirect is not followed: the key would go to whatever host it names. */
+/** A redirect is not followed: the key would be sent to any host that it names. */
 export function errorFromRedirect(url: string, status: number, location: string | null): OpenComputerError {
   return new InvalidRequestError(`${new URL(url).origin} redirects to ${location ?? 'nowhere'}`, {
     code: 'unexpected_answer',
@@ -121,7 +121,7 @@ export function errorFromRedirect(url: string, status: number, location: string 
   });
 }
 
-/** A success whose body is not what the API promises. */
+/** The error for a successful answer whose body does not fit the API. */
 export function errorFromNonsense(url: string, status: number, body: string): OpenComputerError {
   return new ServerError(
     `${url} answered ${status} with something else than the API promises: ${JSON.stringify(body.slice(0, 120))}`,
@@ -144,7 +144,7 @@ const notSent = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** What a rejected `fetch`, or a body that broke off, means. */
+/** The error for a rejected `fetch`, or a body that was cut off. */
 export function errorFromFailure(url: string, failure: unknown): ConnectionError {
   const cause = failure instanceof Error && failure.cause !== undefined ? failure.cause : failure;
   const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';

@@ -1,4 +1,4 @@
-/** Codes that the server sends, and those that arise in the client. New servers may send others. */
+/** Codes of the server, and codes of the client itself. Newer servers may send others. */
 export type KnownErrorCode = ServerErrorCode | ClientErrorCode;
 
 /** Codes of the server's answers. */
@@ -48,7 +48,7 @@ export type ServerErrorCode =
   | 'guest_timeout'
   | 'no_space';
 
-/** Codes of failures that have no answer, or none that makes sense. */
+/** Codes of failures without an answer, or with an invalid one. */
 export type ClientErrorCode =
   | 'invalid_option'
   | 'connection_failed'
@@ -64,10 +64,10 @@ export type ClientErrorCode =
   | 'websocket_missing'
   | 'unexpected_answer';
 
-/** A code; known ones complete in editors. */
+/** A code; editors complete the known ones. */
 export type ErrorCode = KnownErrorCode | (string & {});
 
-/** What an error is made of. */
+/** The parts of an error. */
 export interface ErrorFields {
   code: ErrorCode;
   status?: number | undefined;
@@ -79,9 +79,9 @@ export interface ErrorFields {
 }
 
 /**
- * What every error of this package is. Catch a subclass to act on it, or read `code`.
- * The message says what happened and what to do, and ends with the HTTP status and the request, where there are any:
- * `sandbox sb-0a1b2c3d not found. Sandbox.list() shows the sandboxes of this key. [HTTP 404, request 6f1c]`.
+ * The base class of all errors of this package. Catch a subclass, or read `code`. The message says what happened and
+ * what to do, and ends with the HTTP status and the request, where there are any: `sandbox sb-0a1b2c3d not found.
+ * Sandbox.list() shows the sandboxes of this key. [HTTP 404, request 6f1c]`.
  *
  * @example
  * try {
@@ -98,11 +98,11 @@ export class OpenComputerError extends Error {
   readonly status: number | undefined;
   /** What to do about it. */
   readonly hint: string;
-  /** Names the request in the server's log. */
+  /** Id of the request in the server's log. */
   readonly requestId: string | undefined;
-  /** Milliseconds after which the server wants to be asked again. */
+  /** Milliseconds after which the request may be sent again. */
   readonly retryAfterMs: number | undefined;
-  /** Whatever else the server told, such as `{ limit: 4 }`. */
+  /** Further details from the server, such as `{ limit: 4 }`. */
   readonly details: Record<string, unknown>;
 
   constructor(message: string, fields: ErrorFields) {
@@ -128,13 +128,13 @@ export class OpenComputerError extends Error {
 /** The key is missing, unknown or revoked. Set another one. */
 export class AuthenticationError extends OpenComputerError {}
 
-/** The request makes no sense to the server, or an option to this package. Correct it; trying again won't help. */
+/** The request, or an option, is invalid. Correct it; trying again won't help. */
 export class InvalidRequestError extends OpenComputerError {}
 
 /** The object is in a state that does not allow this. Read its state and decide again. */
 export class ConflictError extends OpenComputerError {}
 
-/** What was named does not exist. */
+/** The object does not exist. */
 export class NotFoundError extends OpenComputerError {}
 
 /** No sandbox of yours has this id. */
@@ -146,13 +146,13 @@ export class FileNotFoundError extends NotFoundError {}
 /** The sandbox has ended. Create a new one. */
 export class SandboxStoppedError extends OpenComputerError {}
 
-/** You have, or send, as much as you may. Free something or send less. */
+/** You have, or send, more than allowed. Free something or send less. */
 export class LimitError extends OpenComputerError {}
 
 /** The host or a disk is full. Free something, ask for less, or try again later. */
 export class CapacityError extends LimitError {}
 
-/** Something took longer than it may. The message names the option that allows more. */
+/** Something took longer than allowed. The message names the option that allows more. */
 export class TimeoutError extends OpenComputerError {}
 
 /**
@@ -160,7 +160,7 @@ export class TimeoutError extends OpenComputerError {}
  * get its result with `exec.wait(error.execId)`.
  */
 export class ExecTimeoutError extends TimeoutError {
-  /** Id of the command; undefined when the server had not told it yet. */
+  /** Id of the command; undefined when the server had not sent it yet. */
   readonly execId: string | undefined;
 
   constructor(message: string, fields: ErrorFields & { execId: string | undefined }) {

@@ -5,7 +5,7 @@ import { ExecSession } from './exec-session.ts';
 import { sendJson } from './testing/http-server.ts';
 import { SessionServer } from './testing/session-server.ts';
 import type { ExecAttachOptions } from './exec-session.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 
 const ofPackage: WebSocketFactory = (url, options) => new WsWebSocket(url, options);
 const kinds: [string, WebSocketFactory | undefined][] = [
@@ -13,7 +13,7 @@ const kinds: [string, WebSocketFactory | undefined][] = [
   ['the WebSocket of ws', ofPackage],
 ];
 
-/** Collects what a session is told. */
+/** Collects the callbacks of a session. */
 function recorder(): ExecAttachOptions & { stdout: string; stderr: string; events: string[] } {
   const seen = {
     stdout: '',
@@ -54,7 +54,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(session.offset).toBe('before oopsafter'.length);
   });
 
-  test('tells of hibernation and wake', async () => {
+  test('reports hibernation and wake', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -87,7 +87,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(seen).toEqual([true]);
   });
 
-  test('a connection that is cut comes back with nothing lost or doubled, both ways', async () => {
+  test('a connection that is cut is restored with nothing lost or repeated, both ways', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -155,7 +155,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     expect(seen.events).toContain('reconnected');
   });
 
-  test('a gap is told where it is', async () => {
+  test('a gap is reported where it is', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -186,7 +186,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
   test.each([
     [404, 'exec_not_found', NotFoundError],
     [401, 'unauthorized', Error],
-  ])('a refusal with %i is told as what it is', async (status, code, Class) => {
+  ])('a refusal with %i is reported as what it is', async (status, code, Class) => {
     await using server = await SessionServer.start({
       refuse: () => ({ status, body: { error: 'no', code } }),
       handle: (_request, response) => sendJson(response, status, { error: 'no', code }),
@@ -196,7 +196,7 @@ describe.each(kinds)('with %s', (_name, factory) => {
     await expect(failure).rejects.toMatchObject({ code, status });
   });
 
-  test('close lets go of the command', async () => {
+  test('close detaches from the command', async () => {
     await using server = await SessionServer.start();
     const seen = recorder();
     const session = await open(server, seen, factory);
@@ -249,7 +249,7 @@ describe('a server that misbehaves', () => {
     expect(await (await open(server)).done).toBe(0);
   });
 
-  test('a server that tells no offsets is used while it lasts', async () => {
+  test('a server that sends no offsets is used until the connection is lost', async () => {
     await using server = await SessionServer.start({
       serve: (socket, _attempt, _query) => {
         socket.send(Buffer.of(4));
@@ -411,7 +411,7 @@ describe('the caller', () => {
     for await (const { data } of session) {
       expect(data[0]).toBe(next % 256);
       next += 1;
-      // What has been taken off the network but not been read stays small.
+      // Only little is received before it is read.
       expect(session.offset - next * 64 * 1024).toBeLessThan(4 * 1024 * 1024);
       if (next % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
       if (next === pieces) server.session.exit(0);

@@ -1,17 +1,17 @@
 import { requestOptions } from './check-options.ts';
 import { invalidOption } from './invalid-option.ts';
 import { LimitError } from './errors.ts';
-import { SessionLink } from './live/link.ts';
-import { ignorable, notify } from './live/notify.ts';
-import { OutputQueue } from './live/output.ts';
+import { SessionLink } from './connection/link.ts';
+import { ignorable, notify } from './connection/notify.ts';
+import { OutputQueue } from './connection/output.ts';
 import type { RequestOptions } from './config.ts';
 import type { OpenComputerError } from './errors.ts';
-import type { OutputStream } from './live/frames.ts';
-import type { LinkListener } from './live/link.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
+import type { OutputStream } from './connection/frames.ts';
+import type { LinkListener } from './connection/link.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
 import type { SessionApi } from './sessions.ts';
 
-/** What is called as a session goes on: one after the other, in order. */
+/** Callbacks of a session. They are called in order, one after the other. */
 export interface SessionCallbacks {
   onStdout?: ((data: Uint8Array) => void) | undefined;
   onStderr?: ((data: Uint8Array) => void) | undefined;
@@ -19,15 +19,15 @@ export interface SessionCallbacks {
   onExit?: ((exitCode: number) => void) | undefined;
   /** All output from before the attachment has been delivered. */
   onScrollbackEnd?: (() => void) | undefined;
-  /** So many bytes of output are missing at this place: more was printed than is kept. */
+  /** This many bytes of output are missing at this place: more was printed than is kept. */
   onGap?: ((bytes: number) => void) | undefined;
   /** The connection is lost, and is being restored. */
   onDisconnect?: ((reason: OpenComputerError) => void) | undefined;
-  /** It is back. Nothing was lost meanwhile unless `onGap` says so. */
+  /** The connection is restored. Nothing was lost meanwhile unless `onGap` says so. */
   onReconnect?: (() => void) | undefined;
-  /** The sandbox hibernates: nothing runs until input, or any operation, wakes it. */
+  /** The sandbox hibernates: nothing runs until input, or any use, wakes it. */
   onHibernate?: (() => void) | undefined;
-  /** It runs again, where it was. */
+  /** It runs again, and continues where it was. */
   onWake?: (() => void) | undefined;
 }
 
@@ -35,14 +35,14 @@ export interface SessionCallbacks {
 export interface AttachLimits extends RequestOptions {
   /** Ends the start and, later, the attachment, whose `done` then rejects with its reason; the command goes on. */
   signal?: AbortSignal | undefined;
-  /** How it comes back after a lost connection; false: not at all. Default: as the sandbox is configured. */
+  /** How it reconnects after a lost connection; false: not at all. Default: as the sandbox is configured. */
   reconnect?: ReconnectOptions | false | undefined;
 }
 
 /** Options of `exec.attach`. */
 export interface ExecAttachOptions extends SessionCallbacks, AttachLimits {
   /**
-   * Where in all output ever printed, both streams counted together, to begin: `session.offset` of an earlier
+   * Offset at which to begin, in all output ever printed, both streams counted together: `session.offset` of an earlier
    * attachment. Default 0: all that is kept.
    */
   from?: number | undefined;
@@ -57,8 +57,8 @@ export interface ExecOutput {
 const encoder = new TextEncoder();
 
 /**
- * A command that runs, and the connection to it. The command goes on when the connection is closed or lost.
- * Get one with `exec.start` or `exec.attach`.
+ * A running command, and the connection to it. The command goes on when the connection is closed or lost. Get one with
+ * `exec.start` or `exec.attach`.
  *
  * @example
  * const session = await sandbox.exec.start('sort', { onStdout: (data) => process.stdout.write(data) });
@@ -78,7 +78,7 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
   readonly #link: SessionLink;
   readonly #callbacks: SessionCallbacks;
   readonly #output: OutputQueue<ExecOutput>;
-  /** Without callbacks output waits for whoever iterates. */
+  /** Without callbacks output waits for a loop that iterates. */
   #queues: boolean;
   readonly #settle: PromiseWithResolvers<number>;
 
@@ -96,7 +96,7 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
       tooSlow,
     });
     this.#settle = withResolvers();
-    // Whoever only has callbacks hears of a loss by onExit.
+    // With callbacks only, a lost connection is reported by onExit.
     this.done = ignorable(this.#settle.promise);
   }
 
@@ -107,14 +107,14 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
     return session;
   }
 
-  /** Position in all output of the next byte to come: `exec.attach(sessionId, { from: offset })` goes on there. */
+  /** Offset of the next byte in all output: `exec.attach(sessionId, { from: offset })` goes on there. */
   get offset(): number {
     return this.#link.offset;
   }
 
   /**
-   * Writes to the command's standard input. Resolves when the session has accepted the bytes; await that where you
-   * send more than a few MiB. Nothing is lost or doubled when the connection breaks meanwhile.
+   * Writes to the command's standard input. Resolves when the session has accepted the bytes; await that where you send
+   * more than a few MiB. Nothing is lost or repeated when the connection breaks meanwhile.
    *
    * @throws ConflictError when the command has ended or the session is closed; LimitError when over 16 MiB wait
    * @example
@@ -139,7 +139,7 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
     await this.#api.kill('exec', this.sessionId, signal, requestOptions('session.kill', options));
   }
 
-  /** Lets go of the command, which goes on. `done` resolves with -1. */
+  /** Detaches from the command, which goes on. `done` resolves with -1. */
   close(): void {
     if (this.#link.closed) return;
     this.#link.close();
@@ -147,8 +147,8 @@ export class ExecSession implements AsyncIterable<ExecOutput> {
   }
 
   /**
-   * The output, piece by piece, until the command ends. A slow loop makes the command wait where the WebSocket
-   * can (that of the package `ws`). Of what was printed before the loop the newest 1 MiB is kept.
+   * The output, piece by piece, until the command ends. The command waits for a slow loop if the WebSocket supports
+   * that (the one of the package `ws` does). Of output from before the loop the newest 1 MiB is kept.
    *
    * @throws what `done` rejects with
    * @example

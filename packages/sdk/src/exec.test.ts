@@ -23,7 +23,7 @@ function execAt(url: string): Exec {
   return new Exec(http, '/sandboxes/sb-1', new SessionApi(http, '/sandboxes/sb-1', () => undefined));
 }
 
-/** Answers run-async with a handle and polls by `poll`, which gets their number from 1. */
+/** Answers run-async with an id, and polls by `poll`, which gets their number, from 1. */
 function polled(poll: (n: number, ...rest: Parameters<Handler>) => unknown): Handler {
   let polls = 0;
   return (request, response) => {

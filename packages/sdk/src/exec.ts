@@ -15,9 +15,9 @@ import type { WireStartExec } from './wire.ts';
 
 /** Options of `exec.start`. */
 export interface ExecStartOptions extends SessionCallbacks, AttachLimits {
-  /** Arguments. Without them a command that holds white space is run by `sh -c`. */
+  /** Arguments. Without them, a command with white space in it is run by `sh -c`. */
   args?: string[] | undefined;
-  /** Environment variables of this command; they win over those of the sandbox. */
+  /** Environment variables of this command; they override those of the sandbox. */
   env?: Record<string, string> | undefined;
   /** Working directory. Default `/home/sandbox`. */
   cwd?: string | undefined;
@@ -26,13 +26,13 @@ export interface ExecStartOptions extends SessionCallbacks, AttachLimits {
   /** Seconds after which the command is killed when nobody is attached. Default: never. */
   maxRunAfterDisconnect?: number | undefined;
   /**
-   * false: a service in the background, which does not keep the sandbox from hibernating. Default true: until it
-   * ends the sandbox is in use, printing or not.
+   * false: a service in the background, which does not keep the sandbox from hibernating. Default true: the sandbox is
+   * in use until the command ends, even if it prints nothing.
    */
   keepAwake?: boolean | undefined;
-  /** False: nothing of it gets into the logs of the sandbox. */
+  /** False: it is kept out of the logs of the sandbox. */
   log?: boolean | undefined;
-  /** False: `exec.list` leaves it out, as the plumbing of a tool. Its id works all the same. */
+  /** False: `exec.list` leaves it out, for a tool's internal commands. Its id works all the same. */
   listed?: boolean | undefined;
 }
 
@@ -76,8 +76,8 @@ export class Exec {
   }
 
   /**
-   * Starts a command and attaches to it: its output as it comes, its input, its end. It goes on when the
-   * connection is lost, which comes back by itself.
+   * Starts a command and attaches to it: its output as it comes, its input, its end. The command goes on when the
+   * connection is lost, and the session reconnects by itself.
    *
    * @param command - an executable with `args`, or a line of shell
    * @throws InvalidRequestError when it cannot start; LimitError when too many commands run
@@ -115,8 +115,9 @@ export class Exec {
   }
 
   /**
-   * Attaches to a command by its id: what it has printed before (the newest 1 MiB is kept), then live. Any number
-   * of clients may be attached, and all may write to its input. A command that has ended is replayed with its end.
+   * Attaches to a command by its id: its earlier output (the newest 1 MiB is kept), then new output as it comes. Any
+   * number of clients may be attached, and all may write to its input. A command that has ended is replayed with its
+   * end.
    *
    * @param sessionId - from `session.sessionId`, `exec.list` or `ExecTimeoutError.execId`
    * @throws NotFoundError when no command has this id, or nothing of it is kept any more

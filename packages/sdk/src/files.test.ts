@@ -67,7 +67,7 @@ describe('write', () => {
     ]);
   });
 
-  test('takes no more from a stream than the connection does, and lets go of it at the end', async () => {
+  test('takes no more from a stream than the connection does, and releases it at the end', async () => {
     let resume = (): void => undefined;
     let received = 0;
     await using server = await TestServer.startRaw((message, response) => {
@@ -199,7 +199,7 @@ describe('read', () => {
     });
     const stream = await filesAt(server.url, 1500).readStream('a');
     expect(await settled(() => sent)).toBeLessThan(24);
-    // Longer than the limit, which does not run against a reader that takes its time.
+    // Longer than the limit, which does not apply while a slow reader is not waiting.
     await new Promise((resolve) => setTimeout(resolve, 1600));
     let size = 0;
     for await (const chunk of stream) size += chunk.byteLength;
@@ -227,7 +227,7 @@ describe('read', () => {
 });
 
 describe('the rest', () => {
-  test('exists is true for what is there, readable or not; other failures are told', async () => {
+  test('exists is true for what is there, readable or not; other failures are reported', async () => {
     const answers: Record<string, [number, string]> = {
       missing: [404, 'file_not_found'],
       directory: [400, 'is_directory'],

@@ -21,9 +21,9 @@ export interface EntryInfo {
   modifiedAt: Date;
 }
 
-/** Errors of reading that say that nothing is there. */
+/** Errors of reading which mean that nothing is there. */
 const nothingThere = new Set(['file_not_found', 'not_directory']);
-/** Errors of reading that say that something is there, and no file to read. */
+/** Errors of reading which mean that something is there, but not a readable file. */
 const somethingThere = new Set(['is_directory', 'not_regular_file']);
 
 /**
@@ -45,7 +45,7 @@ export class Filesystem {
    * Reads a text file. Bytes that are not UTF-8 become U+FFFD; use `readBytes` for anything but text.
    *
    * @throws FileNotFoundError when there is none
-   * @throws InvalidRequestError when the path is a directory, or no path
+   * @throws InvalidRequestError when the path is a directory, or invalid
    * @example
    * const text = await sandbox.files.read('/app/hello.txt');
    */
@@ -83,7 +83,7 @@ export class Filesystem {
    * Writes a file: creates it and its parent directories, or replaces its content. The old content stays until
    * the new one has arrived completely. Streams are sent in constant memory.
    *
-   * @throws InvalidRequestError when the path is a directory, or no path
+   * @throws InvalidRequestError when the path is a directory, or invalid
    * @throws CapacityError when the disk is full
    * @example
    * await sandbox.files.write('/app/hello.txt', 'Hello');
@@ -153,7 +153,7 @@ export class Filesystem {
   /**
    * Is there anything at this path: a file, a directory, a device, a pipe or a socket? Links are followed.
    *
-   * @throws InvalidRequestError when the path is none
+   * @throws InvalidRequestError when the path is invalid
    * @example
    * if (!(await sandbox.files.exists('package.json'))) await sandbox.exec.run('npm init -y');
    */

@@ -4,8 +4,8 @@ import { OpenComputerError, TimeoutError } from './errors.ts';
 import { invalidOption } from './invalid-option.ts';
 import { retryPauseMs } from './retry.ts';
 import type { Connection, RequestOptions } from './config.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
-import type { WebSocketFactory } from './live/socket.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
+import type { WebSocketFactory } from './connection/socket.ts';
 import type { Upload } from './upload.ts';
 
 const defaultTimeoutMs = 60_000;
@@ -15,14 +15,14 @@ const longestTimeoutMs = 2 ** 31 - 1;
 /** One call of the API. */
 export interface ApiRequest extends RequestOptions {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Below `/api`, segments already encoded. */
+  /** Below `/api`, with encoded segments. */
   path: string;
   query?: Readonly<Record<string, string | undefined>>;
   json?: unknown;
   upload?: Upload;
   /** Default of `requestTimeoutMs` where it is not the usual one. */
   defaultTimeoutMs?: number;
-  /** False where the caller repeats by itself. Default true. */
+  /** False where the caller itself retries. Default true. */
   retry?: boolean;
 }
 
@@ -30,11 +30,11 @@ export interface ApiRequest extends RequestOptions {
 export interface OpenAnswer {
   readonly response: Response;
   readonly deadline: Deadline;
-  /** What a failure to read the body means. */
+  /** The error for a failure to read the body. */
   readonly explain: (failure: unknown) => unknown;
 }
 
-/** Sends requests to one server as one key; used by everything that talks to it. */
+/** Sends requests to one server with one key; used by everything that calls it. */
 export class HttpClient {
   readonly #connection: Connection;
 
@@ -60,12 +60,12 @@ export class HttpClient {
     return this.#connection.reconnect;
   }
 
-  /** Headers that say who asks. */
+  /** Headers that identify the caller. */
   authHeaders(): Record<string, string> {
     return this.apiKey === '' ? {} : { 'X-API-Key': this.apiKey };
   }
 
-  /** A clock for one call with these options. */
+  /** A deadline for one call with these options. */
   deadline(options: Pick<ApiRequest, 'signal' | 'requestTimeoutMs' | 'defaultTimeoutMs'>): Deadline {
     return new Deadline(this.#timeoutMs(options), options.signal);
   }
@@ -86,7 +86,7 @@ export class HttpClient {
     });
   }
 
-  /** Sends a request whose answer holds nothing of interest. */
+  /** Sends a request whose answer is not needed. */
   async done(request: ApiRequest): Promise<void> {
     await this.exchange(request, async ({ response, deadline }) => {
       await response.arrayBuffer();
@@ -95,8 +95,8 @@ export class HttpClient {
   }
 
   /**
-   * Sends a request, again where that is safe, until one attempt succeeds. `consume` gets the successful answer;
-   * it must end with the body read, and the deadline released or handed on.
+   * Sends a request, again where that is safe, until one attempt succeeds. `consume` gets the successful answer; it
+   * must end with the body read, and the deadline released or passed on.
    */
   async exchange<T>(request: ApiRequest, consume: (answer: OpenAnswer) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
@@ -189,7 +189,7 @@ export class HttpClient {
   }
 }
 
-/** A lone surrogate would silently become another character, and so another name. */
+/** A lone surrogate would silently become another character, and so the name would be another. */
 function wellFormed(name: string, value: string): string {
   if (typeof value !== 'string')
     throw invalidOption(`${name} is not a string but ${typeof value}`, 'Give a string.');
@@ -216,7 +216,7 @@ function parseJson(response: Response, text: string): object {
   throw errorFromNonsense(response.url, response.status, text);
 }
 
-/** Where an answer takes long, its header goes out before it is known whether it is a failure. */
+/** Where an answer takes long, its header is sent before it is known whether the call fails. */
 function isLateFailure(value: object): boolean {
   return 'error' in value && 'code' in value && 'hint' in value && typeof value.error === 'string';
 }

@@ -42,9 +42,9 @@ export type {
   McpServerConfig,
 } from './agent-session.ts';
 export type { TerminalSize } from './sessions.ts';
-export type { OutputStream } from './live/frames.ts';
-export type { ReconnectOptions } from './live/reconnect.ts';
-export type { WebSocketFactory, WebSocketLike } from './live/socket.ts';
+export type { OutputStream } from './connection/frames.ts';
+export type { ReconnectOptions } from './connection/reconnect.ts';
+export type { WebSocketFactory, WebSocketLike } from './connection/socket.ts';
 export { Filesystem } from './files.ts';
 export type { EntryInfo } from './files.ts';
 export type { FileContent } from './upload.ts';

@@ -1,14 +1,14 @@
-/** Longest line; one that is longer is told as an error and dropped. */
+/** Longest line; a longer one is reported as an error and dropped. */
 const longestLine = 32 * 1024 * 1024;
 
-/** What comes out of a stream of JSON lines. */
+/** The items of a stream of JSON lines. */
 export interface JsonLineHandlers {
   object(value: Record<string, unknown>): void;
   /** A line that is not a JSON object. */
   other(line: string): void;
 }
 
-/** Cuts a stream of bytes into lines of JSON. Where the pieces begin and end means nothing. */
+/** Cuts a stream of bytes, which come in any pieces, into lines of JSON. */
 export class JsonLines {
   readonly #handlers: JsonLineHandlers;
   readonly #decoder = new TextDecoder();
@@ -30,7 +30,7 @@ export class JsonLines {
     }
   }
 
-  /** The line has ended, also when no newline says so. */
+  /** Ends the line, even without a newline. */
   end(): void {
     const line = this.#parts.join('').trim();
     const overlong = this.#overlong;

@@ -1,14 +1,14 @@
-/** Kept of one stream of one command; the oldest goes first. */
+/** How much of one stream of a command is kept; the oldest output is dropped first. */
 const mostKept = 8 * 1024 * 1024;
 
-/** Output up to a marker, which stands between what a command prints and what comes after it. */
+/** Output up to a marker, which separates the output of a command from what follows. */
 export class MarkedOutput {
   readonly #marker: Uint8Array;
   readonly #onOutput: ((data: Uint8Array) => void) | undefined;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #truncated = false;
-  /** The end of what has come, which may be the beginning of the marker. */
+  /** The end of the received output, which may be the beginning of the marker. */
   #held: Uint8Array = new Uint8Array();
   #after: Uint8Array | undefined;
 
@@ -17,7 +17,7 @@ export class MarkedOutput {
     this.#onOutput = onOutput;
   }
 
-  /** What has come after the marker; undefined before that has come. */
+  /** What has come after the marker; undefined until the marker has come. */
   get after(): Uint8Array | undefined {
     return this.#after;
   }

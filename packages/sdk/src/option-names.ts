@@ -10,7 +10,7 @@ import type { ConnectionOptions, RequestOptions } from './config.ts';
 import type { ExecStartOptions } from './exec.ts';
 import type { AttachLimits, ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
 import type { PatchOptions } from './patches.ts';
-import type { ReconnectOptions } from './live/reconnect.ts';
+import type { ReconnectOptions } from './connection/reconnect.ts';
 import type { PtyAttachOptions, PtyOptions } from './pty.ts';
 import type { RunOptions, WaitOptions } from './run.ts';
 import type { ListOptions, SandboxOptions } from './sandbox-info.ts';
@@ -20,7 +20,7 @@ import type { ShellOptions } from './shell.ts';
 import type { ShellRunOptions } from './shell-run.ts';
 import type { WakeOptions } from './power.ts';
 
-/** The names of all options of a kind: the compiler sees to it that none is missing, and none too many. */
+/** The names of all options of a kind: the compiler checks that none is missing, and none is too many. */
 export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
 
 const request: OptionNames<RequestOptions> = { signal: true, requestTimeoutMs: true };

@@ -16,7 +16,7 @@ export async function hibernate(http: HttpClient, path: string, options: Request
   await http.json(change(`${path}/hibernate`, {}, requestOptions('hibernate', options)));
 }
 
-/** See `Sandbox.wake`. @returns what the server then says about it */
+/** See `Sandbox.wake`. @returns the server's new data about it */
 export async function wake(http: HttpClient, path: string, options: WakeOptions): Promise<WireSandbox> {
   const { timeout, ...limits } = checkOptions('wake', options, optionNames.wake);
   return (await http.json(change(`${path}/wake`, { timeout }, limits))) as WireSandbox;

@@ -8,7 +8,7 @@ import type { SessionApi, TerminalSize } from './sessions.ts';
 import type { ExecSessionInfo } from './session-info.ts';
 import type { WireCreatePty } from './wire.ts';
 
-/** What is called as a terminal goes on. */
+/** Callbacks of a terminal. */
 export interface PtyCallbacks extends Pick<
   SessionCallbacks,
   'onExit' | 'onScrollbackEnd' | 'onGap' | 'onDisconnect' | 'onReconnect' | 'onHibernate' | 'onWake'
@@ -21,7 +21,7 @@ export interface PtyCallbacks extends Pick<
 export interface PtyOptions extends Partial<TerminalSize>, PtyCallbacks, AttachLimits {
   /** The program in it. Default `/bin/bash`, else `/bin/sh`. */
   shell?: string | undefined;
-  /** Environment variables beside those of the sandbox. */
+  /** Environment variables in addition to those of the sandbox. */
   env?: Record<string, string> | undefined;
   /** Working directory. Default `/home/sandbox`. */
   cwd?: string | undefined;
@@ -34,8 +34,8 @@ export interface PtyAttachOptions extends Partial<TerminalSize>, PtyCallbacks, A
 }
 
 /**
- * A terminal with a program in it. It does not depend on the connection, which comes back by itself when it is lost.
- * Get one with `pty.create` or `pty.attach`.
+ * A terminal with a program in it. It goes on when the connection is lost, and the client reconnects by itself. Get one
+ * with `pty.create` or `pty.attach`.
  */
 export class PtySession implements AsyncIterable<Uint8Array> {
   readonly #api: SessionApi;
@@ -65,7 +65,7 @@ export class PtySession implements AsyncIterable<Uint8Array> {
     return this.#session.done;
   }
 
-  /** Position in the output: `pty.attach(sessionId, { from: offset })` goes on there. */
+  /** Offset in the output: `pty.attach(sessionId, { from: offset })` goes on there. */
   get offset(): number {
     return this.#session.offset;
   }
@@ -75,18 +75,18 @@ export class PtySession implements AsyncIterable<Uint8Array> {
     return this.#session.sendStdin(data);
   }
 
-  /** Tells the program another size. @throws ConflictError when it has ended; InvalidRequestError */
+  /** Changes the size of the terminal. @throws ConflictError when it has ended; InvalidRequestError */
   async resize(size: TerminalSize, options: RequestOptions = {}): Promise<void> {
     checkOptions('terminal.resize', size, optionNames.size);
     await this.#api.resize(this.sessionId, size, requestOptions('terminal.resize', options));
   }
 
-  /** Hangs up: what runs in it is told so, and killed two seconds later. */
+  /** Hangs up: its processes get SIGHUP, and are killed two seconds later. */
   async kill(options: RequestOptions = {}): Promise<void> {
     await this.#api.hangUp(this.sessionId, requestOptions('terminal.kill', options));
   }
 
-  /** Lets go of the terminal, which goes on. */
+  /** Detaches from the terminal, which goes on. */
   close(): void {
     this.#session.close();
   }
@@ -107,9 +107,9 @@ export class Pty {
   }
 
   /**
-   * Opens a terminal with a shell in it, of 80 by 24 characters unless told otherwise.
+   * Opens a terminal with a shell in it, of 80 by 24 characters by default.
    *
-   * @throws InvalidRequestError when size or shell cannot be; LimitError, SandboxStoppedError, ConnectionError
+   * @throws InvalidRequestError when size or shell is invalid; LimitError, SandboxStoppedError, ConnectionError
    * @example
    * const terminal = await sandbox.pty.create({ cols: 120, rows: 40, onOutput: (data) => process.stdout.write(data) });
    * await terminal.send('top\n');
@@ -133,8 +133,8 @@ export class Pty {
   }
 
   /**
-   * Attaches to a terminal that runs, with what it has shown: the newest 1 MiB of it. With a size it is told that
-   * first, so that a full-screen program paints itself anew.
+   * Attaches to a running terminal, with its earlier output: the newest 1 MiB is kept. With a size the terminal is
+   * resized first, so that a full-screen program draws its screen again.
    *
    * @throws NotFoundError when no terminal has this id
    * @example

@@ -3,23 +3,23 @@ import { ConnectionError, OpenComputerError } from './errors.ts';
 /** Attempts of one call, the first included. */
 const maxAttempts = 3;
 const firstPauseMs = 100;
-/** A server that wants us to wait longer than this gets its error told to the caller instead. */
+/** When a server asks for a longer wait than this, the caller gets its error instead. */
 const longestRetryAfterMs = 5000;
 
-/** Failures to connect that often pass: a server that restarts, a resolver that hiccups. */
+/** Failures to connect that are often temporary: a server that restarts, a resolver with a short problem. */
 const passing = new Set(['ECONNREFUSED', 'EAI_AGAIN']);
 
 /** What decides whether a request may be sent again. */
 export interface Repeatability {
   /** Doing it twice is the same as doing it once. */
   readonly idempotent: boolean;
-  /** The body can be produced again. */
+  /** The body can be sent again. */
   readonly replayable: boolean;
 }
 
 /**
- * Milliseconds to wait before the next attempt, or undefined when there must be none: only requests that
- * are idempotent, or that the server certainly has not seen, are sent again.
+ * Milliseconds to wait before the next attempt; undefined when there must be none. Only requests that are idempotent,
+ * or that the server has certainly not received, are sent again.
  */
 export function retryPauseMs(
   error: unknown,
@@ -35,7 +35,7 @@ export function retryPauseMs(
   return error.retryAfterMs <= longestRetryAfterMs ? error.retryAfterMs + backOffMs(attempt) : undefined;
 }
 
-/** Doubles from 100 ms up to 2 s; half of it is random, so that many clients don't come back together. */
+/** Doubles from 100 ms up to 2 s; half of it is random, so that many clients don't retry at the same time. */
 export function backOffMs(attempt: number): number {
   const pause = Math.min(firstPauseMs * 2 ** (attempt - 1), 2000);
   return pause / 2 + (Math.random() * pause) / 2;

@@ -6,12 +6,14 @@ import type { HttpClient } from './http.ts';
 import type { WireExecHandle, WireExecPoll, WireExecRequest } from './wire.ts';
 
 const defaultTimeoutSeconds = 60;
-/** How long the id of a command is waited for after the caller has given up, so that the caller can be told it. */
+/** How long to wait for the id of a command after the caller has given up, so that the error contains it. */
 const startGraceMs = 1000;
-/** How long a server may be away, e.g. to restart, before waiting for a command fails. */
+/** How long a server may be unreachable, e.g. while it restarts, before waiting for a command fails. */
 const serverAbsenceMs = 30_000;
 const pollTimeoutMs = 15_000;
-/** A "still running" that comes faster than this was not held by the server, so the client paces itself. */
+/**
+ * If "still running" comes faster than this, the server does not wait with its answers, and the client pauses itself.
+ */
 const heldAnswerMs = 100;
 const longestPauseMs = 500;
 
@@ -29,13 +31,13 @@ export interface WaitOptions {
 export interface RunOptions extends WaitOptions {
   /** Seconds until the command is killed (exit code -1). Default 60. */
   timeout?: number | undefined;
-  /** Environment variables of this command; they win over those of the sandbox. */
+  /** Environment variables of this command; they override those of the sandbox. */
   env?: Record<string, string> | undefined;
   /** Working directory. Default `/home/sandbox`. */
   cwd?: string | undefined;
-  /** False: nothing of it gets into the logs of the sandbox. */
+  /** False: it is kept out of the logs of the sandbox. */
   log?: boolean | undefined;
-  /** False: `exec.list` leaves it out, as the plumbing of a tool. Its id works all the same. */
+  /** False: `exec.list` leaves it out, for a tool's internal commands. Its id works all the same. */
   listed?: boolean | undefined;
 }
 
@@ -141,7 +143,7 @@ export class CommandRunner {
         pause = backOffMs(failures);
       }
       await sleep(pause, waiting.signal).catch((reason: unknown) => {
-        // The head of the loop reports the end of the wait.
+        // The beginning of the loop reports the end of the wait.
         if (!waiting.signal.aborted) throw reason;
       });
     }

@@ -6,11 +6,11 @@ import type { SandboxStatus, WireSandbox } from './wire.ts';
 export interface SandboxOptions extends ConnectionOptions {
   /** Template of the root file system. Default `base`. */
   template?: string | undefined;
-  /** Idle timeout in seconds; every operation restarts it. 0: never. Default 300. */
+  /** Idle timeout in seconds; every use restarts it. 0: never. Default 300. */
   timeout?: number | undefined;
   /** Environment variables of every command. */
   envs?: Record<string, string> | undefined;
-  /** Key-value pairs of your own, stored with the sandbox; `Sandbox.list` filters by them. */
+  /** Your own key-value pairs, stored with the sandbox; `Sandbox.list` filters by them. */
   metadata?: Record<string, string> | undefined;
   /** Virtual CPUs, 1 to 4. Default: the server's, 1. */
   cpuCount?: number | undefined;
@@ -24,7 +24,7 @@ export interface SandboxOptions extends ConnectionOptions {
 export interface ListOptions extends ConnectionOptions {
   /** Only sandboxes of this status. Default: all that have not stopped. */
   status?: SandboxStatus | 'all' | undefined;
-  /** Only sandboxes whose metadata holds all of these. */
+  /** Only sandboxes whose metadata contains all of these. */
   metadata?: Record<string, string> | undefined;
   /** Sandboxes per page, at most 1000. Default 200. */
   limit?: number | undefined;
@@ -62,7 +62,7 @@ export interface SandboxInfo {
   keptAwakeBy: KeptAwakeBy | undefined;
   /** Since when it is hibernated. */
   hibernatedAt: Date | undefined;
-  /** What its present run began from: memory, with its processes, or its disk alone. */
+  /** What its current run started from: memory, with its processes, or its disk alone. */
   startedFrom: 'memory' | 'disk' | undefined;
   /** Why it was started from its disk where its memory was asked for: processes were lost. */
   coldBootReason: string | undefined;
@@ -76,10 +76,10 @@ export interface SandboxInfo {
   emulated: boolean;
 }
 
-/** How the server says "never" where a time is due. */
+/** The server's value for "never" where a time is expected. */
 const never = '0001-01-01T00:00:00Z';
 
-/** What the server told, in the terms of this package. */
+/** The server's data in the terms of this package. */
 export function toSandboxInfo(wire: WireSandbox): SandboxInfo {
   return {
     sandboxId: wire.sandboxID,
@@ -106,7 +106,7 @@ export function toSandboxInfo(wire: WireSandbox): SandboxInfo {
   };
 }
 
-/** @throws InvalidRequestError when the id would name another route. */
+/** @throws InvalidRequestError when the id would name another endpoint. */
 export function sandboxPath(sandboxId: string): string {
   if (typeof sandboxId !== 'string' || !/^[\w-]+$/.test(sandboxId))
     throw invalidOption(`${JSON.stringify(sandboxId)} is not a sandbox id`, 'Ids look like sb-0a1b2c3d.');

@@ -48,7 +48,7 @@ describe('create', () => {
     ]);
   });
 
-  test('tells what the server told', async () => {
+  test('shows what the server sent', async () => {
     await using server = await TestServer.start(answering(wireSandbox, 201));
     const sandbox = await Sandbox.create({ apiUrl: server.url });
     expect(sandbox).toMatchObject({ sandboxId: 'sb-0a1b2c3d', id: 'sb-0a1b2c3d', status: 'running' });

@@ -38,14 +38,16 @@ import type { ListOptions, SandboxInfo, SandboxOptions } from './sandbox-info.ts
 import type { SignedUrlOptions } from './signed-url.ts';
 import type { SandboxStatus, WireCreateSandbox, WireSandbox } from './wire.ts';
 
-/** `util.inspect.custom` of Node.js, which this package does without, as browsers do. */
+/** `util.inspect.custom` of Node.js. It is not imported, since browsers have no such module. */
 const inspectSymbol = Symbol.for('nodejs.util.inspect.custom');
 
 const defaultTimeoutSeconds = 300;
 /** A template or shape that the host has not used yet is prepared first. */
 const createTimeoutMs = 300_000;
 
-/** Where `Symbol.asyncDispose` is missing, `await using` is too; the method then has a name that nobody calls. */
+/**
+ * Where `Symbol.asyncDispose` is missing, `await using` is missing, too; the method then has a name that nobody calls.
+ */
 const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? (Symbol('asyncDispose') as typeof Symbol.asyncDispose);
 
@@ -168,11 +170,11 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Creates a sandbox from a checkpoint: its disk, and for a full one its memory and running processes, under an
-   * identity of its own. Connections to the outside are lost. Waits for a checkpoint that is being written.
+   * Creates a sandbox from a checkpoint: its disk, and for a full one its memory and running processes, under its own
+   * identity. Connections to the outside are lost. Waits for a checkpoint that is being written.
    *
    * @param options.timeout - idle seconds, 0: never; default 300
-   * @param options.envs - laid over those of the checkpoint; `metadata` likewise
+   * @param options.envs - added to those of the checkpoint, which they override; `metadata` likewise
    * @throws NotFoundError when no checkpoint that you may fork has the id
    * @throws ConflictError when it has failed; LimitError, CapacityError as for `create`
    * @example
@@ -215,14 +217,14 @@ export class Sandbox implements AsyncDisposable {
   static readonly listAllCheckpoints = listAllCheckpoints;
   /** Lets every key of the installation fork a checkpoint. */
   static readonly publishCheckpoint = publishCheckpoint;
-  /** Keeps a checkpoint to its owner again. */
+  /** Lets only the owner fork a checkpoint again. */
   static readonly unpublishCheckpoint = unpublishCheckpoint;
 
   /**
    * Takes a checkpoint of this sandbox, which goes on, and creates sandboxes from it: all or none.
    *
    * @param options.count - 1 to 50, default 1
-   * @param options.name - keeps the checkpoint under this name; without one it is deleted once the forks stand
+   * @param options.name - keeps the checkpoint under this name; without one it is deleted once the forks exist
    * @throws SandboxStoppedError, LimitError, CapacityError, ConflictError when the name is taken
    * @example
    * const [left, right] = await sandbox.fork({ count: 2 });
@@ -292,7 +294,7 @@ export class Sandbox implements AsyncDisposable {
   /**
    * Asks whether it runs, and updates `status` and `info`. False when it has ended or no longer exists.
    *
-   * @throws AuthenticationError, ConnectionError, TimeoutError: when nobody knows, that is not "no"
+   * @throws AuthenticationError, ConnectionError, TimeoutError: when it cannot be found out, that is not "no"
    * @example
    * if (!(await sandbox.isRunning())) console.log(sandbox.info.statusReason);
    */
@@ -341,8 +343,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Saves memory and processes to disk; nothing of it runs until any operation, or `wake`, wakes it where it was.
-   * If it cannot be saved it goes on running.
+   * Saves memory and processes to disk; nothing of it runs until any use, or `wake`, wakes it, and it continues where
+   * it was. If it cannot be saved it goes on running.
    *
    * @throws SandboxStoppedError, SandboxNotFoundError; CapacityError when the disk is full; LimitError
    * @example
@@ -354,7 +356,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Wakes it with its memory and processes; a running one stays so, one in error is started from its disk.
+   * Wakes it with its memory and processes. Nothing happens to a running one; one in error is started from its disk.
    * Where its memory cannot be restored it is started from its disk, and `info.coldBootReason` says why.
    *
    * @param options.timeout - idle timeout from now on, in seconds, 0: never; default: the one it had
@@ -442,7 +444,7 @@ export class Sandbox implements AsyncDisposable {
    * Makes a URL under which anyone can GET the file, without a key.
    *
    * @param options.expiresIn - seconds, at most 86,400; default 3600
-   * @throws InvalidRequestError when the path is none
+   * @throws InvalidRequestError when the path is invalid
    * @example
    * const url = await sandbox.downloadUrl('/app/report.pdf', { expiresIn: 600 });
    */
@@ -454,7 +456,7 @@ export class Sandbox implements AsyncDisposable {
    * Makes a URL to which anyone can PUT the content of the file, without a key.
    *
    * @param options.expiresIn - seconds, at most 86,400; default 3600
-   * @throws InvalidRequestError when the path is none
+   * @throws InvalidRequestError when the path is invalid
    * @example
    * await fetch(await sandbox.uploadUrl('/app/input.csv'), { method: 'PUT', body });
    */

@@ -12,7 +12,7 @@ import { Agent } from './agent.ts';
 const apiKey = 'osb_the-key-itself';
 const token = 'the-token-itself';
 
-/** All that shows an object to people, as thoroughly as it can. */
+/** All ways to print an object, as thoroughly as possible. */
 function shown(value: unknown): string[] {
   const everything = { depth: Infinity, showHidden: true };
   return [

@@ -1,4 +1,4 @@
-/** An agent session, as `agent.list` has it. */
+/** An agent session, as `agent.list` returns it. */
 export interface AgentSessionInfo {
   sessionID: string;
   sandboxID: string;
@@ -11,7 +11,7 @@ export interface AgentSessionInfo {
   attachedClients: number;
 }
 
-/** A session, as `exec.list` and `pty.list` have it. */
+/** A session, as `exec.list` and `pty.list` return it. */
 export interface ExecSessionInfo extends AgentSessionInfo {
   command: string;
   args: string[];

@@ -1,7 +1,7 @@
 import { invalidOption } from './invalid-option.ts';
 import type { RequestOptions } from './config.ts';
 import type { HttpClient } from './http.ts';
-import type { SessionAddress } from './live/open.ts';
+import type { SessionAddress } from './connection/open.ts';
 
 /** Size of a terminal in characters, 1 to 1000 each. */
 export interface TerminalSize {
@@ -9,26 +9,26 @@ export interface TerminalSize {
   rows: number;
 }
 
-/** The API of one sandbox as far as its sessions go: exec sessions, terminals and agents are of one kind there. */
+/** The API of one sandbox for sessions: commands, terminals and agents are all sessions there. */
 export class SessionApi {
   readonly http: HttpClient;
   readonly #path: string;
   readonly #token: () => string | undefined;
 
-  /** @param token - that of the sandbox, for sockets that cannot send headers */
+  /** @param token - the sandbox's token, for sockets that cannot send headers */
   constructor(http: HttpClient, sandboxPath: string, token: () => string | undefined) {
     this.http = http;
     this.#path = sandboxPath;
     this.#token = token;
   }
 
-  /** Where the socket of a session is. @throws InvalidRequestError when the id cannot be one */
+  /** The address of a session's socket. @throws InvalidRequestError when the id is not valid */
   address(sessionId: string): SessionAddress {
     const path = `${this.#path}/exec/${idSegment(sessionId)}`;
     return { http: this.http, sessionId, path, probePath: `${path}/result`, token: this.#token };
   }
 
-  /** Starts a session of a kind and answers its id. */
+  /** Starts a session of a kind. @returns its id */
   async create(kind: 'exec' | 'pty' | 'agent', body: object, options: RequestOptions): Promise<string> {
     const { signal, requestTimeoutMs } = options;
     const path = `${this.#path}/${kind}`;

@@ -1,6 +1,6 @@
-import { notify } from './live/notify.ts';
+import { notify } from './connection/notify.ts';
 import { MarkedOutput } from './marked-output.ts';
-import type { OutputStream } from './live/frames.ts';
+import type { OutputStream } from './connection/frames.ts';
 import type { ProcessResult } from './run.ts';
 
 /** Options of `shell.run`. */
@@ -14,20 +14,20 @@ export interface ShellRunOptions {
   timeoutMs?: number | undefined;
 }
 
-/** More than any exit code and its end need. */
+/** More than any exit code and its line end need. */
 const longestTrailer = 32;
 
 /** The shell in which a command runs. */
 export interface RunningShell {
-  /** The command is over; another may run. */
+  /** The command has ended; another may run. */
   onEnd(): void;
-  /** What comes from the shell makes no sense, and never will again. */
+  /** The output of the shell is invalid, so that nothing more can be read from it. */
   onCorrupt(reason: string): void;
 }
 
 /**
- * One command in a shell. The shell prints a marker with a random token to each stream after the command: the
- * two streams are not ordered among each other, so the command is over when both markers have come.
+ * One command in a shell. After the command the shell prints a marker with a random token to each stream. The two
+ * streams are not ordered, so the command has ended when both markers have come.
  */
 export class ShellRun {
   /** Rejects with ShellClosedError when the shell ends first. */
@@ -54,11 +54,11 @@ export class ShellRun {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Whoever stopped waiting does not look at it any more.
+    // A caller that stopped waiting does not look at it any more.
     this.result.catch(() => undefined);
   }
 
-  /** What the shell has to read for this command. */
+  /** The input of the shell for this command. */
   input(command: string): string {
     const body = command.trim() === '' ? ':' : command;
     const done = `printf '\\n__OC_${this.#token}_DONE__\\n'`;
@@ -76,7 +76,7 @@ export class ShellRun {
     this.#gap = true;
   }
 
-  /** Nobody wants to hear its output any more. */
+  /** Its output is not needed any more. */
   silence(): void {
     this.#callbacks = {};
   }

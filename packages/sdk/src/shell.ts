@@ -10,7 +10,7 @@ import type { ShellRunOptions } from './shell-run.ts';
 
 /** Options of `exec.shell`. */
 export interface ShellOptions extends AttachLimits {
-  /** Directory in which it begins. Default `/home/sandbox`. */
+  /** Directory in which it starts. Default `/home/sandbox`. */
   cwd?: string | undefined;
   /** Environment variables of the shell and of all that it runs. */
   env?: Record<string, string> | undefined;
@@ -42,7 +42,7 @@ export class Shell {
   /** Internal: use `exec.shell` or `exec.reattachShell`. */
   static async open(start: (callbacks: SessionCallbacks) => Promise<ExecSession>): Promise<Shell> {
     let shell: Shell | undefined;
-    // What is replayed belongs to commands of the past.
+    // Earlier output belongs to earlier commands.
     let live = false;
     const running = (): ShellRun | undefined => (live && shell !== undefined ? shell.#run : undefined);
     const session = await start({
@@ -84,7 +84,7 @@ export class Shell {
     });
     this.#run = run;
     this.#session.sendStdin(run.input(command)).catch((error: unknown) => {
-      // What is too large has not been sent, so the shell is as it was.
+      // Input that is too large has not been sent, so the shell is unchanged.
       if (error instanceof LimitError) run.fail(error);
       else this.#end('it takes no input', error);
     });
@@ -102,12 +102,12 @@ export class Shell {
     }
   }
 
-  /** Has the shell exit after the command that it runs, if any, and waits for that. */
+  /** Makes the shell exit after the command that it runs, if any, and waits for that. */
   async close(): Promise<void> {
     if (this.#closed !== undefined) return;
     this.#closed = { reason: 'it was closed' };
     try {
-      // The end that `done` tells comes also when the shell has ended before.
+      // `done` settles also when the shell has ended before.
       void this.#session.sendStdin('exit\n');
       await this.#session.done;
     } finally {

@@ -40,7 +40,7 @@ const seen = (server: TestServer) =>
     body.length === 0 ? '' : JSON.parse(String(body)),
   ]);
 
-test('what kept a sandbox awake is told', async () => {
+test('what kept a sandbox awake is reported', async () => {
   const keptAwakeBy = { sessionID: 'es-1', command: 'make', sessions: 2, at: '2026-01-02T03:04:05Z' };
   await using server = await serving({ [`GET ${own}`]: [200, { ...wireSandbox, keptAwakeBy }] });
   const { info } = await connected(server);
@@ -146,7 +146,7 @@ describe('checkpoints', () => {
     expect(server.seen).toHaveLength(0);
   });
 
-  test('are told of as a tree, page after page', async () => {
+  test('are listed as a tree, page after page', async () => {
     await using server = await TestServer.start((request, response) => {
       if (request.query.get('cursor') === null)
         sendJson(response, 200, [{ ...checkpoint, forks: [] }], { 'x-next-cursor': 'next' });

@@ -19,7 +19,7 @@ export interface Upload {
   open(watch: UploadWatch): ReadableStream<Uint8Array> | Uint8Array;
 }
 
-/** What goes on between a body and the request that sends it. */
+/** The link between a body and the request that sends it. */
 export interface UploadWatch {
   /** Stops the body and closes its source. */
   readonly signal: AbortSignal;
@@ -29,10 +29,10 @@ export interface UploadWatch {
   readonly onSourceError: (error: unknown) => void;
 }
 
-/** Up to here bytes go out in one piece; above in pieces, so that progress shows. */
+/** Up to this size bytes are sent as one piece; larger content is sent in pieces, so that progress is visible. */
 const onePieceBytes = 256 * 1024;
 
-/** @throws InvalidRequestError when `content` is nothing that can be sent. */
+/** @throws InvalidRequestError when `content` cannot be sent. */
 export function toUpload(content: FileContent): Upload {
   if (typeof content === 'string') return bytesUpload(new TextEncoder().encode(content));
   if (content instanceof Uint8Array) return bytesUpload(content);
@@ -93,7 +93,7 @@ function streamUpload(
             // fetch goes on to drain a body after its request was aborted, so the body must end by itself.
             const stop = (): void => {
               controller.error(signal.reason);
-              // The request has failed already; what the source says about being closed changes nothing.
+              // The request has failed already; an error of closing the source does not matter.
               source?.return?.().catch(() => undefined);
             };
             signal.addEventListener('abort', stop, { once: true });
@@ -115,7 +115,7 @@ function streamUpload(
             await source?.return?.();
           },
         },
-        // Nothing is taken from the source before the connection wants it.
+        // Nothing is read from the source before the connection needs it.
         { highWaterMark: 0 },
       );
     },

@@ -8,7 +8,7 @@ import {
 import type { GuestProxy } from '@opencomputer/worker/egress';
 import { serverUid } from '@opencomputer/worker/uids';
 
-/** What the launcher itself needs; worker and server read the rest of the environment on their own. */
+/** The settings of the launcher itself; worker and server read their own. */
 export interface StandaloneConfig {
   dataDir: string;
   cacheDir: string;
@@ -17,9 +17,9 @@ export interface StandaloneConfig {
   address: string;
   /** User and group, by number, that the server becomes when the launcher is root. */
   serverUser: number | undefined;
-  /** PEM file of certificates that guests trust beside their own. */
+  /** PEM file of certificates that guests trust in addition to their own. */
   guestCertificates: string | undefined;
-  /** The proxy that guests are told of. */
+  /** The proxy that guests use. */
   guestProxy: GuestProxy;
 }
 

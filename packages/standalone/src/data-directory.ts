@@ -2,8 +2,8 @@ import { chmod, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes the data directory, and lets the server's user pass through it where that is another one than ours: it must
- * reach the worker's socket. What lies below has permissions of its own.
+ * Makes the data directory. Where the server has another user than we have, that user may pass through it to reach the
+ * worker's socket. The directories in it have their own permissions.
  * @throws Error when a directory above it is closed to the server's user
  */
 export async function prepareDataDirectory(dataDir: string, serverUser: number | undefined): Promise<void> {

@@ -14,7 +14,7 @@ import { findImages } from '@opencomputer/images';
 import { readHostRules } from '@opencomputer/worker/config';
 import { readConfig } from './config.ts';
 
-const help = `Says what this host can do, and how to mend what is missing.
+const help = `Says what this host can do, and how to fix what is missing.
 
   npm run doctor             for people
   npm run doctor -- --json   for programs

@@ -1,7 +1,7 @@
 import { settingNames } from '@opencomputer/process/configuration';
 import { programPath } from '@opencomputer/worker/programs';
 
-/** What both parts may know of the operator's environment beside their own settings. */
+/** The operator's variables that both parts get besides their own settings. */
 const common = [
   ...['LANG', 'LC_ALL', 'LC_CTYPE', 'TZ', 'NO_COLOR'],
   ...['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_V8_COVERAGE', 'NODE_COMPILE_CACHE', 'UV_THREADPOOL_SIZE'],
@@ -11,8 +11,8 @@ const common = [
 ];
 
 /**
- * The environment of a part: its own settings and little else of the operator's, so that neither keys of other
- * programs nor directories of other users reach what runs as root or takes requests from strangers.
+ * The environment of a part: its own settings, and little else of the operator's. Keys of other programs and
+ * directories of other users must not reach a process that runs as root or takes requests from strangers.
  */
 export function environmentOf(
   part: 'server' | 'worker',

@@ -18,7 +18,7 @@ test('what the file held at the start is kept, whatever becomes of it', async ()
   await rm(file);
   expect(await readFile(copy, 'utf8')).toBe('first');
   await writeFile(file, 'second');
-  // Of a start that was cut off.
+  // Left by a start that was interrupted.
   await writeFile(`${copy}.new`, 'half', { mode: 0o400 });
   await keepGuestCertificates(file, copy);
   expect(await readFile(copy, 'utf8')).toBe('second');

@@ -1,10 +1,10 @@
 import { copyFile, rename, rm } from 'node:fs/promises';
 
 /**
- * Takes the operator's file of certificates for guests as it is now. Every worker of this platform reads the copy, so
- * that a restart of the worker neither depends on the file nor changes what guests trust.
- * @param file The operator's; undefined removes the copy of an earlier platform
- * @param copy Where it is kept. Nobody else may write there meanwhile
+ * Copies the operator's file of certificates for guests as it is now. Every worker that this launcher starts reads the
+ * copy: a restart of the worker neither needs the file nor changes what guests trust.
+ * @param file The operator's file; undefined removes the copy of an earlier start
+ * @param copy Path of the copy. Nobody else may write there meanwhile
  * @returns The setting for the worker
  */
 export async function keepGuestCertificates(

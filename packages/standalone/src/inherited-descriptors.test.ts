@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 const modulePath = join(import.meta.dirname, 'inherited-descriptors.ts');
 
-/** What a process of the platform finds open, if the launcher was started by a shell that left something open. */
+/** The open descriptors of a process of the platform when the launcher was started by a shell that left some open. */
 async function foundBy(stdio: string): Promise<string[]> {
   const list = `for (const n of require('node:fs').readdirSync('/proc/self/fd')) { try { console.log(n, require('node:fs').readlinkSync('/proc/self/fd/' + n)); } catch {} }`;
   const launcher = `
@@ -32,7 +32,7 @@ async function foundBy(stdio: string): Promise<string[]> {
 
 test('what a shell has left open is not there for the processes of the platform', async () => {
   const usual = `['ignore', 'inherit', 'inherit', 'ignore']`;
-  // Node closes the first sixteen only, and those that follow without a gap; bash makes its pipes at 63.
+  // Node closes only the first sixteen, and those that follow without a gap; bash opens its pipes at 63.
   expect(await foundBy(usual)).toEqual(['40 /etc/hostname', '63 /dev/full']);
   expect(await foundBy(`[...${usual}, ...withoutInherited(4)]`)).toEqual(['40 /dev/null', '63 /dev/null']);
 });

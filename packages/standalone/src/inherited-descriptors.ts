@@ -5,7 +5,10 @@ const closedOnStart = 0o2000000;
 
 let nothing: number | undefined;
 
-/** Descriptors of this process that a program would inherit which it starts: what starts this one has left them open. */
+/**
+ * Descriptors of this process that a program which it starts would inherit, left open by the program that started this
+ * one.
+ */
 function inheritable(): number[] {
   return readdirSync('/proc/self/fd')
     .map(Number)
@@ -15,7 +18,7 @@ function inheritable(): number[] {
         const flags = Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? '', 8);
         return (flags & closedOnStart) === 0;
       } catch (error) {
-        // That which the list was read by is closed again.
+        // The descriptor that the list was read by is closed again.
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
         throw error;
       }
@@ -23,9 +26,9 @@ function inheritable(): number[] {
 }
 
 /**
- * What a program that is started finds at its descriptors from `first` on, for the end of its `stdio`: nothing in
- * place of each that it would inherit, since Node closes the lowest only. A pipe, a file or a terminal of the shell that started
- * the platform is not to be in the hands of what takes requests from strangers.
+ * The end of `stdio` for a program that is started: from descriptor `first` on, an entry that closes each descriptor
+ * which the program would inherit, since Node closes only the lowest. A process that takes requests from strangers must
+ * not have a pipe, a file or a terminal of the shell that started the platform.
  */
 export function withoutInherited(first: number): ('ignore' | number)[] {
   const open = new Set(inheritable());

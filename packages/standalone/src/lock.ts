@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 
 /**
- * Takes the one place that a platform may have on a data directory, for as long as this process lives. The lock is
- * an abstract unix socket, which the kernel frees when its process ends, however it ends.
- * @returns false when another platform has it
+ * Locks a data directory for this platform as long as this process lives. The lock is an abstract unix socket, which
+ * the kernel frees when its process ends, however it ends.
+ * @returns false when another platform holds it
  */
 export async function takePlatformLock(dataDir: string): Promise<boolean> {
   const tag = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);

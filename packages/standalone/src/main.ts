@@ -18,7 +18,7 @@ function say(text: string): void {
   process.stderr.write(`opencomputer: ${text}\n`);
 }
 
-// What cannot be said, because the disk of the log is full or the terminal is gone, must not end the platform.
+// Output that fails, because the log's disk is full or the terminal is gone, must not end the platform.
 process.stderr.on('error', () => undefined);
 
 function modulePath(name: string): string {
@@ -26,8 +26,8 @@ function modulePath(name: string): string {
 }
 
 /**
- * Starts what follows as root that can do little more than open a port, read the program and become another user,
- * and that no program which it might start can give any of it back.
+ * Starts a program as root with very few rights: to open a port, to read the program and to become another user. No
+ * program that it starts can get further rights back.
  */
 const asLittleRoot = [
   '/usr/bin/setpriv',
@@ -39,7 +39,7 @@ const asLittleRoot = [
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const files = launcherFiles(config.dataDir);
-  // What cannot be used is told now, before anything is changed.
+  // Settings that cannot be used are reported now, before anything is changed.
   await readEgress(config.guestCertificates, config.guestProxy);
   await prepareDataDirectory(config.dataDir, config.serverUser);
   if (!(await takePlatformLock(config.dataDir))) {

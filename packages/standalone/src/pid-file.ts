@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '@opencomputer/worker/processes';
 
-/** Notes this process as the platform that runs on a data directory. */
+/** Records this process as the platform that runs on a data directory. */
 export async function writePidFile(path: string): Promise<void> {
   await writeFile(path, JSON.stringify(processIdentity(process.pid)), { mode: 0o644 });
 }

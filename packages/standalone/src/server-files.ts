@@ -5,10 +5,10 @@ import { join } from 'node:path';
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT } = constants;
 
 /**
- * Makes what the server's user owns below the data directory, which is root's: the server's directory, and the file
- * of the first key. Later starts find the directory given away and leave it and what is in it alone: its user may
- * have put links there by then, and root must follow none.
- * @throws Error when the directory belongs to a third user, or holds what no server has made
+ * Makes what the server's user owns in the data directory, which is root's: the server's directory, and the file of the
+ * first key. Later starts find that the directory belongs to that user, and leave it alone with everything in it: the
+ * user may have put links there, which root must not follow.
+ * @throws Error when the directory belongs to a third user, or contains files that no server has made
  */
 export async function prepareServerFiles(dataDir: string, user: number): Promise<void> {
   const directory = join(dataDir, 'server');
@@ -35,7 +35,7 @@ async function giveDirectory(path: string, user: number): Promise<void> {
     throw new Error(
       `${path} belongs to user ${found.uid}; the server runs as ${user}: move it away, or give it to that user`,
     );
-  // As long as it is closed to everyone but root, nobody else can have put anything there, or do so now.
+  // As long as only root can use it, nobody else can have put anything there, or do so now.
   await directory.chmod(0o700);
   for (const name of await readdir(path)) {
     const inside = join(path, name);
@@ -45,7 +45,10 @@ async function giveDirectory(path: string, user: number): Promise<void> {
   await directory.chown(user, user);
 }
 
-/** Gives a file of root's away. @throws Error for what is no plain file, has a second name, or is a third user's */
+/**
+ * Gives a file of root to the server's user. @throws Error when it is not a regular file, has a second name, or belongs
+ * to a third user
+ */
 async function giveFile(file: FileHandle, path: string, user: number): Promise<void> {
   const found = await file.stat();
   if (found.uid === user) return;

@@ -6,7 +6,7 @@ import { readPidFile } from './pid-file.ts';
 
 const stopMs = 30_000;
 
-/** Stops the platform. With `--purge-network` it leaves nothing in the kernel of the host either. */
+/** Stops the platform. With `--purge-network` it also removes everything of the platform from the host's kernel. */
 async function stop(): Promise<void> {
   const { values } = parseArgs({ options: { 'purge-network': { type: 'boolean', default: false } } });
   const { dataDir } = readConfig(process.env);

@@ -6,7 +6,7 @@ import { Supervisor } from './supervise.ts';
 const module = new URL('testing/part.ts', import.meta.url).pathname;
 const intervalMs = 500;
 
-/** Supervises a part for tests. @returns what was said, and the processes that were started */
+/** Supervises a part for tests. @returns what was printed, and the processes that were started */
 function supervise({ probeMs = 60_000 } = {}) {
   const said: string[] = [];
   const pids: number[] = [];
@@ -57,7 +57,7 @@ test('a part that works is left alone', async () => {
 test('a part is asked to end once only, however often it is to be stopped, and ends in good order', async () => {
   const { supervisor, run, said, ready } = supervise();
   await ready(1);
-  // The second call comes when the part has begun to end.
+  // The second call comes after the part has begun to end.
   await Promise.all([supervisor.stop(60_000), delay(300).then(() => supervisor.stop(60_000))]);
   expect(await run).toBe('code 0');
   expect(said).toEqual([]);

@@ -3,11 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { withoutInherited } from './inherited-descriptors.ts';
 import { defaultWatchdog, Watchdog, type WatchdogOptions } from './watchdog.ts';
 
-/** A process that was ready and ran at least this long is started again at once. */
+/** A process that was ready and ran for at least this time is started again at once. */
 const goodRunMs = 10_000;
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
-/** How many ends in a row before it was ever ready mean that it cannot start here at all. */
+/** After how many ends in a row, none of them ready, the process counts as unable to start on this host. */
 const hopelessStarts = 3;
 
 export interface Part {
@@ -15,13 +15,13 @@ export interface Part {
   /** Module to run. */
   module: string;
   env: NodeJS.ProcessEnv;
-  /** Program and arguments that start what follows them, e.g. with fewer privileges. */
+  /** Program and arguments that start the command which follows them, e.g. with fewer privileges. */
   through?: readonly [string, ...string[]] | undefined;
 }
 
 /**
- * Keeps one process of the platform running until it is told to stop: it is started again when it ends, and killed
- * when it gives no sign of life. The process ends by itself when this one dies, since their channel closes then.
+ * Keeps one process of the platform running until `stop`: it is started again when it ends, and killed when it does not
+ * answer. The process ends by itself when this one ends, since their channel closes then.
  */
 export class Supervisor {
   readonly #part: Part;
@@ -32,8 +32,8 @@ export class Supervisor {
   #stopping: Promise<void> | undefined;
 
   /**
-   * @param say Tells the operator what happens
-   * @param watchdog How the process is asked for signs of life
+   * @param say Prints what happens for the operator
+   * @param watchdog How often the process is asked whether it works
    * @param onReady Called whenever a process is ready, with its id
    */
   constructor(
@@ -48,7 +48,9 @@ export class Supervisor {
     this.#onReady = onReady;
   }
 
-  /** Runs it until it is stopped. @returns how it ended then. @throws Error when it cannot start here */
+  /**
+   * Runs the process until it is stopped. @returns how it ended then. @throws Error when it cannot start on this host
+   */
   async run(): Promise<string> {
     let pause = 0;
     let failedStarts = 0;
@@ -60,7 +62,7 @@ export class Supervisor {
       ({ how } = end);
       if (this.#stopping !== undefined) break;
       everReady ||= ready;
-      // What cannot start here ends by itself; being killed says nothing about that.
+      // A process that cannot start on this host ends by itself; one that was killed is not counted.
       if (!ready && !killed) failedStarts++;
       if (!everReady && failedStarts >= hopelessStarts)
         throw new Error(
@@ -86,7 +88,7 @@ export class Supervisor {
     let ready = false;
     const watchdog = new Watchdog(
       {
-        // A channel that has closed is told of by the end of the process.
+        // That the channel has closed is reported by the end of the process.
         ask: (question) => void (child.connected && child.send(question, () => undefined)),
         dead: (reason) => {
           if (this.#stopping !== undefined) return;
@@ -116,8 +118,8 @@ export class Supervisor {
   }
 
   /**
-   * Asks it to end, and kills it when it does not within `deadlineMs`. It is asked once only, however often this is
-   * called: a second signal would end it at once, in the middle of what it puts in order.
+   * Asks the process to end, and kills it when it does not within `deadlineMs`. It is asked only once, however often
+   * this is called: a second signal would end it at once, while it cleans up.
    */
   stop(deadlineMs: number): Promise<void> {
     this.#stopping ??= this.#stop(deadlineMs);

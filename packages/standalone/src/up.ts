@@ -12,8 +12,8 @@ import { readPidFile } from './pid-file.ts';
 const readyMs = 120_000;
 
 /**
- * Starts the platform in the background, unless it runs, and waits until it takes requests.
- * With `--json` it says on standard output where the platform is and which file holds its first key.
+ * Starts the platform in the background, unless it runs, and waits until it takes requests. With `--json` it says on
+ * standard output where the platform is and which file holds its first key.
  */
 async function up(): Promise<void> {
   const config = readConfig(process.env);
@@ -21,7 +21,7 @@ async function up(): Promise<void> {
   const url = `http://${config.address.replace(/^0\.0\.0\.0:/, '127.0.0.1:')}`;
   let running = readPidFile(files.pid);
   if (running === undefined) {
-    // Here, where people see how far it is, and not in the background.
+    // Here and not in the background, so that people see the progress.
     await ensureImages({ cacheDir: config.cacheDir, onProgress: progressPrinter(process.stderr) });
     await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
     const log = openSync(files.log, 'a', 0o640);
@@ -50,7 +50,7 @@ async function isReady(url: string): Promise<boolean> {
   try {
     return (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2000) })).ok;
   } catch (error) {
-    // Refused or cut off: it is not up yet.
+    // Refused or cut off: the platform is not ready yet.
     if (error instanceof TypeError || (error as Error).name === 'TimeoutError') return false;
     throw error;
   }

@@ -1,14 +1,14 @@
 import { type HeartbeatQuestion, isHeartbeatAnswer } from '@opencomputer/process/heartbeat';
 
-/** How a part is asked for signs of life. */
+/** How a part is asked whether it works. */
 export interface WatchdogOptions {
   /** Milliseconds between two questions. */
   readonly intervalMs: number;
-  /** So many questions in a row without an answer end a part that was ready. */
+  /** After this many unanswered questions in a row, a part that was ready is killed. */
   readonly silences: number;
-  /** The same for one that starts: it may have a large database to bring up to date. */
+  /** The same for a part that is starting: it may have to migrate a large database. */
   readonly startingSilences: number;
-  /** Milliseconds that a probe of the part may wait for a thread; slow disks hold all of them for a while. */
+  /** Milliseconds that a probe of the part may wait for a thread; a slow disk may block all threads for a while. */
   readonly probeMs: number;
 }
 
@@ -19,17 +19,17 @@ export const defaultWatchdog: WatchdogOptions = {
   probeMs: 120_000,
 };
 
-/** What a watchdog watches. */
+/** The part that a watchdog watches. */
 export interface Watched {
-  /** Asks; the answer comes through `heard`. */
+  /** Sends the question; the answer is passed to `heard`. */
   ask(question: HeartbeatQuestion): void;
   /** Called once, with the reason. */
   dead(reason: string): void;
 }
 
 /**
- * Tells a part that works from one whose event loop or whose threads stand still. It does not trust its own clock:
- * after a pause of this process itself (a suspended or an overloaded host) nothing counts against the part.
+ * Finds out whether the event loop or all threads of a part are blocked. After a pause of this process itself (on a
+ * suspended or overloaded host), missing answers are not counted against the part.
  */
 export class Watchdog {
   readonly #options: WatchdogOptions;
@@ -49,20 +49,20 @@ export class Watchdog {
     this.#timer = setInterval(() => this.tick(performance.now()), options.intervalMs);
   }
 
-  /** Takes a message of the part. */
+  /** Handles a message of the part. */
   heard(message: unknown): void {
     if (message === 'ready') {
       this.#ready = true;
       this.#silences = 0;
     }
     if (!isHeartbeatAnswer(message) || message.heartbeat > this.#asked) return;
-    // A late answer too is a sign of life.
+    // A late answer counts as well.
     this.#silences = 0;
     this.#answered = Math.max(this.#answered, message.heartbeat);
     this.#probeMs = message.probeMs;
   }
 
-  /** Looks what has become of the last question, and asks the next one. @param now Milliseconds of a steady clock */
+  /** Checks the last question, and asks the next one. @param now Milliseconds of a monotonic clock */
   tick(now: number): void {
     const { intervalMs, silences, startingSilences, probeMs } = this.#options;
     const late = now - this.#lastTick > 2 * intervalMs;

@@ -10,7 +10,7 @@ import { EventStreams } from './api/events.ts';
 import { execRoutes } from './api/exec.ts';
 import { fileRoutes } from './api/files.ts';
 import { makeHttpServer } from './api/http.ts';
-import { liveRoutes } from './api/live.ts';
+import { sessionRoutes } from './api/sessions.ts';
 import { machineRoutes } from './api/machines.ts';
 import { sendJson } from './api/respond.ts';
 import type { Routes } from './api/router.ts';
@@ -76,7 +76,7 @@ async function makeDirectories(
     trash: join(root, 'trash'),
   };
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
-  // The server may pass through, to reach the socket; what is below is closed to it.
+  // The server may pass through this directory to reach the socket; what lies deeper is closed to it.
   await mkdir(root, { recursive: true, mode: 0o711 });
   // Before what says that an older release has been here.
   const workerId = await readWorkerId(join(root, 'id'), existing);
@@ -159,7 +159,7 @@ function infoRoutes(
 
 async function listen(server: Server, config: WorkerConfig): Promise<void> {
   await mkdir(dirname(config.socket), { recursive: true });
-  // A socket that a predecessor left; the lock says that nobody listens on it.
+  // A socket of an earlier worker; since we hold the lock, nobody listens on it.
   await rm(config.socket, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -170,7 +170,7 @@ async function listen(server: Server, config: WorkerConfig): Promise<void> {
     await chown(config.socket, config.socketOwner.uid, config.socketOwner.gid);
 }
 
-/** The shape that most ask for is there before the first of them asks. */
+/** The most common shape is built before anybody asks for it. */
 function prepareDefaultShape(templates: TemplateStore, log: Logger): void {
   const { cpuCountDefault, memoryMBDefault, diskMBDefault } = limits;
   const shape = { cpuCount: cpuCountDefault, memoryMB: memoryMBDefault, diskMB: diskMBDefault };
@@ -179,7 +179,7 @@ function prepareDefaultShape(templates: TemplateStore, log: Logger): void {
   });
 }
 
-/** Machines outlive the worker; a template that is half built serves nobody. */
+/** Machines outlive the worker; a half-built template is of no use. */
 function endTemplateBuilds(instanceTag: string): Promise<void> {
   return endProcessesOf(processPrefix(instanceTag) + templateNamePrefix);
 }
@@ -239,7 +239,7 @@ export async function startWorker(config: WorkerConfig): Promise<RunningWorker> 
       ...snapshotRoutes(snapshots, changes),
       ...execRoutes(registry),
       ...fileRoutes(registry),
-      ...liveRoutes(registry),
+      ...sessionRoutes(registry),
       ...events.routes(),
     },
     log,

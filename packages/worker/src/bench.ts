@@ -1,4 +1,4 @@
-/** What measurements use of the worker: the machine alone, without its API. Nothing else uses it. */
+/** What the benchmarks use of the worker: the machine alone, without the API. Nothing else uses this module. */
 export { linkFile } from './disk/links.ts';
 export { OverlayStock } from './disk/overlay.ts';
 export {
@@ -19,7 +19,7 @@ export { type ProcessIdentity } from './host/processes.ts';
 export { findQemu } from './host/qemu.ts';
 export { readDiskFreeMB } from './host/readings.ts';
 export { probeFileSystem } from './host/reflink.ts';
-export { hangUpAndWait } from './qemu/agent-port.ts';
+export { hangUpAndWait } from './qemu/guest-port.ts';
 export { machineArgv, machineFiles, socketsByName } from './qemu/argv.ts';
 export { makeOverlay, makeRunDirectory, runDirectory } from './qemu/run-directory.ts';
 export { layersOf, linkLayers } from './snapshots/link.ts';

@@ -24,13 +24,13 @@ export interface WorkerConfig {
   acceleration: 'auto' | 'kvm' | 'tcg';
   subnet: string | undefined;
   warmNetworks: number;
-  /** By which rules machines are let in. */
+  /** The rules of admission for machines. */
   capacity: CapacityConfig;
-  /** PEM file of certificates that guests trust beside their own. */
+  /** PEM file of certificates that guests trust in addition to their own. */
   guestCertificates: string | undefined;
-  /** The proxy that guests are told of. */
+  /** The proxy that guests use. */
   guestProxy: GuestProxy;
-  /** User and group that may call the worker, when it is root and the server is not. */
+  /** User and group that may call the worker, where the worker is root and the server is not. */
   socketOwner: { uid: number; gid: number } | undefined;
   logLevel: string;
   /** For tests only: the file that says at which step of a change to fail. See `machine/faults.ts`. */
@@ -39,12 +39,12 @@ export interface WorkerConfig {
   instanceTag: string;
 }
 
-/** Tells installations on one host apart, and names what they have in its kernel. */
+/** Tells installations on one host apart; part of the name of everything that they have in the host's kernel. */
 export function instanceTagOf(dataDir: string): string {
   return createHash('sha256').update(resolve(dataDir)).digest('hex').slice(0, 8);
 }
 
-/** What is the same before the images are built: how machines run, and by which rules they are let in. */
+/** The part that is known before the images are built: how machines run, and the rules of admission. */
 export type HostRules = Pick<WorkerConfig, 'acceleration' | 'capacity'>;
 
 /** Reads the rules of this host alone. @throws Error that names the variable that is wrong */

@@ -5,12 +5,13 @@ import { answerHeartbeats } from '@opencomputer/process/heartbeat';
 import { readConfig } from './config.ts';
 import { startWorker } from './assembly.ts';
 
-// What is on its way through is in short-lived buffers outside the heap, which V8 collects with its young objects only
-// after 128 MB of them, and so never: at 64 MB it goes through the whole heap. Now it does after 8 MB, which takes less
-// processor time and less memory. Node prints a line should it not know the flag any more.
+// Bodies that pass through are in short-lived buffers outside the heap. By default V8 frees these with its young
+// objects only after 128 MB, which never happens, since at 64 MB it collects the whole heap. After 8 MB it takes less
+// processor time and less memory. Node prints a line if it does not know the flag any more.
 setFlagsFromString('--scavenger-max-new-space-capacity-mb=2');
 
-// Needs one of the few threads that all calls about files share: with all of them blocked the loop would go on alone.
+// Needs one of the few threads that all file calls share: when all are blocked, the event loop alone would still
+// answer.
 answerHeartbeats(() => stat('/'));
 
 try {
@@ -27,7 +28,7 @@ try {
       },
     );
   };
-  // Each as often as it comes: without a listener, a second signal would end it in the middle of this.
+  // Stays registered: without a listener, a second signal would end the process in the middle of this.
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   // Under a launcher: do not outlive it.

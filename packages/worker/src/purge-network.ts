@@ -8,10 +8,10 @@ import { findProcesses } from './qemu/process.ts';
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Takes away what an installation that does not run has in the kernel of its host: bridge, firewall rules,
- * namespaces. The next start makes them again; nothing on a disk is touched.
- * @returns whether there was a network to take away
- * @throws Error while its worker runs, or a machine does, which would lose its network
+ * Removes what an installation that does not run has in the kernel of its host: bridge, firewall rules, namespaces. The
+ * next start makes them again; no file is touched.
+ * @returns whether there was a network to remove
+ * @throws Error while its worker or a machine runs; the machine would lose its network
  */
 export async function purgeNetwork(dataDir: string): Promise<boolean> {
   const stateDir = join(dataDir, 'worker/network');

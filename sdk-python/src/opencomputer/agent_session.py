@@ -1,4 +1,4 @@
-"""An agent that runs, and the connection to it."""
+"""A running agent, and the connection to it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from . import check
+from .connection.notify import keep_running, notify
 from .errors import invalid_option
 from .exec_session import Attachment, ExecSession, SessionCallbacks, open_session
 from .http import without_none
 from .json_lines import JsonLines
-from .live.notify import keep_running, notify
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ OnText: TypeAlias = "Callable[[str], object]"
 
 @dataclass(frozen=True)
 class AgentEvent:
-    """What an agent tells. Types and members beyond those of this version may come with any agent.
+    """An event of an agent. Agents may send further types and members.
 
     Attributes:
         type: ``ready``, ``configured``, ``system``, ``assistant``, ``user``, ``result``, ``turn_complete``,
@@ -48,7 +48,7 @@ class AgentEvent:
 
 @dataclass(frozen=True)
 class AgentCallbacks:
-    """What is called as an agent goes on: one after the other, in order."""
+    """Callbacks of an agent session. They are called in order, one after the other."""
 
     on_event: OnAgentEvent | None = None
     on_error: OnText | None = None
@@ -76,7 +76,7 @@ def agent_config(
     disallowed_tools: Sequence[str] | None = None,
     resume: str | None = None,
 ) -> dict[str, object]:
-    """How an agent works, as it is told."""
+    """How an agent is to work."""
     return without_none(
         {
             "model": check.optional(check.text, "model", model),
@@ -104,7 +104,7 @@ def _servers(value: Mapping[str, Mapping[str, object]] | None) -> dict[str, obje
 
 
 class AgentSession:
-    """An agent that runs, and the connection to it. It goes on when the connection is closed or lost.
+    """A running agent, and the connection to it. It goes on when the connection is closed or lost.
 
     Get one with ``agent.start`` or ``agent.attach``. Iterate over it where there is no ``on_event``.
 
@@ -163,7 +163,7 @@ class AgentSession:
 
     @property
     def offset(self) -> int:
-        """Position in the output: ``agent.attach(session_id, offset=…)`` goes on there."""
+        """Offset in the output: ``agent.attach(session_id, offset=…)`` goes on there."""
         return self._session.offset
 
     @property
@@ -192,7 +192,7 @@ class AgentSession:
         return await self._session.wait(timeout)
 
     def send_prompt(self, text: str) -> Awaitable[None]:
-        """Gives it something to do; ``turn_complete`` says that it is done.
+        """Sends it a prompt; the event ``turn_complete`` says that it is done.
 
         It is sent at once. Await the result to know that the agent has it, or leave it, e.g. in a callback.
 
@@ -210,7 +210,7 @@ class AgentSession:
         return self._send({"type": "prompt", "text": check.text("text", text)})
 
     def interrupt(self) -> Awaitable[None]:
-        """Stops what it does now; the event ``interrupted`` says that it has. To be awaited like ``send_prompt``.
+        """Interrupts the current turn; ``interrupted`` says that it has stopped. To be awaited like ``send_prompt``.
 
         Raises:
             ConflictError: The agent has ended.
@@ -287,7 +287,7 @@ class AgentSession:
         await self._api.kill("agent", self.session_id, signal, request_timeout)
 
     async def close(self) -> None:
-        """Lets go of the agent, which goes on.
+        """Detaches from the agent, which goes on.
 
         Example:
             ```python

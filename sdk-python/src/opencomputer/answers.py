@@ -1,4 +1,4 @@
-"""Reads what the server answers: each field that is not as promised is an error, not a surprise later."""
+"""Parses the answers of the server: a field that is not as the API says is an error at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from .errors import unexpected_answer
 
-# How the server says "never" where a time is due.
+# The server's value for "never" where a time is expected.
 _never = "0001-01-01T00:00:00Z"
 
 
@@ -15,7 +15,7 @@ class Answer:
     """A JSON object of the server. Members that this package does not know are ignored."""
 
     def __init__(self, value: object) -> None:
-        """Takes what was parsed."""
+        """Takes the parsed JSON."""
         if not isinstance(value, dict):
             raise unexpected_answer(f"the server answered with {type(value).__name__} instead of an object")
         self.members = cast("dict[str, Any]", value)

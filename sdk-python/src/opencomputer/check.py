@@ -69,7 +69,7 @@ def flag(name: str, value: object) -> bool:
 
 
 def texts(name: str, value: object) -> list[str]:
-    """A sequence of strings; a single string is none."""
+    """A sequence of strings; a single string is not one."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         kind = type(value).__name__
         raise invalid_option(f"{name} is not a list of strings but {kind}", f'Give a list such as ["{name}"].')
@@ -101,7 +101,7 @@ def callback(name: str, value: object) -> Any:
 
 
 def segment(what: str, value: object, hint: str) -> str:
-    """An id as a segment of a path; anything else would name another route."""
+    """An id as a segment of a path; anything else would name another endpoint."""
     if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9_-]+", value) is None:
         raise invalid_option(f"{value!r} is not the id of a {what}", hint)
     return value

@@ -22,7 +22,7 @@ class RetentionPolicy:
 
     Attributes:
         mode: ``delete_oldest``: the oldest of its kind beyond ``max_count`` are deleted; or ``none``.
-        max_count: None: as many as are allowed, 10 full or 100 of disk alone.
+        max_count: None: as many as are allowed, 10 full or 100 disk-only ones.
     """
 
     mode: Literal["none", "delete_oldest"]
@@ -39,7 +39,7 @@ class CheckpointInfo:
         name: Unique among the checkpoints of its sandbox.
         kind: ``full``: disk and memory; ``disk_only``: forks boot from the disk.
         status: ``processing``, ``ready`` or ``failed``.
-        size_bytes: What it occupies by itself; 0 until it is ready.
+        size_bytes: Bytes that only this checkpoint occupies; 0 until it is ready.
         is_public: True when every key of the installation may fork it.
         created_at: When it was taken.
         template: Template of its sandbox.
@@ -47,13 +47,13 @@ class CheckpointInfo:
         memory_mb: Memory of its forks in MiB.
         disk_mb: Disk of its forks in MiB.
         parent_checkpoint_id: The checkpoint that the state of its sandbox came from.
-        pause_ms: Milliseconds for which the sandbox stood still.
-        quiesced: Whether the guest came to rest and wrote out its file system first; ``None``: not known. ``False``: it
-            did not answer and was saved as it was, and the disk of a ``disk_only`` checkpoint is what a power cut would
-            leave.
+        pause_ms: Milliseconds for which the sandbox was paused.
+        quiesced: Whether the guest paused its work and wrote out its file system first; ``None``: not known. ``False``:
+            it did not answer and was saved as it was; the disk of a ``disk_only`` checkpoint is then as after a power
+            cut.
         error: Why it failed.
         forks: Ids of sandboxes forked from it; only ``Sandbox.list_all_checkpoints`` tells them.
-        raw: What the server told, under its own names; also as ``checkpoint["sizeBytes"]``.
+        raw: The server's data, under its own names; also as ``checkpoint["sizeBytes"]``.
     """
 
     id: str
@@ -85,7 +85,7 @@ def checkpoint_segment(checkpoint_id: str) -> str:
 
 
 def read_checkpoint(answer: Answer) -> CheckpointInfo:
-    """What the server told, in the terms of this package."""
+    """The server's data in the terms of this package."""
     config = Answer(answer.members.get("sandboxConfig") or {})
     return CheckpointInfo(
         id=answer.text("id"),
@@ -149,7 +149,7 @@ async def list_checkpoints(http: HttpClient, path: str, request_timeout: float |
 
 
 async def restore_checkpoint(http: HttpClient, path: str, checkpoint_id: str, request_timeout: float | None) -> Answer:
-    """See ``Sandbox.restore_checkpoint``; what the server then says about the sandbox."""
+    """See ``Sandbox.restore_checkpoint``; returns the server's new data about the sandbox."""
     route = f"{path}/checkpoints/{checkpoint_segment(checkpoint_id)}/restore"
     await http.json(change(route, {}, request_timeout))
     return Answer(await http.json(Request("GET", path, timeout=request_timeout)))
@@ -172,7 +172,7 @@ async def post_fork(
     name: str | None = None,
     request_timeout: float | None = None,
 ) -> Answer:
-    """Asks for forks; ``count`` decides the form of the answer."""
+    """Requests forks; the form of the answer depends on ``count``."""
     body: dict[str, Any] = {
         "timeout": check.optional(check.count, "timeout", timeout),
         "envs": check.optional(check.text_map, "envs", envs),
@@ -191,7 +191,7 @@ async def set_public(checkpoint_id: str, verb: str, api_key: str | None, api_url
 
 
 async def pages(http: HttpClient, path: str, query: Mapping[str, str | None]) -> AsyncIterator[list[Answer]]:
-    """A paged listing, page after page."""
+    """A list with pages, page after page."""
     cursor = query.get("cursor")
     while True:
         value, headers = await http.json_with_headers(Request("GET", path, {**query, "cursor": cursor}))

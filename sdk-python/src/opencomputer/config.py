@@ -16,10 +16,10 @@ default_api_url = "http://127.0.0.1:8080"
 
 @dataclass(frozen=True)
 class Reconnect:
-    """How long and how often a session tries to come back after its connection was lost.
+    """How long and how often a session tries to reconnect after its connection was lost.
 
     Attributes:
-        timeout: Seconds without a connection after which it is given up.
+        timeout: Seconds without a connection after which it gives up.
         max_delay: Longest pause between two attempts, in seconds.
 
     Example:
@@ -106,7 +106,7 @@ def _resolve_api_url(value: str) -> str:
 
 def _resolve_api_key(value: str) -> str:
     key = value.strip()
-    # The key is a secret, so it is not repeated in the message.
+    # The key is a secret, so the message does not contain it.
     if re.fullmatch(r"[\x21-\x7e]*", key) is None:
         raise invalid_option(
             "api_key holds white space or characters that a header cannot carry",

@@ -1,4 +1,4 @@
-"""Time limits that are told apart from the caller's own cancellation."""
+"""Time limits that are distinct from the caller's own cancellation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _longest = 365 * 24 * 3600.0
 class Deadline:
     """Ends the block with ``Expired`` when it takes too long. A cancellation from outside passes as it is.
 
-    The clock starts with the block; ``restart`` starts it anew, e.g. after progress, and ``pause`` stops it.
+    The clock starts with the block; ``restart`` starts it again, e.g. after progress, and ``pause`` stops it.
     """
 
     def __init__(self, limit: float | None) -> None:
@@ -47,7 +47,7 @@ class Deadline:
             raise Expired from failure
 
     def restart(self) -> None:
-        """Starts the clock anew."""
+        """Starts the clock again."""
         self.pause()
         if self.limit and self._task is not None and not self.expired:
             self._timer = asyncio.get_running_loop().call_later(self.limit, self._expire)

@@ -1,4 +1,4 @@
-"""Which error an answer, or its absence, becomes."""
+"""The error for each answer, and for each failure without one."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class_of_code: dict[str, type[OpenComputerError]] = {
     "no_space": CapacityError,
 }
 
-# Hints that fit this package better than the server's, which speak of HTTP.
+# Hints for this package instead of the server's, which are about HTTP.
 _own_hints = {
     "unauthorized": "Pass api_key or set OPENCOMPUTER_API_KEY to a valid key of this server.",
     "sandbox_not_found": "Sandbox.list() shows the sandboxes of this key.",
@@ -106,7 +106,7 @@ def _class_of_status(status: int) -> type[OpenComputerError]:
 
 
 def error_from_answer(status: int, headers: Mapping[str, str], body: str) -> OpenComputerError:
-    """The error that an unsuccessful answer means."""
+    """The error for an unsuccessful answer."""
     told = _parse_object(body)
     error, code, hint, request_id = (told.pop(name, None) for name in ("error", "code", "hint", "requestId"))
     known = code if isinstance(code, str) and code in class_of_code else None
@@ -125,7 +125,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: str) -> Ope
 
 
 def error_from_redirect(url: str, status: int, location: str | None) -> OpenComputerError:
-    """A redirect is not followed: the key would go to whatever host it names."""
+    """A redirect is not followed: the key would be sent to any host that it names."""
     return InvalidRequestError(
         f"{origin(url)} redirects to {location or 'nowhere'}",
         code="unexpected_answer",
@@ -135,7 +135,7 @@ def error_from_redirect(url: str, status: int, location: str | None) -> OpenComp
 
 
 def error_from_failure(url: str, failure: BaseException, *, connecting: bool) -> ConnectionError:
-    """What it means that a request, or the body of an answer, broke off."""
+    """The error for a request, or the body of an answer, that was cut off."""
     causes = list(_causes(failure))
     name = next((name for name in map(_system_code, causes) if name), "")
     reason = next((str(cause) for cause in causes if str(cause)), type(failure).__name__)
@@ -164,7 +164,7 @@ def origin(url: str) -> str:
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:
-    # Libraries wrap what the system said, several times over.
+    # Libraries wrap the system's error several times.
     seen: set[int] = set()
     while failure is not None and id(failure) not in seen:
         seen.add(id(failure))

@@ -26,7 +26,7 @@ __all__ = [
 
 
 class OpenComputerError(Exception):
-    """What every error of this package is. The message says what happened and what to do.
+    """The base class of all errors of this package. The message says what happened and what to do.
 
     It ends with the HTTP status and the request, where there are any: ``[HTTP 404, request 6f1c]``.
 
@@ -34,9 +34,9 @@ class OpenComputerError(Exception):
         code: Stable name of the cause, such as ``sandbox_not_found``.
         status: HTTP status of the answer; None when there was none.
         hint: What to do about it.
-        request_id: Names the request in the server's log.
-        retry_after: Seconds after which the server wants to be asked again.
-        details: Whatever else the server told, such as ``{"limit": 4}``.
+        request_id: Id of the request in the server's log.
+        retry_after: Seconds after which the request may be sent again.
+        details: Further details from the server, such as ``{"limit": 4}``.
 
     Example:
         ```python
@@ -82,7 +82,7 @@ class AuthenticationError(OpenComputerError):
 
 
 class InvalidRequestError(OpenComputerError):
-    """The request makes no sense to the server, or a parameter to this package. Correct it."""
+    """The request, or a parameter, is invalid. Correct it."""
 
 
 class ConflictError(OpenComputerError):
@@ -90,7 +90,7 @@ class ConflictError(OpenComputerError):
 
 
 class NotFoundError(OpenComputerError):
-    """What was named does not exist."""
+    """The object does not exist."""
 
 
 class SandboxNotFoundError(NotFoundError):
@@ -106,7 +106,7 @@ class SandboxStoppedError(OpenComputerError):
 
 
 class LimitError(OpenComputerError):
-    """You have, or send, as much as you may. Free something or send less."""
+    """You have, or send, more than allowed. Free something or send less."""
 
 
 class CapacityError(LimitError):
@@ -114,7 +114,7 @@ class CapacityError(LimitError):
 
 
 class TimeoutError(OpenComputerError, builtins.TimeoutError):
-    """Something took longer than it may; the message names the parameter that allows more.
+    """Something took longer than allowed; the message names the parameter that allows more.
 
     Also the built-in error of this name.
     """
@@ -124,7 +124,7 @@ class ExecTimeoutError(TimeoutError):
     """``exec.run`` or ``exec.wait`` stopped waiting; the command itself goes on.
 
     Attributes:
-        exec_id: Id of the command, for ``exec.wait``; None when the server had not told it yet.
+        exec_id: Id of the command, for ``exec.wait``; None when the server had not sent it yet.
     """
 
     exec_id: str | None
@@ -183,12 +183,12 @@ class ShellClosedError(ConflictError):
 
 
 def invalid_option(message: str, hint: str) -> InvalidRequestError:
-    """The error of a parameter that cannot be used; nothing has been sent."""
+    """The error for an invalid parameter; nothing has been sent."""
     return InvalidRequestError(message, code="invalid_option", hint=hint)
 
 
 def unexpected_answer(message: str, *, status: int | None = None) -> ServerError:
-    """The error of an answer that no server of this API gives."""
+    """The error for an answer that no server of this API gives."""
     return ServerError(
         message,
         code="unexpected_answer",

@@ -1,4 +1,4 @@
-"""A command that runs, and the connection to it."""
+"""A running command, and the connection to it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from . import check
 from .config import Reconnect, check_reconnect
+from .connection.link import LinkOptions, SessionLink
+from .connection.notify import keep_running, notify
+from .connection.output import OutputQueue, enough
 from .deadline import Deadline, Expired
 from .errors import OpenComputerError, TimeoutError, invalid_option
-from .live.link import LinkOptions, SessionLink
-from .live.notify import keep_running, notify
-from .live.output import OutputQueue, enough
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from .live.frames import OutputStream
+    from .connection.frames import OutputStream
     from .sessions import SessionApi
 
 # Callbacks may be functions or coroutine functions; what they return is ignored.
@@ -28,7 +28,7 @@ OnEvent: TypeAlias = "Callable[[], object]"
 OnGap: TypeAlias = "Callable[[int], object]"
 OnDisconnect: TypeAlias = "Callable[[OpenComputerError], object]"
 
-# How the listener of a session hands on what it hears.
+# How the listener of a session passes on events.
 Happen: TypeAlias = "Callable[[int, Callable[[], Awaitable[None]]], None]"
 Tell: TypeAlias = "Callable[[OutputStream, bytes], Awaitable[None]]"
 Finish: TypeAlias = "Callable[[int, OpenComputerError | None], None]"
@@ -49,7 +49,7 @@ class ExecOutput:
 
 @dataclass(frozen=True)
 class SessionCallbacks:
-    """What is called as a session goes on: one after the other, in order."""
+    """Callbacks of a session. They are called in order, one after the other."""
 
     on_stdout: OnData | None = None
     on_stderr: OnData | None = None
@@ -76,11 +76,11 @@ class Attachment:
 
 
 class ExecSession:
-    """A command that runs, and the connection to it. The command goes on when the connection is closed or lost.
+    """A running command, and the connection to it. The command goes on when the connection is closed or lost.
 
     Get one with ``exec.start`` or ``exec.attach``. Callbacks are called one after the other, in the order of
-    what they tell; asynchronous ones are awaited, and a slow one makes the command wait. What a callback raises
-    goes to the exception handler of the event loop.
+    the events; asynchronous ones are awaited, and a slow one makes the command wait. Exceptions of a callback go to
+    the exception handler of the event loop.
 
     Example:
         ```python
@@ -96,7 +96,7 @@ class ExecSession:
         self._api = api
         self._session_id = session_id
         self._callbacks = callbacks
-        # Without a callback output waits for whoever iterates.
+        # Without a callback output waits for a loop that iterates.
         self._queues = callbacks.on_stdout is None
         self._output: OutputQueue[ExecOutput] = OutputQueue(self._flow)
         self._events: deque[tuple[int, Callable[[], Awaitable[None]]]] = deque()
@@ -104,7 +104,7 @@ class ExecSession:
         self._event_arrived = asyncio.Event()
         self._paused = False
         self._done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        # Whoever only has callbacks hears of a loss by on_exit.
+        # With callbacks only, a lost connection is reported by on_exit.
         self._done.add_done_callback(_look)
         options = LinkOptions(
             offset=_offset(attachment.offset),
@@ -132,7 +132,7 @@ class ExecSession:
 
     @property
     def offset(self) -> int:
-        """Position in all output of the next byte to come: ``exec.attach(session_id, offset=…)`` goes on there."""
+        """Offset of the next byte in all output: ``exec.attach(session_id, offset=…)`` goes on there."""
         return self._link.offset
 
     @property
@@ -170,7 +170,7 @@ class ExecSession:
     async def send_stdin(self, data: str | bytes) -> None:
         """Writes to the command's standard input.
 
-        It returns when the session has accepted the bytes. Nothing is lost or doubled when the connection breaks
+        It returns when the session has accepted the bytes. Nothing is lost or repeated when the connection breaks
         meanwhile.
 
         Args:
@@ -218,7 +218,7 @@ class ExecSession:
         await self._api.kill("exec", self._session_id, signal, request_timeout)
 
     async def close(self) -> None:
-        """Lets go of the command, which goes on. ``wait`` then returns -1.
+        """Detaches from the command, which goes on. ``wait`` then returns -1.
 
         Example:
             ```python
@@ -241,7 +241,7 @@ class ExecSession:
     async def __aiter__(self) -> AsyncIterator[ExecOutput]:
         """The output, piece by piece, until the command ends. A slow loop makes the command wait.
 
-        Of what was printed before the loop the newest 1 MiB is kept.
+        Of output from before the loop the newest 1 MiB is kept.
         """
         if self._output.dropped:
             await notify(self._callbacks.on_gap, self._output.dropped)
@@ -310,7 +310,7 @@ class ExecSession:
 
 
 class _Listener:
-    """Puts what the link tells into the order of the callbacks."""
+    """Passes the events of the link to the callbacks, in order."""
 
     def __init__(self, callbacks: SessionCallbacks, happen: Happen, tell: Tell, finish: Finish) -> None:
         self._callbacks = callbacks

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 FileType: TypeAlias = Literal["file", "directory", "symlink", "other"]
 
-# Errors of reading that say that nothing is there.
+# Errors of reading which mean that nothing is there.
 _nothing_there = {"file_not_found", "not_directory"}
-# Errors of reading that say that something is there, and no file to read.
+# Errors of reading which mean that something is there, but not a readable file.
 _something_there = {"is_directory", "not_regular_file"}
 
 
@@ -39,7 +39,7 @@ class EntryInfo:
         size: Bytes.
         type: ``file``, ``directory``, ``symlink`` or ``other``.
         mode: Permissions, e.g. ``0644``.
-        modified_at: When its content last changed, in UTC; None where the server does not tell.
+        modified_at: When its content last changed, in UTC; None where the server does not report it.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -91,7 +91,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -117,7 +117,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none; raised by the first step of the iteration.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -143,7 +143,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none in the sandbox, or no such local directory.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -180,7 +180,7 @@ class Filesystem:
             request_timeout: Seconds without progress after which it fails.
 
         Raises:
-            InvalidRequestError: The path is a directory, or no path; the content cannot be sent.
+            InvalidRequestError: The path is a directory, or invalid; the content cannot be sent.
             CapacityError: The disk is full.
 
         Example:
@@ -258,7 +258,7 @@ class Filesystem:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python

@@ -1,4 +1,4 @@
-"""Requests to one server as one key; used by everything that talks to it."""
+"""Requests to one server with one key; used by everything that calls it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Request:
     """One call of the API.
 
     Attributes:
-        path: Below ``/api``, segments already encoded.
+        path: Below ``/api``, with encoded segments.
         json: The body; members that are None are left out.
         timeout: The caller's limit in seconds, None for the default.
         default_timeout: Where it is not the usual one.
-        retry: False where the caller repeats by itself.
+        retry: False where the caller itself retries.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -77,7 +77,7 @@ class HttpClient:
         return self.connection.reconnect
 
     def auth_headers(self) -> dict[str, str]:
-        """Headers that say who asks."""
+        """Headers that identify the caller."""
         return {"X-API-Key": self.connection.api_key} if self.connection.api_key else {}
 
     def limit(self, timeout: float | None, default: float = _default_timeout) -> float:
@@ -88,7 +88,7 @@ class HttpClient:
         return default if limit is None else limit
 
     async def close(self) -> None:
-        """Lets go of its connections."""
+        """Releases its connections."""
         await self._pool.close()
 
     async def json(self, request: Request) -> object:
@@ -109,7 +109,7 @@ class HttpClient:
         return await self.exchange(request, read)
 
     async def done(self, request: Request) -> None:
-        """Sends a request whose answer holds nothing of interest."""
+        """Sends a request whose answer is not needed."""
 
         async def read(answer: OpenAnswer) -> None:
             await answer.response.aread()
@@ -141,7 +141,7 @@ class HttpClient:
                         piece = await self._next_piece(request, response, pieces)
                         if piece is None:
                             return
-                        # Whatever fails from here on has been told in part, so nothing is asked again.
+                        # From here on a part of the answer has been delivered, so the request is not repeated.
                         attempt = 1_000_000
                         yield piece
             except OpenComputerError as error:
@@ -152,7 +152,7 @@ class HttpClient:
             await asyncio.sleep(pause)
 
     async def open_and_close(self, request: Request) -> None:
-        """Sends a request whose answer matters, and whose body does not, however long that is."""
+        """Sends a request and drops the body of the answer, however long that is."""
         async with self._open(request):
             pass
 
@@ -279,7 +279,7 @@ def timeout_error(request: Request, limit: float, *, progress: bool | None = Non
 
 
 def _is_late_failure(value: object) -> bool:
-    """Where an answer takes long, its header goes out before it is known whether it is a failure."""
+    """Where an answer takes long, its header is sent before it is known whether the call fails."""
     return isinstance(value, dict) and {"error", "code", "hint"} <= value.keys()
 
 

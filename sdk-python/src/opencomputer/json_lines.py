@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One that is longer is told as an error and dropped.
+# A longer line is reported as an error and dropped.
 _longest_line = 32 * 1024 * 1024
 
 
 class JsonLines:
-    """Where the pieces begin and end means nothing. A line that is no JSON object comes as text."""
+    """The bytes may come in any pieces. A line that is not a JSON object comes as text."""
 
     def __init__(self) -> None:
         """Begins with an empty line."""
@@ -33,7 +33,7 @@ class JsonLines:
             self._append(part)
 
     def end(self) -> Iterator[dict[str, Any] | str]:
-        """The line has ended, also when no newline says so."""
+        """Ends the line, even without a newline."""
         line, overlong = "".join(self._parts).strip(), self._overlong
         self._parts, self._length, self._overlong = [], 0, False
         if overlong:

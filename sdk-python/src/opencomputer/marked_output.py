@@ -1,10 +1,10 @@
-"""Output up to a marker, which stands between what a command prints and what comes after it."""
+"""Output up to a marker, which separates the output of a command from what follows."""
 
 from __future__ import annotations
 
 from collections import deque
 
-# Kept of one stream of one command; the oldest goes first.
+# How much of one stream of a command is kept; the oldest output is dropped first.
 _most_kept = 8 * 1024 * 1024
 
 
@@ -16,7 +16,7 @@ class MarkedOutput:
         self._marker = marker.encode()
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
-        # The end of what has come, which may be the beginning of the marker.
+        # The end of the received output, which may be the beginning of the marker.
         self._held = b""
         self.truncated = False
         self.after: bytes | None = None
@@ -26,7 +26,7 @@ class MarkedOutput:
         return b"".join(self._kept).decode("utf-8", "replace")
 
     def push(self, data: bytes) -> bytes:
-        """Takes a piece; what of it, and of earlier ones, is certainly output."""
+        """Takes a piece; returns the part of it, and of earlier ones, that is certainly output."""
         if self.after is not None:
             self.after += data
             return b""

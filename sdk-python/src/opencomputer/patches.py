@@ -27,7 +27,7 @@ class PatchInfo:
         description: What it is for.
         strategy: When it is run: ``on_wake``.
         created_at: When it was added.
-        raw: What the server told, under its own names; also as ``patch["createdAt"]``.
+        raw: The server's data, under its own names; also as ``patch["createdAt"]``.
     """
 
     id: str

@@ -16,7 +16,7 @@ class Pool:
     """Connections of one event loop. Closed when the last of its users is."""
 
     def __init__(self, *, encrypted: bool) -> None:
-        """Reads the certificates of authorities only where they are needed: that takes longer than a request."""
+        """Loads the certificates of authorities only where they are needed: that takes longer than a request."""
         self.users = 0
         self.http = httpx.AsyncClient(
             verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -51,7 +51,7 @@ class PoolUser:
         return pool.http
 
     async def close(self) -> None:
-        """Lets go of the connections of this event loop. Using it again afterwards is fine."""
+        """Releases the connections of this event loop. Using it again afterwards is fine."""
         loop = asyncio.get_running_loop()
         pool = self._used.pop(loop, None)
         if pool is None:
@@ -63,6 +63,6 @@ class PoolUser:
 
 
 async def close_pools() -> None:
-    """Closes all connections of this event loop, whoever uses them."""
+    """Closes all connections of this event loop, even those in use."""
     for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
         await pool.http.aclose()

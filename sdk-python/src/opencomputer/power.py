@@ -21,7 +21,7 @@ async def hibernate(http: HttpClient, path: str, request_timeout: float | None) 
 
 
 async def wake(http: HttpClient, path: str, timeout: int | None, request_timeout: float | None) -> Answer:
-    """See ``Sandbox.wake``; what the server then says about it."""
+    """See ``Sandbox.wake``; returns the server's new data about it."""
     body = {"timeout": check.optional(check.count, "timeout", timeout)}
     return Answer(await http.json(change(f"{path}/wake", body, request_timeout)))
 

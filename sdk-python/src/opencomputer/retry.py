@@ -9,16 +9,16 @@ from .errors import ConnectionError, OpenComputerError
 # Attempts of one call, the first included.
 _max_attempts = 3
 _first_pause = 0.1
-# A server that wants us to wait longer than this gets its error told to the caller instead.
+# When a server asks for a longer wait than this, the caller gets its error instead.
 _longest_retry_after = 5.0
-# Failures to connect that often pass: a server that restarts, a resolver that hiccups.
+# Failures to connect that are often temporary: a server that restarts, a resolver with a short problem.
 _passing = {"ECONNREFUSED", "EAI_AGAIN"}
 
 
 def retry_pause(error: BaseException, attempt: int, *, idempotent: bool, replayable: bool = True) -> float | None:
     """Seconds to wait before the next attempt; None when there must be none.
 
-    Only requests that are idempotent, or that the server certainly has not seen, are sent again.
+    Only requests that are idempotent, or that the server has certainly not received, are sent again.
     """
     if attempt >= _max_attempts or not replayable or not isinstance(error, OpenComputerError):
         return None
@@ -32,7 +32,7 @@ def retry_pause(error: BaseException, attempt: int, *, idempotent: bool, replaya
 
 
 def back_off(attempt: int) -> float:
-    """Doubles from 0.1 s up to 2 s; half of it is random, so that many clients don't come back together."""
+    """Doubles from 0.1 s up to 2 s; half of it is random, so that many clients don't retry at the same time."""
     pause = min(_first_pause * 2 ** min(attempt - 1, 10), 2.0)
     return pause / 2 + random.random() * pause / 2
 

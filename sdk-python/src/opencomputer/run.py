@@ -17,12 +17,12 @@ from .retry import back_off, may_pass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# How long the id of a command is waited for after the caller has given up, so that the caller can be told it.
+# How long to wait for the id of a command after the caller has given up, so that the error contains it.
 _start_grace = 1.0
-# How long a server may be away, e.g. to restart, before waiting for a command fails.
+# How long a server may be unreachable, e.g. while it restarts, before waiting for a command fails.
 _server_absence = 30.0
 _poll_timeout = 15.0
-# A "still running" that comes faster than this was not held by the server, so the client paces itself.
+# If "still running" comes faster than this, the server does not wait with it, and the client pauses itself.
 _held_answer = 0.1
 _longest_pause = 0.5
 
@@ -45,7 +45,7 @@ class ProcessResult:
 
 
 def visibility(log: bool, listed: bool) -> dict[str, bool]:
-    """What a request says of where its command shows: nothing where it is as usual."""
+    """The fields of a request about where its command shows up; empty for the default."""
     flags = {"log": check.flag("log", log), "listed": check.flag("listed", listed)}
     return {name: value for name, value in flags.items() if not value}
 

@@ -101,7 +101,7 @@ class Sandbox:
 
         Args:
             template: Template of the root file system.
-            timeout: Idle timeout in seconds; every operation restarts it. 0: never.
+            timeout: Idle timeout in seconds; every use restarts it. 0: never.
             api_key: Default: the environment variable ``OPENCOMPUTER_API_KEY``; without either no key is sent.
             api_url: Address of the server. Default: ``OPENCOMPUTER_API_URL``, else ``http://127.0.0.1:8080``.
             envs: Environment variables of every command.
@@ -250,8 +250,8 @@ class Sandbox:
             timeout: Idle timeout in seconds; 0: never. Default 300.
             api_key: As for ``create``.
             api_url: As for ``create``.
-            envs: Laid over those of the checkpoint.
-            metadata: Merged over those of the checkpoint.
+            envs: Added to those of the checkpoint, which they override.
+            metadata: Added to those of the checkpoint, which they override.
             reconnect: As for ``create``.
             request_timeout: As for ``create``.
 
@@ -304,7 +304,7 @@ class Sandbox:
         Raises:
             NotFoundError: No checkpoint that you may fork has the id.
             ConflictError: It has failed.
-            LimitError: You may not have so many; CapacityError when the host has no room.
+            LimitError: You may not have that many; CapacityError when the host has no room.
 
         Example:
             ```python
@@ -341,15 +341,15 @@ class Sandbox:
 
         Args:
             count: How many, 1 to 50.
-            name: Keeps the checkpoint under this name; without one it is deleted once the forks stand.
+            name: Keeps the checkpoint under this name; without one it is deleted once the forks exist.
             timeout: Idle timeout of the forks in seconds; 0: never. Default 300.
-            envs: Laid over those of this sandbox.
-            metadata: Merged over those of this sandbox.
+            envs: Added to those of this sandbox, which they override.
+            metadata: Added to those of this sandbox, which they override.
             request_timeout: Seconds after which it fails. Default 300.
 
         Raises:
             SandboxStoppedError: It has ended.
-            LimitError: You may not have so many; CapacityError when the host has no room.
+            LimitError: You may not have that many; CapacityError when the host has no room.
             ConflictError: The name is taken.
 
         Example:
@@ -496,7 +496,7 @@ class Sandbox:
     async def unpublish_checkpoint(
         checkpoint_id: str, api_key: str | None = None, api_url: str | None = None
     ) -> CheckpointInfo:
-        """Keeps a checkpoint to its owner again; forks that others have made stay theirs.
+        """Lets only the owner fork a checkpoint again; forks that others have made stay.
 
         Args:
             checkpoint_id: Of the checkpoint.
@@ -577,7 +577,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            ConnectionError: Nobody knows, which is not "no"; likewise AuthenticationError and TimeoutError.
+            ConnectionError: It cannot be found out, which is not "no"; likewise AuthenticationError and TimeoutError.
 
         Example:
             ```python
@@ -629,7 +629,7 @@ class Sandbox:
         self._update(status="stopped")
 
     async def hibernate(self, *, request_timeout: float | None = None) -> None:
-        """Saves memory and processes to disk; nothing of it runs until any operation, or ``wake``, wakes it.
+        """Saves memory and processes to disk; nothing of it runs until any use, or ``wake``, wakes it.
 
         If it cannot be saved it goes on running.
 
@@ -650,9 +650,10 @@ class Sandbox:
         self._update(status="hibernated")
 
     async def wake(self, timeout: int | None = None, *, request_timeout: float | None = None) -> None:
-        """Wakes it with its memory and processes; a running one stays so, one in error is started from its disk.
+        """Wakes it with its memory and processes; one in error is started from its disk.
 
-        Where its memory cannot be restored it is started from its disk, and ``info.cold_boot_reason`` says why.
+        A running one stays as it is. Where its memory cannot be restored it is started from its disk, and
+        ``info.cold_boot_reason`` says why.
 
         Args:
             timeout: Idle timeout from now on, in seconds; 0: never. Default: the one it had.
@@ -728,7 +729,8 @@ class Sandbox:
             kind: ``full`` (default) or ``disk_only``, whose forks boot.
             promote_to_full: With ``disk_only``: take it as a full one after all.
             retention_policy: What happens to older ones.
-            require_quiesced: Fail where the guest does not come to rest in time, instead of saving it as it is.
+            require_quiesced: Fail where the guest does not pause its work and write out its file system in time,
+                instead of saving it as it is.
             request_timeout: Seconds after which it fails. Default 300.
 
         Raises:
@@ -824,7 +826,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python
@@ -844,7 +846,7 @@ class Sandbox:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python
@@ -854,7 +856,7 @@ class Sandbox:
         return await sign_url(self._http, self._path, "upload-url", path, expires_in, request_timeout)
 
     async def close(self) -> None:
-        """Lets go of the connections to the server; the sandbox goes on. Using it again afterwards is fine.
+        """Releases the connections to the server; the sandbox goes on. Using it again afterwards is fine.
 
         Example:
             ```python

@@ -94,7 +94,7 @@ def _read_kept_awake_by(answer: Answer | None) -> KeptAwakeBy | None:
 
 
 def read_sandbox_info(answer: Answer) -> SandboxInfo:
-    """What the server told, in the terms of this package."""
+    """The server's data in the terms of this package."""
     return SandboxInfo(
         sandbox_id=answer.text("sandboxID"),
         status=answer.text("status", "running"),
@@ -123,6 +123,6 @@ def sandbox_path(sandbox_id: str) -> str:
     """The path of a sandbox.
 
     Raises:
-        InvalidRequestError: The id would name another route.
+        InvalidRequestError: The id would name another endpoint.
     """
     return f"/sandboxes/{check.segment('sandbox', sandbox_id, 'Ids look like sb-0a1b2c3d.')}"

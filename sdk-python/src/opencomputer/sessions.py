@@ -1,4 +1,4 @@
-"""The API of one sandbox as far as its sessions go: exec sessions, terminals and agents are of one kind there."""
+"""The API of one sandbox for sessions: commands, terminals and agents are all sessions there."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import check
 from .answers import Answer, answers
+from .connection.open import SessionAddress
 from .http import HttpClient, Request
-from .live.open import SessionAddress
 
 if TYPE_CHECKING:
     import builtins
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AgentSessionInfo:
-    """An agent session, as ``agent.list`` has it.
+    """An agent session, as ``agent.list`` returns it.
 
     Attributes:
         session_id: Its id.
@@ -39,7 +39,7 @@ class AgentSessionInfo:
 
 @dataclass(frozen=True)
 class ExecSessionInfo(AgentSessionInfo):
-    """A session, as ``exec.list`` and ``pty.list`` have it.
+    """A session, as ``exec.list`` and ``pty.list`` return it.
 
     Attributes:
         command: The executable.
@@ -64,13 +64,13 @@ class SessionApi:
         return self._path.rpartition("/")[2]
 
     def address(self, session_id: str) -> SessionAddress:
-        """Where the socket of a session is."""
+        """The address of a session's socket."""
         return SessionAddress(self.http, session_id, f"{self._path}/exec/{_segment(session_id)}")
 
     async def create(
         self, kind: Literal["exec", "pty", "agent"], body: Mapping[str, object], request_timeout: float | None
     ) -> str:
-        """Starts a session of a kind; its id."""
+        """Starts a session of a kind; returns its id."""
         request = Request("POST", f"{self._path}/{kind}", json=body, timeout=request_timeout)
         return Answer(await self.http.json(request)).text("sessionID")
 
@@ -96,7 +96,7 @@ class SessionApi:
         await self.http.done(Request("POST", path, json=body, timeout=request_timeout))
 
     async def resize(self, session_id: str, cols: int, rows: int, request_timeout: float | None) -> None:
-        """Tells a terminal its size."""
+        """Changes the size of a terminal."""
         path = f"{self._path}/pty/{_segment(session_id)}/resize"
         body = {"cols": check.whole("cols", cols), "rows": check.whole("rows", rows)}
         await self.http.done(Request("POST", path, json=body, timeout=request_timeout))

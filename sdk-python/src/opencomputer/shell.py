@@ -7,16 +7,16 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from . import check
+from .connection.notify import keep_running
 from .errors import LimitError, OpenComputerError, ShellBusyError, ShellClosedError, TimeoutError
 from .exec_session import ExecSession, SessionCallbacks
-from .live.notify import keep_running
 from .shell_run import ShellRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .connection.frames import OutputStream
     from .exec_session import OnData
-    from .live.frames import OutputStream
     from .run import ProcessResult
 
 
@@ -40,7 +40,7 @@ class Shell:
         self._session: ExecSession
         self._run: ShellRun | None = None
         self._closed: str | None = None
-        # What is replayed belongs to commands of the past.
+        # Earlier output belongs to earlier commands.
         self._live = False
 
     async def _open(self, start: Callable[[SessionCallbacks], Awaitable[ExecSession]]) -> Shell:
@@ -111,7 +111,7 @@ class Shell:
         )
 
     async def close(self) -> None:
-        """Has the shell exit after the command that it runs, if any, and waits for that.
+        """Makes the shell exit after the command that it runs, if any, and waits for that.
 
         Example:
             ```python
@@ -121,7 +121,7 @@ class Shell:
         if self._closed is not None:
             return
         self._closed = "it was closed"
-        # Where it has ended before, wait() tells.
+        # If it has ended before, wait() reports that.
         with contextlib.suppress(OpenComputerError):
             await self._session.send_stdin("exit\n")
         try:
@@ -156,7 +156,7 @@ class Shell:
         try:
             await self._session.send_stdin(run.input(command))
         except LimitError as error:
-            # What is too large has not been sent, so the shell is as it was.
+            # Input that is too large has not been sent, so the shell is unchanged.
             run.fail(error)
         except OpenComputerError as error:
             self._end("it takes no input", error)

@@ -7,28 +7,28 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from .live.notify import notify
+from .connection.notify import notify
 from .marked_output import MarkedOutput
 from .run import ProcessResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .connection.frames import OutputStream
     from .exec_session import OnData
-    from .live.frames import OutputStream
 
-# More than any exit code and its end need.
+# More than any exit code and its line end need.
 _longest_trailer = 32
 
 
 class ShellRun:
-    """A command, over when the shell has printed a marker with a random token to each stream.
+    """A command, which has ended when the shell has printed a marker with a random token to each stream.
 
-    The two streams are not ordered among each other, so both markers are waited for.
+    The two streams are not ordered, so both markers must come.
     """
 
     def __init__(self, on_stdout: OnData | None, on_stderr: OnData | None, on_corrupt: Callable[[str], None]) -> None:
-        """``on_corrupt``: what comes from the shell makes no sense, and never will again."""
+        """``on_corrupt``: the output of the shell is invalid, so that nothing more can be read from it."""
         self._token = secrets.token_hex(16)
         self._callbacks = {"stdout": on_stdout, "stderr": on_stderr}
         self._on_corrupt = on_corrupt
@@ -36,11 +36,11 @@ class ShellRun:
         self._stderr = MarkedOutput(f"\n__OC_{self._token}_EXIT_")
         self._gap = False
         self.result: asyncio.Future[ProcessResult] = asyncio.get_running_loop().create_future()
-        # Whoever stopped waiting does not look at it any more.
+        # A caller that stopped waiting does not look at it any more.
         self.result.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def input(self, command: str) -> str:
-        """What the shell has to read for this command."""
+        """The input of the shell for this command."""
         body = command if command.strip() else ":"
         done = f"printf '\\n__OC_{self._token}_DONE__\\n'"
         end = f"printf '\\n__OC_{self._token}_EXIT_%s__\\n' \"$__oc_ec\" >&2"
@@ -58,7 +58,7 @@ class ShellRun:
         self._gap = True
 
     def silence(self) -> None:
-        """Nobody wants to hear its output any more."""
+        """Its output is not needed any more."""
         self._callbacks = {"stdout": None, "stderr": None}
 
     def fail(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Runs what blocks without holding up the event loop."""
+"""Runs blocking functions without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _idle_time = 10.0
 
 
 class _Threads:
-    """Threads that are made when none is idle. There is no most: one may wait for what another has to do."""
+    """Threads that are made when none is idle. There is no maximum: one may wait for the work of another."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class _Threads:
             known = self._idle.pop() if self._idle else None
         queue: SimpleQueue[Callable[[], None]] = SimpleQueue() if known is None else known
         if known is None:
-            # Whatever a callback does, it must not keep the process from its end.
+            # Whatever a callback does, it must not keep the process from ending.
             threading.Thread(target=self._work, args=[queue], name="opencomputer-worker", daemon=True).start()
         queue.put(job)
 
@@ -43,7 +43,7 @@ class _Threads:
                 queue.get(timeout=_idle_time)()
             except Empty:
                 with self._lock:
-                    # It may have been given something to do just now.
+                    # It may just have got something to do.
                     if queue in self._idle:
                         self._idle.remove(queue)
                         return
@@ -75,7 +75,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         try:
             result = context.run(function, *args, **kwargs)
         except StopIteration as error:
-            # No future can carry this one.
+            # A future cannot carry this exception.
             failure = RuntimeError(f"{function!r} raised StopIteration")
             failure.__cause__ = error
             tell(_fail, failure)

@@ -1,4 +1,4 @@
-"""Bodies of requests, from whatever they are given as."""
+"""Bodies of requests, made of the content that the caller gives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Upload:
     source: Callable[[], AsyncIterator[bytes]]
 
     async def open(self, on_progress: Callable[[], None]) -> AsyncIterator[bytes]:
-        """The pieces; ``on_progress`` is called whenever one goes out."""
+        """The pieces; ``on_progress`` is called whenever one is sent."""
         async for piece in self.source():
             on_progress()
             # In a chunked body an empty piece would mean its end.
@@ -58,7 +58,7 @@ def to_upload(content: FileContent) -> Upload:
     """Makes a body.
 
     Raises:
-        InvalidRequestError: ``content`` is nothing that can be sent.
+        InvalidRequestError: ``content`` cannot be sent.
     """
     if isinstance(content, str):
         return _bytes_upload(memoryview(check.text("content", content).encode()))
@@ -145,5 +145,5 @@ def _checked(item: object) -> bytes:
 
 
 def not_bytes(item: object) -> InvalidRequestError:
-    """The error of a stream that yields something else."""
+    """The error for a stream that yields something else."""
     return invalid_option(f"the stream of content yielded {type(item).__name__}", "It must yield bytes or str.")

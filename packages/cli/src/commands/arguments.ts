@@ -1,6 +1,6 @@
 import { Argument } from 'commander';
 
-/** The argument that names a sandbox; completion knows it by its name. */
+/** The argument that names a sandbox; completion recognises it by its name. */
 export function sandboxArgument(name = '<sandbox>'): Argument {
   return new Argument(name, 'id of a sandbox, such as sb-0a1b2c3d');
 }

@@ -35,7 +35,10 @@ function createCommand(): Command {
       ]),
     )
     .option('--retention-max-count <N>', 'how many to keep with delete_oldest', integer(1))
-    .option('--require-quiesced', 'fail where the guest does not come to rest, instead of saving it as it is')
+    .option(
+      '--require-quiesced',
+      'fail where the guest does not sync its disk in time, instead of saving it as it is',
+    )
     .addOption(new Option('--promote-to-full').hideHelp())
     .action(async (id: string, flags: CreateFlags, self: Command) => {
       const app = await App.of(self);
@@ -53,7 +56,7 @@ function createCommand(): Command {
       );
       if (checkpoint.status === 'processing') app.tell('It is still being written; forks wait for that.');
       if (checkpoint.quiesced === false)
-        app.tell('The guest did not come to rest: it was saved as it was, without a sync of its disk.');
+        app.tell('The guest did not answer in time: it was saved as it was, without a sync of its disk.');
       app.show(checkpoint, () => checkpoint.id);
     });
   return withExamples(

@@ -7,7 +7,7 @@ import { withExamples } from '../examples.ts';
 import type { Candidate } from '../completion/candidates.ts';
 import type { Shell } from '../completion/scripts.ts';
 
-/** Nobody waits longer for a suggestion. */
+/** A suggestion that takes longer is of no use. */
 const idsMs = 2000;
 
 /** `oc completion`. */
@@ -27,7 +27,7 @@ export function completionCommand(): Command {
   );
 }
 
-/** What the scripts call; not for people. */
+/** Called by the completion scripts, not by people. */
 export function completeCommand(): Command {
   return new Command('__complete')
     .argument('[words...]')
@@ -50,7 +50,7 @@ async function sandboxIds(self: Command): Promise<Candidate[]> {
     }
     return found;
   } catch {
-    // Without the platform there are no ids to suggest, and nowhere to say so.
+    // Without the platform there are no ids to suggest, and completion cannot show an error.
     return [];
   }
 }

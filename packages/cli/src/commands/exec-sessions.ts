@@ -25,7 +25,7 @@ export function attachCommand(): Command {
   const command = new Command('attach')
     .summary('see what a command prints, and type to it')
     .description(
-      'Shows what a command has printed (the newest 1 MiB is kept) and goes on with it until it ends. Ctrl-C lets go of it; the command goes on.',
+      'Shows the earlier output of a command (the newest 1 MiB is kept), then new output until it ends. Ctrl-C detaches from it; the command goes on.',
     )
     .addArgument(sandboxArgument())
     .addArgument(sessionArgument())

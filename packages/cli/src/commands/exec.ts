@@ -19,9 +19,9 @@ interface ExecFlags {
   keepAwake: boolean;
 }
 
-/** A command that somebody waits for may take as long as the platform allows: a day. */
+/** A command that is waited for may take as long as the platform allows: a day. */
 const longestWaitSeconds = 86_400;
-/** As `timeout` of coreutils ends. */
+/** The exit code of `timeout` of coreutils. */
 const exitByTimeout = 124;
 
 async function execute(id: string, words: string[], flags: ExecFlags, self: Command): Promise<void> {

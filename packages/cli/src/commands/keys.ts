@@ -31,7 +31,7 @@ export function keysCommand(): Command {
     .action(async (key: string, _: object, self: Command) => keys(self, ['revoke', '--', key]));
   const command = new Command('keys')
     .summary('make and end API keys of the platform on this host')
-    .description('API keys of the platform on this host; for whoever runs it.')
+    .description('API keys of the platform on this host, for its operator.')
     .addCommand(withExamples(add, 'oc keys add alice --owner alice'))
     .addCommand(withExamples(list, 'oc keys list'))
     .addCommand(withExamples(revoke, 'oc keys revoke key-1a2b3c4d'));

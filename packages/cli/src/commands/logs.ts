@@ -60,7 +60,7 @@ export function logsCommand(): Command {
   );
 }
 
-/** A time with milliseconds: more digits are noise to people. */
+/** A time with milliseconds: people do not need more digits. */
 function shortTime(time: string): string {
   return time.replace(/(\.\d{3})\d+/, '$1');
 }

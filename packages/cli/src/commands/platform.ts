@@ -5,7 +5,7 @@ import { readKeyFile, runPart } from '../platform/parts.ts';
 import { withExamples } from '../examples.ts';
 import { LocalError } from '../output/errors.ts';
 
-/** What the platform says when it is up. */
+/** What the platform prints when it is ready. */
 interface UpAnswer {
   url: string;
   apiKeyFile: string;
@@ -37,7 +37,7 @@ function upCommand(): Command {
   return withExamples(command, 'oc up');
 }
 
-/** Keeps address and key, unless others were set. */
+/** Stores address and key, unless others were set. */
 async function adopt(url: string, apiKeyFile: string): Promise<boolean> {
   const { api_url: knownUrl, api_key: knownKey } = await readConfigFile();
   const key = await readKeyFile(apiKeyFile);
@@ -65,9 +65,9 @@ function downCommand(): Command {
 
 function doctorCommand(): Command {
   const command = new Command('doctor')
-    .summary('say what this host can do, and how to mend what is missing')
+    .summary('say what this host can do, and how to fix what is missing')
     .description(
-      'Says what this host can do, and how to mend what is missing. Ends with 1 when something needed is missing.',
+      'Says what this host can do, and how to fix what is missing. Ends with 1 when something needed is missing.',
     )
     .action(async (_: object, self: Command) => {
       const app = await App.of(self);

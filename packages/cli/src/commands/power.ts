@@ -10,7 +10,7 @@ interface Change {
   name: string;
   summary: string;
   description: string;
-  /** What is said while it takes long, and when it is done. */
+  /** What is printed while it takes long, and when it is done. */
   doing: string;
   done: string;
   run: (sandbox: Sandbox) => Promise<void>;

@@ -67,7 +67,7 @@ function attachCommand(): Command {
 function killCommand(): Command {
   const command = new Command('kill')
     .summary('close a terminal and end what runs in it')
-    .description('Closes a terminal. What runs in it is told so, and killed two seconds later.')
+    .description('Closes a terminal. Its processes get SIGHUP, and are killed two seconds later.')
     .addArgument(sandboxArgument())
     .addArgument(sessionArgument())
     .action(async (id: string, sessionId: string, _: object, self: Command) => {

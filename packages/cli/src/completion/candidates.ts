@@ -7,13 +7,13 @@ export interface Candidate {
   meaning: string;
 }
 
-/** Asked for ids of sandboxes, which only the platform knows. */
+/** Called for ids of sandboxes, which only the platform knows. */
 export type SandboxIds = () => Promise<readonly Candidate[]>;
 
 /**
- * What may stand in place of the last word.
+ * The candidates for the last word.
  *
- * @param words - those after `oc`; the last is the one that is being typed, maybe empty
+ * @param words - the words after `oc`; the last one is being typed and may be empty
  */
 export async function candidates(
   program: Command,

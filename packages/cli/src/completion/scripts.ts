@@ -1,4 +1,4 @@
-/** Shells that `oc` can complete in. */
+/** Shells for which `oc` has completion. */
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
@@ -38,7 +38,7 @@ complete -c oc -f -a '(oc __complete -- (commandline -opc)[2..] (commandline -ct
 complete -c oc -n '__fish_seen_subcommand_from cp patch' -F
 `;
 
-/** What a shell reads to complete words of `oc`. */
+/** The script that a shell reads to complete words of `oc`. */
 export function completionScript(shell: Shell): string {
   return { bash, zsh, fish }[shell];
 }

@@ -4,13 +4,13 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LocalError } from '../output/errors.ts';
 
-/** What `~/.oc/config.json` may hold. Other members are kept as they are. */
+/** The members of `~/.oc/config.json`. Others are kept as they are. */
 export interface ConfigFile {
   api_url?: string;
   api_key?: string;
 }
 
-/** Nothing that belongs into the file is longer. */
+/** No valid file is longer. */
 const maxBytes = 64 * 1024;
 
 export function configPath(): string {
@@ -47,7 +47,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Lays `changes` over the file, in one step: it has the old content or the new, and only its owner reads it. */
+/** Writes `changes` into the file, in one step: it has the old content or the new, and only its owner can read it. */
 export async function updateConfigFile(changes: ConfigFile, path = configPath()): Promise<void> {
   const content = { ...(await readConfigFile(path)), ...changes };
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -60,7 +60,7 @@ export async function updateConfigFile(changes: ConfigFile, path = configPath())
     } finally {
       await file.close();
     }
-    // The umask may have taken more away.
+    // The umask may have removed more permissions.
     await chmod(draft, 0o600);
     await rename(draft, path);
   } finally {

@@ -8,10 +8,10 @@ export interface Setting {
   source: Source;
 }
 
-/** Where the platform is, and as whom to speak to it. */
+/** The address of the platform, and the key to use. */
 export interface Settings {
   apiUrl: Setting;
-  /** An empty key is none. */
+  /** An empty key means none. */
   apiKey: Setting;
 }
 
@@ -23,7 +23,9 @@ export interface SettingFlags {
   apiKey?: string | undefined;
 }
 
-/** Flags win over the environment, that over the file, that over the defaults. Empty ones count as absent. */
+/**
+ * Flags override the environment, which overrides the file, which overrides the defaults. Empty values count as absent.
+ */
 export function resolveSettings(flags: SettingFlags, env: NodeJS.ProcessEnv, file: ConfigFile): Settings {
   const pick = (
     flag: string | undefined,
@@ -48,10 +50,10 @@ export function resolveSettings(flags: SettingFlags, env: NodeJS.ProcessEnv, fil
   };
 }
 
-/** Of a shorter one the beginning would give too much away. */
+/** The beginning of a shorter key would reveal too much of it. */
 const shortestKey = 32;
 
-/** As much of a key as may be shown. */
+/** The part of a key that may be shown. */
 export function keyPrefix(key: string): string {
   if (key === '') return '';
   return key.length < shortestKey ? '…' : `${key.slice(0, 8)}…`;

@@ -38,8 +38,7 @@ async function downloadFile(
   const draft = `${to}.${randomBytes(4).toString('hex')}.part`;
   const content = await sandbox.files.readStream(from);
   try {
-    // The rights that a program in the sandbox gives its owner are nothing to this machine, and it is its umask that
-    // says who else may write.
+    // Without set-uid bits, which mean another user here; the local umask decides who else may write.
     await pipeline(counted(content, tally), createWriteStream(draft, { flags: 'wx', mode: mode & 0o777 }));
     await rename(draft, to);
   } finally {

@@ -5,12 +5,12 @@ import { unpack } from './unpack.ts';
 import type { ExecSession, Sandbox } from '@opencomputer/sdk';
 import type { Tally } from './tally.ts';
 
-/** Runs as root where that is allowed, as file operations do; the folder is the first argument. */
+/** Runs as root where that is allowed, like calls about files; the folder is the first argument. */
 const asRoot = 'if sudo -n true 2>/dev/null; then set -- sudo -n "$@"; fi; exec "$@"';
-/** What a failed archiver said is told, but not all of it. */
+/** How much of a failed archiver's error output is shown. */
 const mostSaid = 4096;
 
-/** Tar in a sandbox, and what of its output was lost. */
+/** Tar in a sandbox, and how much of its output was lost. */
 interface Tar {
   session: ExecSession;
   lost: () => number;
@@ -29,7 +29,7 @@ async function startTar(sandbox: Sandbox, args: readonly string[]): Promise<Tar>
   return { session, lost: () => lost };
 }
 
-/** Copies what is in a local folder into a folder of a sandbox, which is there. */
+/** Copies the content of a local folder into an existing folder of a sandbox. */
 export async function uploadFolder(sandbox: Sandbox, from: string, to: string, tally: Tally): Promise<void> {
   const { session } = await startTar(sandbox, [
     '-xpf',
@@ -44,7 +44,7 @@ export async function uploadFolder(sandbox: Sandbox, from: string, to: string, t
     for await (const chunk of packFolder(from, tally)) await session.sendStdin(chunk);
     await session.closeStdin();
   } catch (error) {
-    // When tar has ended, what it said is the reason.
+    // When tar has ended, its error output is the reason.
     if ((error as { code?: string }).code !== 'session_ended') {
       await session.kill();
       throw error;
@@ -60,7 +60,7 @@ async function collectErrors(session: ExecSession): Promise<{ exitCode: number; 
   return { exitCode: await session.done, text: text.trim() };
 }
 
-/** Copies what is in a folder of a sandbox into a local folder. */
+/** Copies the content of a folder of a sandbox into a local folder. */
 export async function downloadFolder(
   sandbox: Sandbox,
   from: string,

@@ -9,7 +9,7 @@ export type Location =
 
 const home = '/home/sandbox';
 
-/** Reads `ID:PATH`, `-` or a local path; one that holds a colon can be written as `./a:b`. */
+/** Parses `ID:PATH`, `-` or a local path; a path with a colon can be written as `./a:b`. */
 export function parseLocation(text: string): Location {
   if (text === '-') return { kind: 'stream' };
   const [, sandboxId, path] = /^([\w-]+):(.*)$/s.exec(text) ?? [];
@@ -23,12 +23,12 @@ export function absolute(path: string): string {
   return posix.resolve(home, path);
 }
 
-/** Said of a target: what is copied goes into it, whether it is there or not. */
+/** For a target: it is a folder to copy into, even if it does not exist yet. */
 export function namesFolder(path: string): boolean {
   return path === '' || path.endsWith('/');
 }
 
-/** Said of a source: its content is meant, not the folder itself. */
+/** For a source: the content of the folder is meant, not the folder itself. */
 export function namesContent(path: string): boolean {
   return path === '.' || path.endsWith('/.');
 }

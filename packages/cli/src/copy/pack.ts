@@ -7,10 +7,10 @@ import type { BigIntStats, Stats } from 'node:fs';
 import type { EntryType } from './tar-header.ts';
 import type { Tally } from './tally.ts';
 
-/** Small pieces travel together. */
+/** Small pieces are joined up to this size. */
 const batchBytes = 64 * 1024;
 
-/** A folder as an archive, as it is read, in constant memory. Links stay links. */
+/** A folder as an archive, packed while it is read, in constant memory. Links stay links. */
 export async function* packFolder(folder: string, tally: Tally): AsyncGenerator<Buffer> {
   let batch: Buffer[] = [];
   let size = 0;
@@ -43,7 +43,7 @@ async function* pieces(folder: string, path: string, tally: Tally): AsyncGenerat
 
 async function* content(path: string, size: number, tally: Tally): AsyncGenerator<Buffer> {
   let left = size;
-  // What is appended meanwhile is left out.
+  // Bytes that are appended meanwhile are left out.
   for await (const chunk of createReadStream(path, { end: size - 1 }) as AsyncIterable<Buffer>) {
     left -= chunk.length;
     tally.bytes(chunk.length);
@@ -54,7 +54,7 @@ async function* content(path: string, size: number, tally: Tally): AsyncGenerato
   yield padding(size);
 }
 
-/** What a file is, as far as it can be copied. */
+/** The kind of a file, where it can be copied. */
 export function typeOf(stats: Stats | BigIntStats): EntryType {
   if (stats.isFile()) return 'file';
   if (stats.isDirectory()) return 'directory';

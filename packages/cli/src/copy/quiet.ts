@@ -1,2 +1,5 @@
-/** What copies run in a sandbox is nobody's command, and what they carry is nothing for its logs. */
+/**
+ * The commands with which copies work in a sandbox are not the user's: lists leave them out, and their output is kept
+ * out of the logs.
+ */
 export const quietly = { log: false, listed: false } as const;

@@ -21,7 +21,7 @@ export async function remoteEntry(
   }
 }
 
-/** The permissions of what is read at a path: those of a link are not those of what it leads to. */
+/** The permissions of the file at a path, with links followed. */
 export async function remoteMode(
   sandbox: Sandbox,
   path: string,

@@ -3,7 +3,7 @@ export const blockBytes = 512;
 
 export type EntryType = 'file' | 'directory' | 'symlink' | 'link' | 'other';
 
-/** What an archive says about an entry before its content. */
+/** The header of an entry in an archive. */
 export interface Entry {
   type: EntryType;
   path: string;
@@ -13,11 +13,11 @@ export interface Entry {
   size: number;
   /** Seconds since 1970. */
   modified: number;
-  /** Where a link leads. */
+  /** The target of a link. */
   target: string;
 }
 
-/** Owner of what is written into a sandbox: its user. */
+/** Owner of files that are written into a sandbox: its user. */
 const owner = { id: 1000, name: 'sandbox' };
 const typeFlags = { file: '0', link: '1', symlink: '2', directory: '5', other: '7' } as const;
 const flagTypes: Readonly<Record<string, EntryType>> = {
@@ -31,7 +31,7 @@ const flagTypes: Readonly<Record<string, EntryType>> = {
 const nameBytes = 100;
 const largestOctal = 0o77777777777;
 
-/** An entry as a ustar header, with an extended one (pax) before it where that is too narrow. */
+/** An entry as a ustar header, with an extended header (pax) before it where a value does not fit. */
 export function encodeHeader(entry: Entry): Buffer {
   const records: string[] = [];
   if (!fits(entry.path)) records.push(record('path', entry.path));
@@ -53,7 +53,7 @@ function fits(text: string): boolean {
   return Buffer.byteLength(text) <= nameBytes && /^[\u0020-\u007e]*$/.test(text);
 }
 
-/** `LENGTH NAME=VALUE` and a newline, where the length counts its own digits too. */
+/** `LENGTH NAME=VALUE` and a newline; the length includes its own digits. */
 function record(name: string, value: string): string {
   const rest = ` ${name}=${value}\n`;
   const bytes = Buffer.byteLength(rest);
@@ -95,13 +95,15 @@ function checksum(header: Buffer): number {
   return sum;
 }
 
-/** A header as it stands, with its type flag: `x` and `L` and their like change the entry that follows. */
+/** A header as it is, with its type flag: types such as `x` and `L` change the entry that follows. */
 export interface RawHeader {
   flag: string;
   entry: Entry;
 }
 
-/** Reads a header block; undefined when it is the zeros that end an archive. @throws RangeError when it is none */
+/**
+ * Parses a header block; undefined for the zeros at the end of an archive. @throws RangeError when it is not a header
+ */
 export function decodeHeader(header: Buffer): RawHeader | undefined {
   if (header.every((byte) => byte === 0)) return undefined;
   const text = (at: number, length: number): string => {

@@ -1,19 +1,18 @@
 import { blockBytes, decodeHeader } from './tar-header.ts';
 import type { Entry } from './tar-header.ts';
 
-/** An extended header that is longer is not one of a file system's names. */
+/** A longer extended header cannot come from the names of a file system. */
 const longestExtension = 64 * 1024;
 
-/** An entry of an archive and its content, which has to be read, or left, before the next entry comes. */
+/** An entry of an archive and its content, which has to be read, or skipped, before the next entry. */
 export interface ArchiveEntry extends Entry {
   content: AsyncIterable<Buffer>;
 }
 
 /**
- * Reads an archive (ustar, pax, GNU) as it comes, in constant memory. What it says may be hostile: paths are
- * given as they stand.
+ * Reads an archive (ustar, pax, GNU) as it comes, in constant memory. It may be hostile: paths are returned unchecked.
  *
- * @throws RangeError when it is not an archive, or breaks off
+ * @throws RangeError when it is not an archive, or is cut off
  */
 export async function* readArchive(source: AsyncIterable<Uint8Array>): AsyncGenerator<ArchiveEntry> {
   const bytes = new ByteReader(source);
@@ -34,7 +33,7 @@ export async function* readArchive(source: AsyncIterable<Uint8Array>): AsyncGene
     }
     const full = { ...entry, ...next };
     next = {};
-    // Only files have content, whatever the size says of others.
+    // Only files have content, whatever size other entries claim.
     const size = full.type === 'file' || full.type === 'other' ? full.size : 0;
     const content = bytes.piecewise(size);
     yield { ...full, size, content };
@@ -73,7 +72,7 @@ function sizeOf(text: string): number {
   throw new RangeError('a size in an archive that cannot be');
 }
 
-/** Bytes of a stream in the portions that the format has. */
+/** Reads a stream in pieces of the sizes that the format needs. */
 class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #rest: Buffer = Buffer.alloc(0);
@@ -88,7 +87,7 @@ class ByteReader {
     return Buffer.concat(parts);
   }
 
-  /** Goes on where it was left, when it is iterated again. */
+  /** When it is iterated again, it goes on where it was left. */
   piecewise(size: number): AsyncIterable<Buffer> {
     let left = size;
     const next = async (): Promise<IteratorResult<Buffer, undefined>> => {
@@ -102,7 +101,7 @@ class ByteReader {
     return { [Symbol.asyncIterator]: () => ({ next }) };
   }
 
-  /** The sender still has to get rid of what fills its last record. */
+  /** Read the rest: the sender still has to send the padding of its last record. */
   async drain(): Promise<void> {
     while ((await this.#source.next()).done !== true);
   }

@@ -6,18 +6,18 @@ import type { Stats } from 'node:fs';
 import type { Tally } from './tally.ts';
 import type { ArchiveEntry } from './tar-reader.ts';
 
-/** Linux takes no longer paths. */
+/** The longest path of Linux. */
 const longestPath = 4096;
 const permissions = 0o777;
 
 /**
- * Unpacks an archive into a folder. The archive may be hostile: nothing is written outside of the folder or through
- * a link, no device is made, and no file gets the rights of its owner.
+ * Unpacks an archive into a folder. The archive may be hostile: nothing is written outside of the folder or through a
+ * link, no device is made, and no file gets set-uid bits.
  *
  * @throws LocalError when a path leads out or something is in the way; RangeError when the archive is broken
  */
 export async function unpack(source: AsyncIterable<Uint8Array>, folder: string, tally: Tally): Promise<void> {
-  // Set at the end: a folder may forbid to write into it.
+  // Set at the end: the permissions of a folder may forbid writing into it.
   const modes = new Map<string, number>();
   await mkdir(folder, { recursive: true });
   for await (const entry of readArchive(source)) {

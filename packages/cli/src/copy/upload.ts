@@ -11,7 +11,7 @@ import type { Readable } from 'node:stream';
 import type { Sandbox } from '@opencomputer/sdk';
 import type { Tally } from './tally.ts';
 
-/** What files have that are written over the API. */
+/** The permissions of files that are written by the API. */
 const usualMode = 0o644;
 
 /** Copies local files and folders to a path of a sandbox, as `cp -r` would. */

@@ -23,7 +23,7 @@ test('events may be cut anywhere, also inside a character', async () => {
     expect(await all(text.slice(0, cut), text.slice(cut))).toEqual(['grün', 'second']);
 });
 
-test('a hibernation that ends the stream is told, also when its comment comes in pieces', async () => {
+test('a hibernation that ends the stream is reported, also when its comment comes in pieces', async () => {
   const text = `${event('last')}: hibernated\n\n`;
   for (let cut = 0; cut <= text.length; cut += 1)
     expect(await all(text.slice(0, cut), text.slice(cut))).toEqual(['last', '(hibernated)']);

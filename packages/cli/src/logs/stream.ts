@@ -2,7 +2,7 @@ import { OpenComputerError } from '@opencomputer/sdk';
 import { LocalError } from '../output/errors.ts';
 import type { App } from '../app.ts';
 
-/** One line of the logs, as the API has it. */
+/** One line of the logs, as the API returns it. */
 export interface LogEvent {
   _time: string;
   source: string;
@@ -14,13 +14,13 @@ export interface LogEvent {
   exit_code?: number;
 }
 
-/** A line of the stream that is longer is not of this protocol. */
+/** No line of this protocol is longer. */
 const longestLine = 1024 * 1024;
 
 /**
  * The events of an answer, as they come.
- * @param hibernated Called when the sandbox has hibernated, which ends the stream.
- * @throws LocalError when the stream is not of this protocol
+ * @param hibernated called when the sandbox has hibernated, which ends the stream
+ * @throws LocalError when the stream does not follow this protocol
  */
 export async function* parseEvents(
   body: AsyncIterable<Uint8Array>,
@@ -46,7 +46,7 @@ function parseEvent(text: string): LogEvent {
   throw new LocalError(`the server sent something else than a line of log: ${text.slice(0, 120)}`);
 }
 
-/** Opens the logs of a sandbox. @throws OpenComputerError when the server refuses or is not there */
+/** Opens the logs of a sandbox. @throws OpenComputerError when the server refuses or cannot be reached */
 export async function* readLogs(
   app: App,
   sandboxId: string,
@@ -54,7 +54,7 @@ export async function* readLogs(
   signal: AbortSignal,
   hibernated: () => void,
 ): AsyncGenerator<LogEvent> {
-  // Answers "no such sandbox", "wrong key" and "no server" in the words of the client library.
+  // Reports "no such sandbox", "wrong key" and "no server" in the words of the client library.
   await app.connect(sandboxId);
   const base = app.settings.apiUrl.value
     .trim()
@@ -84,7 +84,7 @@ function parseBody(text: string): { error?: string; code?: string; hint?: string
   try {
     return JSON.parse(text) as { error?: string };
   } catch {
-    // A proxy in between answers as it likes.
+    // A proxy in between may answer anything.
     return {};
   }
 }

@@ -4,12 +4,12 @@ const exitCode = 141;
 let goodbye: (() => Promise<unknown>) | undefined;
 let ending = false;
 
-/** What is done first when whoever reads standard output has gone. */
+/** Runs first when the reader of standard output has gone. */
 export function beforeBrokenPipe(work: () => Promise<unknown>): void {
   goodbye = work;
 }
 
-/** From now on `oc` ends as other programs do when whoever reads standard output has gone. */
+/** From now on `oc` ends like other programs when the reader of standard output has gone. */
 export function endByBrokenPipe(): void {
   process.stdout.on('error', (failure: NodeJS.ErrnoException) => {
     if (failure.code !== 'EPIPE') throw failure;

@@ -9,10 +9,10 @@ export const plain: Paint = (_, text) => text;
 
 const ansi: Paint = (color, text) => `\u001b[${codes[color]}m${text}\u001b[0m`;
 
-/** What decides about colours: they are for people at terminals. */
+/** Decides whether to use colours, which are only for terminals. */
 export interface ColorSwitches {
   isTerminal: boolean;
-  /** False by `--no-color`. */
+  /** False with `--no-color`. */
   wanted: boolean;
   env: NodeJS.ProcessEnv;
 }
@@ -32,7 +32,7 @@ const statusColors: Readonly<Record<string, Color>> = {
   failed: 'red',
 };
 
-/** A state, in the colour that it has everywhere. */
+/** A state, always in the same colour. */
 export function paintStatus(paint: Paint, status: string): string {
   const color = statusColors[status];
   return color === undefined ? status : paint(color, status);

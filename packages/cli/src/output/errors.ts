@@ -7,10 +7,10 @@ import {
   SandboxStoppedError,
 } from '@opencomputer/sdk';
 
-/** Exit codes of `oc`, where it does not end with that of a command in the sandbox. */
+/** Exit codes of `oc`, unless it ends with that of a command in the sandbox. */
 export const exitCodes = { ok: 0, local: 1, refused: 3, conflict: 4, server: 5 } as const;
 
-/** Something is wrong on this side: an argument, a file, the terminal. */
+/** Something is wrong on this machine: an argument, a file, the terminal. */
 export class LocalError extends Error {
   readonly hint: string;
   readonly code: string;
@@ -26,7 +26,7 @@ export class LocalError extends Error {
   }
 }
 
-/** An error as people and programs are told it. */
+/** An error as it is printed for people and programs. */
 export interface Report {
   message: string;
   hint: string;
@@ -35,7 +35,7 @@ export interface Report {
   exitCode: number;
 }
 
-/** Errors of the operating system that are about what the user named. */
+/** Errors of the operating system about a path that the user gave. */
 interface SystemError extends Error {
   code: string;
   syscall: string;
@@ -45,7 +45,7 @@ export function isSystemError(error: unknown): error is SystemError {
   return error instanceof Error && 'syscall' in error && 'code' in error && typeof error.code === 'string';
 }
 
-/** What to say about an error. `apiUrl` is where the platform was looked for. */
+/** What to print about an error. `apiUrl` is the address that was used for the platform. */
 export function reportOf(error: unknown, apiUrl: string): Report {
   if (error instanceof OpenComputerError) return reportOfApi(error, apiUrl);
   const base = { requestId: undefined, exitCode: exitCodes.local };
@@ -67,7 +67,7 @@ function exitCodeOf(status: number | undefined): number {
   return status === 409 ? exitCodes.conflict : exitCodes.refused;
 }
 
-/** Message and hint in the terms of the command line; the client library speaks of its options. */
+/** Message and hint in the terms of the command line instead of the client library's options. */
 function explain(error: OpenComputerError, apiUrl: string): [string, string] {
   const message = bareMessage(error);
   if (error instanceof ConnectionError && error.code === 'connection_failed')

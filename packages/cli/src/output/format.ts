@@ -17,7 +17,7 @@ export function formatAge(time: Date, now = Date.now()): string {
   return `${formatDuration(now - time.getTime())} ago`;
 }
 
-/** Bytes in the unit that people would choose, such as `12.3 MiB`. */
+/** Bytes in a readable unit, such as `12.3 MiB`. */
 export function formatBytes(bytes: number): string {
   const names = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   const power = bytes < 1024 ? 0 : Math.min(names.length - 1, Math.floor(Math.log2(bytes) / 10));

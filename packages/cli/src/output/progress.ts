@@ -1,18 +1,18 @@
 import { formatDuration } from './format.ts';
 
-/** Anything shorter needs no words. */
+/** Anything shorter needs no progress line. */
 const silentMs = 1000;
 const refreshMs = 200;
 const clearLine = '\r\u001b[K';
 
-/** Where a progress line goes. */
+/** The stream for the progress line. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-/** One line that says what is being waited for; it comes after a second, on terminals only, and goes at the end. */
+/** One line that says what `oc` waits for. It appears after a second, only on terminals, and is removed at the end. */
 export class Progress {
   readonly #stream: ProgressStream;
   readonly #started = Date.now();
@@ -28,7 +28,7 @@ export class Progress {
     this.#timer.unref();
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void {
     clearInterval(this.#timer);
     this.#text = () => '';

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Paint } from './colors.ts';
 
-/** Columns of text under their titles, as wide as needed. Cells may hold colours. */
+/** Columns of text under their titles, as wide as needed. Cells may be coloured. */
 export function formatTable(
   titles: readonly string[],
   rows: readonly (readonly string[])[],
@@ -20,7 +20,7 @@ export function formatTable(
     .join('\n');
 }
 
-/** Names and values, one to a line. Those without a value are left out. */
+/** Names and values, one per line. Names without a value are left out. */
 export function formatFields(
   fields: readonly (readonly [string, string | undefined])[],
   paint: Paint,
@@ -38,7 +38,7 @@ export function oneLine(text: string): string {
   return text.replaceAll(/\u001b(?!\[\d{1,2}m)|[\u0000-\u001a\u001c-\u001f\u007f-\u009f]/g, '·');
 }
 
-/** A text of a server or a sandbox that stands by itself: no control characters at all, not even our colours. */
+/** A text of a server or a sandbox by itself: no control characters at all, not even our colours. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '·');

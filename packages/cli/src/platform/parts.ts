@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { LocalError } from '../output/errors.ts';
 
-/** Programs of the platform, which is beside oc in a checkout only. */
+/** Programs of the platform, which exists beside oc only in a checkout. */
 const modules = {
   up: '@opencomputer/standalone/up',
   stop: '@opencomputer/standalone/stop',
@@ -20,11 +20,11 @@ function fileOf(module: string): string | undefined {
   }
 }
 
-/** What the programs print that is read here is short. */
+/** The output that is read here is short. */
 const maxOutput = 64 * 1024;
 
 /**
- * Runs a program of the platform to its end. `collect` returns what it prints on standard output, `show` shows it.
+ * Runs a program of the platform to its end. `collect` returns its standard output, `show` shows it.
  *
  * @throws LocalError where oc is installed without the platform
  */
@@ -52,7 +52,7 @@ export async function runPart(
   return { exitCode, output: text };
 }
 
-/** The key in a file; undefined when this user may not read it, or it holds none. */
+/** The key in a file; undefined when this user may not read it, or it contains none. */
 export async function readKeyFile(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim() || undefined;

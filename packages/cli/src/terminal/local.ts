@@ -4,7 +4,7 @@ import { TerminalModes } from './modes.ts';
 import type { TerminalSize } from './size.ts';
 import { sizeOf } from './size.ts';
 
-/** The terminal that `oc` runs in, while a program in a sandbox has it. */
+/** The terminal in which `oc` runs, while a program in a sandbox uses it. */
 export class LocalTerminal {
   readonly #modes = new TerminalModes();
   #raw = false;
@@ -21,12 +21,12 @@ export class LocalTerminal {
     return sizeOf(process.stdout);
   }
 
-  /** Gives every key to the program. Undone when this process ends, however it does. */
+  /** Sends every key to the program. Undone when this process ends, however it ends. */
   enter(): void {
     this.#raw = true;
     takeKeys();
     process.on('exit', this.#leaveNow);
-    // Stopped and continued, e.g. by another shell: the mode is lost.
+    // The mode is lost when oc is stopped and continued, e.g. by another shell.
     process.on('SIGCONT', this.#again);
   }
 
@@ -35,7 +35,7 @@ export class LocalTerminal {
     if (!process.stdout.write(data)) await new Promise((resolve) => process.stdout.once('drain', resolve));
   }
 
-  /** A notice in between, which the program knows nothing of. */
+  /** A notice of oc between the program's output. */
   notice(text: string): void {
     process.stdout.write(`\r\n\u001b[7m oc: ${text} \u001b[0m\r\n`);
   }
@@ -60,8 +60,8 @@ export class LocalTerminal {
 }
 
 /**
- * Raw mode, for input and output. Node's own still puts a carriage return before every line feed, which breaks
- * what full-screen programs draw. Without stty it stays so; leaving raw mode brings all settings back.
+ * Raw mode for input and output. Node's raw mode still adds a carriage return before every line feed, which breaks the
+ * output of full-screen programs. Without stty that cannot be changed. Leaving raw mode restores all settings.
  */
 function takeKeys(): void {
   process.stdin.setRawMode(true);

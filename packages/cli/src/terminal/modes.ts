@@ -1,4 +1,4 @@
-/** Private modes of terminals that a program turns on for itself, and that must not outlive it. */
+/** Private modes of terminals that a program turns on for itself, and that must be turned off after it. */
 const watched = new Map<string, 'on' | 'off'>([
   ['1', 'off'], // cursor keys send other codes
   ['25', 'on'], // the cursor is shown
@@ -14,12 +14,12 @@ const watched = new Map<string, 'on' | 'off'>([
   ['2004', 'off'], // marked pastes
 ]);
 
-/** A sequence that a chunk may be cut in is not longer. */
+/** The longest sequence that may be cut by the end of a chunk. */
 const longestSequence = 64;
 // eslint-disable-next-line no-control-regex
 const privateMode = /\u001b\[\?([\d;]{1,48})([hl])/g;
 
-/** Follows what a program does to the terminal, to undo it where the program cannot. */
+/** Tracks the modes that a program sets, to reset them where the program cannot. */
 export class TerminalModes {
   readonly #changed = new Set<string>();
   #rest = '';
@@ -32,7 +32,7 @@ export class TerminalModes {
     this.#rest = cut >= 0 && text.length - cut < longestSequence ? text.slice(cut) : '';
   }
 
-  /** What brings the terminal back. */
+  /** The sequences that reset the terminal. */
   get undo(): string {
     const modes = [...this.#changed].map(
       (mode) => `\u001b[?${mode}${watched.get(mode) === 'on' ? 'h' : 'l'}`,

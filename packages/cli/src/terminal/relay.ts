@@ -8,19 +8,19 @@ import type { ExecSession, SessionCallbacks } from '@opencomputer/sdk';
 
 /** Signals that are passed on to the command. */
 const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** So many times somebody has to press Ctrl-C to be rid of a command that does not end by it. */
-const patience = 3;
-/** How long a command is given to hear of a broken pipe, in ms. */
+/** How often Ctrl-C must be pressed to leave a command that does not end by it. */
+const interruptsMax = 3;
+/** How long a command may take to notice a broken pipe, in ms. */
 const goodbyeMs = 3000;
 
-/** How `oc` stands between a command and whoever runs it. */
+/** How `oc` passes signals and notices between a command and its user. */
 export interface RelayOptions {
   input: boolean;
-  /** What Ctrl-C and its like do: end the command, or let go of it. */
+  /** What Ctrl-C and similar signals do: end the command, or detach from it. */
   signals: 'pass' | 'leave';
 }
 
-/** Callbacks that tell people of lost connections, lost output and sleep. */
+/** Callbacks that report lost connections, lost output and hibernation. */
 export function relayCallbacks(): SessionCallbacks {
   let progress: Progress | undefined;
   return {
@@ -41,7 +41,7 @@ export function relayCallbacks(): SessionCallbacks {
 export async function relay(session: ExecSession, { input, signals }: RelayOptions): Promise<number> {
   const left = deferred<never>();
   const release = onSignals((name, count) => {
-    if (signals === 'leave' || count > patience)
+    if (signals === 'leave' || count > interruptsMax)
       left.reject(new LocalError(`left session ${session.sessionId}, which goes on`, { code: 'left' }));
     else session.kill(constants.signals[name]).catch(left.reject);
   });
@@ -65,7 +65,7 @@ export async function relay(session: ExecSession, { input, signals }: RelayOptio
 async function copyOutput(session: ExecSession): Promise<number> {
   for await (const { stream, data } of session) {
     const target = process[stream];
-    // Not by `once` of node:events, which would throw for a broken pipe; that ends the process by itself.
+    // Not by `once` of node:events, which would throw for a broken pipe; a broken pipe ends the process anyway.
     if (!target.write(data)) await new Promise((resolve) => target.once('drain', resolve));
   }
   return session.done;

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { LocalError } from '../output/errors.ts';
 import { readStdin } from './stdin.ts';
 
-/** Reads a value from standard input; at a terminal it asks for it and does not show what is typed. */
+/** Reads a value from standard input; at a terminal it prompts, and does not show what is typed. */
 export async function readSecret(question: string): Promise<string> {
   if (!process.stdin.isTTY) return readStdin();
   process.stderr.write(question);

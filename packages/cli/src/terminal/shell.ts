@@ -5,14 +5,14 @@ import { pump } from './input.ts';
 import type { PtyCallbacks, PtySession } from '@opencomputer/sdk';
 import type { LocalTerminal } from './local.ts';
 
-/** A shorter loss of the connection is not worth a word. */
+/** A shorter loss of the connection is not reported. */
 const noticeMs = 2000;
-/** Size changes come in bursts while somebody pulls at a window. */
+/** Size changes come in bursts while a window is resized. */
 const settleMs = 50;
 const goodbyeMs = 2000;
 const ctrlC = 0x03;
 
-/** Where a terminal in a sandbox comes from. */
+/** Opens a terminal in a sandbox. */
 export type OpenPty = (callbacks: PtyCallbacks & { cols: number; rows: number }) => Promise<PtySession>;
 
 /** A terminal in a sandbox, shown in the one that `oc` runs in. */
@@ -28,7 +28,7 @@ export class ShellView {
     this.#terminal = terminal;
   }
 
-  /** Shows it until its program ends. Returns the exit code of the program. */
+  /** Shows it until its program ends. @returns the exit code of the program */
   async run(open: OpenPty): Promise<number> {
     const pty = await open({ ...this.#terminal.size, ...this.#callbacks() });
     this.#pty = pty;
@@ -59,7 +59,7 @@ export class ShellView {
   }
 
   async #type(pty: PtySession, data: Uint8Array): Promise<void> {
-    // What is typed now waits for the connection, so this key would not reach anybody.
+    // Input waits for the connection now, so this key would not arrive.
     if (this.#noticed && data.includes(ctrlC)) this.#leave(pty);
     await pty.send(data);
   }
@@ -84,7 +84,7 @@ export class ShellView {
     };
   }
 
-  /** Programs paint their screen anew when its size changes. */
+  /** Programs draw their screen again when its size changes. */
   #repaint(): void {
     const { cols, rows } = this.#terminal.size;
     const pty = this.#pty;
@@ -102,7 +102,7 @@ export class ShellView {
     }, settleMs);
   };
 
-  /** A size that does not arrive is not worth a shell; the next one may. */
+  /** A size that does not arrive must not end the shell; the next one may arrive. */
   #onResizeError = (): void => undefined;
 
   #leave(pty: PtySession): void {

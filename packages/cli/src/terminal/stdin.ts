@@ -1,6 +1,6 @@
 import { LocalError } from '../output/errors.ts';
 
-/** Beyond this, what is read as a whole is surely not what was meant. */
+/** Input that is read as a whole and longer than this is certainly a mistake. */
 const maxBytes = 1024 * 1024;
 
 /** All of standard input as text. @throws LocalError when it is longer than 1 MiB */

@@ -8,7 +8,7 @@ import { killSchema } from './sessions.ts';
 const text = (max: number) => z.string().max(max);
 const names = z.array(text(512)).max(512);
 
-/** What an agent session can be told about how it works. */
+/** How an agent session is to work. */
 const agentConfigFields = {
   model: text(256).optional(),
   systemPrompt: text(limits.jsonBodyBytes / 2).optional(),
@@ -52,7 +52,7 @@ export const agentSessionSchema = z
   .meta({ id: 'AgentSession' });
 export type AgentSession = z.infer<typeof agentSessionSchema>;
 
-/** Routes of agent sessions. */
+/** Endpoints of agent sessions. */
 export const agentEndpoints = {
   startAgent: {
     method: 'POST',

@@ -32,7 +32,7 @@ export const createCheckpointSchema = strictObject({
     .meta({ description: 'With kind `disk_only`: take it as a full one after all, at once.' }),
   requireQuiesced: z.boolean().default(false).meta({
     description:
-      'Fail where the guest does not come to rest and write out its file system in time, instead of saving it as it is.',
+      'Fail where the guest does not pause its work and write out its file system in time, instead of saving it as it is.',
   }),
   retentionPolicy: strictObject({
     mode: z.enum(['none', 'delete_oldest']),
@@ -55,12 +55,12 @@ export const createCheckpointSchema = strictObject({
 
 export type CreateCheckpoint = z.output<typeof createCheckpointSchema>;
 
-/** How many checkpoints of a kind a sandbox may have where the installation does not say otherwise. */
+/** How many checkpoints of each kind a sandbox may have by default. */
 export function checkpointLimit(kind: (typeof snapshotKinds)[number]): number {
   return kind === 'full' ? limits.checkpointsFull : limits.checkpointsDiskOnly;
 }
 
-/** A checkpoint as every route returns it. */
+/** A checkpoint as every endpoint returns it. */
 export const checkpointSchema = z
   .object({
     id: z.string().meta({ description: 'UUID.' }),
@@ -75,17 +75,20 @@ export const checkpointSchema = z
       memoryMB: z.number().int(),
       diskMB: z.number().int(),
     }),
-    sizeBytes: z.number().int().meta({ description: 'What it occupies by itself; 0 until it is ready.' }),
+    sizeBytes: z
+      .number()
+      .int()
+      .meta({ description: 'What only this checkpoint occupies; 0 until it is ready.' }),
     isPublic: z.boolean().meta({ description: 'True when every key of the installation may fork it.' }),
     createdAt: z.string(),
     parentCheckpointId: z
       .string()
       .optional()
       .meta({ description: 'The checkpoint that the state of its sandbox came from.' }),
-    pauseMs: z.number().optional().meta({ description: 'How long the sandbox stood still.' }),
+    pauseMs: z.number().optional().meta({ description: 'How long the sandbox was paused.' }),
     quiesced: z.boolean().optional().meta({
       description:
-        'Whether the guest came to rest and wrote out its file system first. False: it did not answer and was saved as it was; the disk of a `disk_only` checkpoint is then what a power cut would leave.',
+        'Whether the guest paused its work and wrote out its file system first. False: it did not answer and was saved as it was; the disk of a `disk_only` checkpoint is then as after a power cut.',
     }),
     errorMsg: z.string().optional(),
     failedAt: z.string().optional(),
@@ -94,7 +97,7 @@ export const checkpointSchema = z
 
 export type Checkpoint = z.infer<typeof checkpointSchema>;
 
-/** A checkpoint in the tree of all: with what was forked from it. */
+/** A checkpoint in the tree of all checkpoints, with what was forked from it. */
 export const checkpointNodeSchema = checkpointSchema
   .extend({
     forks: z.array(z.object({ sandboxID: z.string(), status: z.enum(publicStates) })).meta({
@@ -105,15 +108,17 @@ export const checkpointNodeSchema = checkpointSchema
 
 export type CheckpointNode = z.infer<typeof checkpointNodeSchema>;
 
-/** Answer of a restore: string values only, since a client reads it as a map of strings. */
+/** Answer of a restore: string values only, since a published client reads it as a map of strings. */
 export const restoredSchema = z
   .object({ sandboxId: z.string(), checkpointId: z.string(), status: z.literal('restoring') })
   .meta({ id: 'Restored' });
 
 const forkFields = {
   timeout: timeoutSchema.default(limits.timeoutSecondsDefault),
-  envs: envSchema.default({}).meta({ description: 'Laid over those that the checkpoint holds.' }),
-  metadata: metadataSchema.default({}).meta({ description: 'Merged over that of the checkpoint.' }),
+  envs: envSchema.default({}).meta({ description: 'Added to those of the checkpoint, which they override.' }),
+  metadata: metadataSchema
+    .default({})
+    .meta({ description: 'Added to that of the checkpoint, which it overrides.' }),
   count: z.number().int().min(1).max(limits.forks).optional().meta({
     description:
       'How many, all or none. With it the answer is `{ "sandboxes": [...] }`, without it one sandbox.',
@@ -134,7 +139,7 @@ export const forkSandboxSchema = strictObject({
 
 const manySandboxes = z.object({ sandboxes: z.array(sandboxSchema) });
 
-/** Routes of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
+/** Endpoints of checkpoints. Those whose second segment is a word come before `/api/sandboxes/:id`. */
 export const checkpointEndpoints = {
   forkCheckpoint: {
     method: 'POST',
@@ -142,7 +147,7 @@ export const checkpointEndpoints = {
     tag: 'checkpoints',
     summary: 'Create sandboxes from a checkpoint',
     description:
-      'A fork has the memory and the running processes of a full checkpoint, under an identity of its own; connections to the outside are lost. CPU, memory and disk are those of the checkpoint. Waits up to 120 s for a checkpoint that is being written.',
+      'A fork has the memory and the running processes of a full checkpoint, under its own identity; connections to the outside are lost. CPU, memory and disk are those of the checkpoint. Waits up to 120 s for a checkpoint that is being written.',
     body: forkCheckpointSchema,
     success: { 201: z.union([sandboxSchema, manySandboxes]) },
     errors: [...onCheckpoint, ...startingMachine],
@@ -162,8 +167,8 @@ export const checkpointEndpoints = {
     method: 'POST',
     path: '/api/sandboxes/checkpoints/:cid/unpublish',
     tag: 'checkpoints',
-    summary: 'Keep a checkpoint to its owner again',
-    description: 'Forks that others have made stay theirs.',
+    summary: 'Let only its owner fork a checkpoint again',
+    description: 'Forks that others have made stay.',
     success: { 200: checkpointSchema },
     errors: ['checkpoint_not_found'],
     auth: 'key',
@@ -185,7 +190,7 @@ export const checkpointEndpoints = {
     path: '/api/sandboxes/:id/fork',
     tag: 'checkpoints',
     summary: 'Take a checkpoint of a sandbox and fork it, in one call',
-    description: 'Without a name the checkpoint is deleted once the forks stand; they do not need it.',
+    description: 'Without a name the checkpoint is deleted once the forks exist; they do not need it.',
     body: forkSandboxSchema,
     success: { 201: z.union([sandboxSchema, manySandboxes]) },
     errors: [

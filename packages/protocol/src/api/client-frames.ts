@@ -5,7 +5,7 @@ export const clientMessageBytes = 1024 * 1024;
 /** Most bytes of output in one message to a client of the plain protocol. */
 export const plainPayloadBytes = 4096;
 
-/** A message of a client of an exec session. */
+/** A message from a client of a session. */
 export type ClientFrame = { readonly type: 'stdin'; readonly data: Buffer } | { readonly type: 'endOfStdin' };
 
 function message(type: number, payload?: Uint8Array): Buffer {
@@ -16,7 +16,7 @@ function message(type: number, payload?: Uint8Array): Buffer {
   return bytes;
 }
 
-/** Messages of an exec session to a client: a type of one byte, and the payload. */
+/** Messages of a session to a client: one byte for the type, then the payload. */
 export const clientMessages = {
   output: (stream: 1 | 2, data: Uint8Array): Buffer => message(stream, data),
   exit: (code: number): Buffer => message(frameTypes.exit, encodeExitCode(code)),

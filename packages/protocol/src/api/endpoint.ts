@@ -4,7 +4,10 @@ import type { ErrorCode } from '../errors.ts';
 /** What a success carries: a JSON schema, raw bytes, text, server-sent events, or nothing. */
 export type Payload = z.ZodType | 'bytes' | 'text' | 'events' | 'none';
 
-/** One route of the public API. The server routes by this table and the OpenAPI document is written from it. */
+/**
+ * One endpoint of the public API. The server finds its handler in this table, and the OpenAPI document is generated
+ * from it.
+ */
 export interface Endpoint {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Path with `:name` parameters. */
@@ -13,10 +16,10 @@ export interface Endpoint {
   readonly summary: string;
   readonly description?: string;
   readonly query?: z.ZodObject;
-  /** Matches the names of further parameters of the query, such as `metadata[key]`. */
+  /** Matches the names of further query parameters, such as `metadata[key]`. */
   readonly queryNames?: RegExp;
   readonly body?: z.ZodType | 'bytes';
-  /** Status -> what it carries. */
+  /** The body for each status. */
   readonly success: Readonly<Record<number, Payload>>;
   /** Codes beyond `invalid_request`, `unauthorized` and `internal`, which every authenticated route may answer. */
   readonly errors: readonly ErrorCode[];

@@ -12,8 +12,8 @@ import { systemEndpoints } from './system.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /**
- * All routes of the public API. The server looks for the route of a request in this order: checkpoints have paths
- * whose second segment would else be taken for the id of a sandbox.
+ * All endpoints of the public API. The server compares a request with them in this order: the paths of checkpoints come
+ * first, since their second segment would otherwise be taken for the id of a sandbox.
  */
 export const endpoints = {
   ...checkpointEndpoints,

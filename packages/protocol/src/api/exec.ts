@@ -16,12 +16,12 @@ const argument = z
     `must not exceed ${limits.execArgBytes} bytes, which is what Linux takes in one argument: write it to a file`,
   );
 
-/** What Linux needs for each argument beside its text: the NUL at its end and a pointer. */
+/** What Linux needs for each argument besides its text: the NUL at its end and a pointer. */
 const perArgument = 9;
 
 export const commandTooLarge = `cmd and args together must not exceed ${limits.execArgsBytes} bytes, counting ${perArgument} more for each, as Linux does`;
 
-/** What says which program runs, and how. */
+/** Which program runs, and how. */
 export const commandFields = {
   cmd: z
     .string({ error: (issue) => (issue.input === undefined ? 'cmd is required' : undefined) })
@@ -42,12 +42,12 @@ export const commandFields = {
     .meta({ description: 'Working directory; default /home/sandbox.', example: '/tmp' }),
 };
 
-/** Where a command shows; what is absent, null or true is as usual. */
+/** Where a command shows up; absent, null and true mean the default. */
 export const visibilityFields = {
-  log: z.boolean().nullish().meta({ description: 'False: nothing of it gets into the logs of the sandbox.' }),
+  log: z.boolean().nullish().meta({ description: 'False: it is kept out of the logs of the sandbox.' }),
   listed: z.boolean().nullish().meta({
     description:
-      'False: it is not in the list of sessions, as the plumbing of a tool. Its id works all the same.',
+      "False: it is left out of the list of sessions, for a tool's internal commands. Its id works all the same.",
   }),
 };
 
@@ -93,7 +93,7 @@ export const execResultSchema = z
   })
   .meta({ id: 'ExecResult' });
 
-/** Answer of run-async while the command goes on. */
+/** Answer of run-async while the command runs. */
 export const execStartedSchema = z
   .object({ execId: z.string(), running: z.literal(true), startedAt: z.string() })
   .meta({ id: 'ExecStarted' });
@@ -115,7 +115,7 @@ export type ExecResult = z.infer<typeof execResultSchema>;
 export type ExecStarted = z.infer<typeof execStartedSchema>;
 export type ExecPoll = z.infer<typeof execPollSchema>;
 
-/** Routes of commands whose result is asked for. */
+/** Endpoints of commands whose result is fetched. */
 export const commandEndpoints = {
   runCommand: {
     method: 'POST',

@@ -18,7 +18,7 @@ export const fileEntrySchema = z
 
 export type FileEntry = z.infer<typeof fileEntrySchema>;
 
-/** Query of every route of files. */
+/** Query of every endpoint of files. */
 export const pathQuerySchema = z.object({
   path: z.string().meta({
     description: 'Path in the sandbox; a relative one starts at /home/sandbox.',
@@ -26,7 +26,7 @@ export const pathQuerySchema = z.object({
   }),
 });
 
-/** Body of the routes that sign a URL. */
+/** Body of the endpoints that sign a URL. */
 export const signUrlSchema = strictObject({
   path: z.string(),
   expiresIn: z.number().int().optional().meta({ description: 'Seconds, at most 86400; default 3600.' }),
@@ -41,7 +41,7 @@ const signedQuery = pathQuerySchema.extend({
   signature: z.string(),
 });
 
-/** Routes of files. */
+/** Endpoints of files. */
 export const fileEndpoints = {
   readFile: {
     method: 'GET',

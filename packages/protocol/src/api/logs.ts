@@ -41,7 +41,7 @@ export const logsQuerySchema = z.object({
     .min(1)
     .max(limits.logLinesMax)
     .default(limits.logLinesDefault)
-    .meta({ description: 'The newest so many of the lines that are there already.' }),
+    .meta({ description: 'How many of the existing lines to send: the newest.' }),
 });
 export type LogsQuery = z.output<typeof logsQuerySchema>;
 
@@ -60,7 +60,7 @@ export const logEventSchema = z
   .meta({ id: 'LogEvent' });
 export type LogEvent = z.infer<typeof logEventSchema>;
 
-/** Routes of logs. */
+/** Endpoints of logs. */
 export const logEndpoints = {
   readLogs: {
     method: 'GET',

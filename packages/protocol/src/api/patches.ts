@@ -32,7 +32,7 @@ export const patchSchema = z
 
 export type Patch = z.infer<typeof patchSchema>;
 
-/** Routes of the scripts that forks of a checkpoint run. They come before `/api/sandboxes/:id`. */
+/** Endpoints of the scripts that forks of a checkpoint run. They come before `/api/sandboxes/:id`. */
 export const patchEndpoints = {
   createPatch: {
     method: 'POST',

@@ -22,7 +22,7 @@ export type Hibernated = z.infer<typeof hibernatedSchema>;
 /** Body of `POST /api/sandboxes/:id/wake`. */
 export const wakeSchema = strictObject({ timeout: timeoutSchema.optional() }).meta({ id: 'Wake' });
 
-/** Routes that turn the machine of a sandbox off and on. */
+/** Endpoints that turn the machine of a sandbox off and on. */
 export const powerEndpoints = {
   hibernateSandbox: {
     method: 'POST',
@@ -30,7 +30,7 @@ export const powerEndpoints = {
     tag: 'sandboxes',
     summary: 'Save memory and processes to disk and end the machine',
     description:
-      'Any operation wakes it again. A hibernated sandbox stays so. If it cannot be saved, it goes on running.',
+      'Any use wakes it again. Does nothing where it is hibernated already. If it cannot be saved, it goes on running.',
     success: { 200: hibernatedSchema },
     errors: [...changingSandbox, 'too_many_sandboxes', 'snapshot_failed', 'no_space'],
     auth: 'key',
@@ -39,9 +39,9 @@ export const powerEndpoints = {
     method: 'POST',
     path: '/api/sandboxes/:id/wake',
     tag: 'sandboxes',
-    summary: 'Wake a hibernated sandbox where it was',
+    summary: 'Wake a hibernated sandbox',
     description:
-      'A running one stays so; one in error is started from its disk. Where the memory cannot be restored, it is started from its disk and `coldBootReason` says why. `timeout`, when given, becomes the idle timeout.',
+      'Does nothing where it runs; one in error is started from its disk. Where the memory cannot be restored, it is started from its disk and `coldBootReason` says why. `timeout`, when given, becomes the idle timeout.',
     body: wakeSchema,
     success: { 200: sandboxSchema },
     errors: startingMachine,

@@ -32,7 +32,7 @@ export const terminalSchema = z
   .meta({ id: 'Terminal' });
 export type Terminal = z.infer<typeof terminalSchema>;
 
-/** Routes of terminals. */
+/** Endpoints of terminals. */
 export const terminalEndpoints = {
   createTerminal: {
     method: 'POST',
@@ -69,7 +69,7 @@ export const terminalEndpoints = {
     path: '/api/sandboxes/:id/pty/:execId',
     tag: 'pty',
     summary: 'Close a terminal and end what runs in it',
-    description: 'Its processes are told to hang up, and killed two seconds later.',
+    description: 'Its processes get SIGHUP, and are killed two seconds later.',
     success: { 204: 'none' },
     errors: onSession,
     auth: 'data',

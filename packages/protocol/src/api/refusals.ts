@@ -1,6 +1,6 @@
-/** What waking a hibernated sandbox may answer, which any use of it does. */
+/** Errors of waking a hibernated sandbox, which every use of it does. */
 const waking = ['too_many_sandboxes', 'no_capacity', 'no_space', 'start_failed', 'conflict', 'busy'] as const;
-/** Use of a sandbox. */
+/** Errors of any use of a sandbox. */
 export const usingSandbox = [
   'sandbox_not_found',
   'sandbox_stopped',
@@ -9,14 +9,14 @@ export const usingSandbox = [
   'shutting_down',
   ...waking,
 ] as const;
-/** Work in the guest. */
+/** Errors of calls to the guest. */
 export const inGuest = [...usingSandbox, 'guest_failed', 'guest_timeout'] as const;
-/** Work with sessions and logs, which a guest of an older agent may not have, or a token not be good for. */
+/** Errors of sessions and logs: an older guest agent may not have them, and a token may not allow them. */
 export const amongSessions = [...inGuest, 'unsupported_guest', 'forbidden'] as const;
 export const onSession = [...amongSessions, 'exec_not_found', 'result_not_kept'] as const;
 export const startingSession = [...amongSessions, 'command_not_started', 'too_many_commands'] as const;
 
-/** A change of a sandbox's state. */
+/** Errors of a change of a sandbox's state. */
 export const changingSandbox = [
   'sandbox_not_found',
   'sandbox_stopped',
@@ -26,7 +26,7 @@ export const changingSandbox = [
   'worker_timeout',
   'shutting_down',
 ] as const;
-/** A change after which a machine runs. */
+/** Errors of a change after which a machine runs. */
 export const startingMachine = [
   ...changingSandbox,
   'too_many_sandboxes',

@@ -6,14 +6,14 @@ import { envSchema, metadataSchema } from '../text.ts';
 import type { Endpoint } from './endpoint.ts';
 import { usingSandbox } from './refusals.ts';
 
-/** Ceilings that an installation may raise or lower. */
+/** Upper limits that an installation may change. */
 export interface ShapeLimits {
   cpuCountMax: number;
   memoryMBMax: number;
 }
 
 export const timeoutSchema = z.number().int().min(0).max(limits.timeoutSecondsMax).meta({
-  description: 'Idle timeout in seconds; every operation restarts it. 0 means never.',
+  description: 'Idle timeout in seconds; every use restarts it. 0 means never.',
   example: 300,
 });
 
@@ -55,7 +55,7 @@ export function createSandboxSchema(shape: ShapeLimits) {
 
 export type CreateSandbox = z.output<ReturnType<typeof createSandboxSchema>>;
 
-/** A sandbox as every route returns it. */
+/** A sandbox as every endpoint returns it. */
 export const sandboxSchema = z
   .object({
     sandboxID: z.string().meta({ example: 'sb-0a1b2c3d' }),
@@ -88,7 +88,7 @@ export const sandboxSchema = z
     hibernatedAt: z.string().optional().meta({ description: 'Since when it is hibernated.' }),
     startedFrom: z.enum(['memory', 'disk']).optional().meta({
       description:
-        'What its present run began from: `memory`, with its processes, or its disk alone. Absent until it runs.',
+        'What its current run started from: `memory`, with its processes, or its disk alone. Absent until it runs.',
     }),
     coldBootReason: z.string().optional().meta({
       description: 'Why it was started from its disk where its memory was asked for: processes were lost.',
@@ -120,7 +120,7 @@ export type Sandbox = z.infer<typeof sandboxSchema>;
 /** Body of `POST /api/sandboxes/:id/timeout`. */
 export const setTimeoutSchema = strictObject({ timeout: timeoutSchema }).meta({ id: 'SetTimeout' });
 
-/** Query of `GET /api/sandboxes`. `metadata[key]=value` filters are read apart. */
+/** Query of `GET /api/sandboxes`. `metadata[key]=value` filters are parsed separately. */
 export const listSandboxesQuerySchema = z.object({
   status: z
     .enum([...publicStates, 'all'])
@@ -140,7 +140,7 @@ export const listSandboxesQuerySchema = z.object({
     .meta({ description: 'Where the page starts: the X-Next-Cursor header of the page before.' }),
 });
 
-/** Query of listings that only have pages. */
+/** Query of lists that have pages and no filters. */
 export const pageQuerySchema = listSandboxesQuerySchema.pick({ limit: true, cursor: true });
 export type PageQuery = z.output<typeof pageQuerySchema>;
 
@@ -164,7 +164,7 @@ export const sandboxTokenSchema = z.object({ token: z.string() }).meta({ id: 'Sa
 
 const documentedShape = { cpuCountMax: limits.cpuCountMax, memoryMBMax: limits.memoryMBMax };
 
-/** Routes of sandboxes, but for changes of power and forks. */
+/** Endpoints of sandboxes, without power and forks. */
 export const sandboxEndpoints = {
   createSandbox: {
     method: 'POST',

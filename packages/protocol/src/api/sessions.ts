@@ -60,7 +60,7 @@ export const attachQuerySchema = z.object({
     .optional()
     .meta({
       description:
-        'Replay from this offset in all that was ever printed. Given, the frames 0x05 to 0x07 are sent too.',
+        'Replay from this offset in all output ever printed. If it is given, the frames 0x05 to 0x07 are sent, too.',
     }),
   client: z
     .string()
@@ -71,11 +71,11 @@ export const attachQuerySchema = z.object({
 });
 export type AttachQuery = z.output<typeof attachQuerySchema>;
 
-/** How sessions of any kind are attached to, for descriptions of routes. */
+/** How clients attach to sessions of any kind, for descriptions of endpoints. */
 export const attachDescription =
   ' `GET` with `Upgrade: websocket` on the path of one session attaches to it; the guide on live work has the frames.';
 
-/** Routes of commands that clients attach to. */
+/** Endpoints of commands that clients attach to. */
 export const sessionEndpoints = {
   createSession: {
     method: 'POST',
@@ -94,7 +94,7 @@ export const sessionEndpoints = {
     tag: 'exec',
     summary: 'List sessions, oldest first',
     description:
-      'Those that have ended, too, as long as their exit code is kept: the newest 512. Commands of `run` while they run.',
+      'Ended ones as well, as long as their exit code is kept: the newest 512. Commands of `run` only while they run.',
     success: { 200: z.array(sessionSchema) },
     errors: [...amongSessions, 'too_large'],
     auth: 'data',

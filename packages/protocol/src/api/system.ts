@@ -21,7 +21,7 @@ export const errorBodySchema = z
   })
   .meta({ id: 'Error' });
 
-/** Routes of the server itself. */
+/** Endpoints of the server itself. */
 export const systemEndpoints = {
   health: {
     method: 'GET',

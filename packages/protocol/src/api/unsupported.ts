@@ -13,7 +13,7 @@ const mounts = 'Nothing can be mounted through the API yet; copy files, or mount
 const network = 'The network policy is that of the installation: the internet, and no private addresses.';
 const ofCheckpoint = 'A fork has the template, CPUs, memory and disk of its checkpoint: leave it out.';
 
-/** What creates and forks have in common. */
+/** Fields of creates and forks. */
 const ofNewSandboxes = {
   secretStore,
   image,
@@ -41,9 +41,9 @@ const ofForks = {
 } as const;
 
 /**
- * Fields that clients of this API may know and that are not there yet, by endpoint, each with what to do instead.
- * They are refused by name: a sandbox without the secret store, image or network policy that was asked for is not what
- * was asked for. What is built leaves this table; a test walks it.
+ * Fields that clients of this API may know and that do not exist here yet, by endpoint, each with what to do instead. A
+ * request with one of them is refused: a sandbox without the requested secret store, image or network policy would not
+ * be what was requested. A field that is built is removed from this table; a test checks every entry.
  */
 export const unsupportedFields: Readonly<Partial<Record<EndpointId, Readonly<Record<string, string>>>>> = {
   createSandbox: ofNewSandboxes,
@@ -53,12 +53,12 @@ export const unsupportedFields: Readonly<Partial<Record<EndpointId, Readonly<Rec
 };
 
 /**
- * Parameters of the query that every endpoint takes: published clients put their credential there for WebSockets, and
- * some for requests.
+ * Query parameters that every endpoint accepts: published clients send their credential there for WebSockets, and some
+ * of them for requests, too.
  */
 export const credentialParameters: readonly string[] = ['api_key', 'token'];
 
-/** @throws ApiError `unsupported` when one of the names is that of a field which is not there yet. */
+/** @throws ApiError `unsupported` when one of the names is a field that does not exist yet. */
 export function refuseUnsupported(endpoint: EndpointId, names: readonly string[]): void {
   const fields = unsupportedFields[endpoint] ?? {};
   const name = names.find((each) => Object.hasOwn(fields, each));

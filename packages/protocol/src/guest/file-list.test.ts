@@ -115,7 +115,7 @@ describe('a list', () => {
     const timer = setInterval(() => turns++, 0);
     await read(pieces(head + line.repeat(50_000) + end, 1024 * 1024));
     clearInterval(timer);
-    // One after a few hundred lines; a timer comes once in a millisecond at most.
+    // One after a few hundred lines; a timer fires once per millisecond at most.
     expect(turns).toBeGreaterThan(20);
   });
 });

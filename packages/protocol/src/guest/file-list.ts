@@ -6,17 +6,18 @@ import { listOf } from './list.ts';
 import { limits } from '../limits.ts';
 
 /**
- * Lists of directories, as agent and worker send them: lines of JSON. The first says whether the directory has more
- * entries than are listed, the last that the list is whole, each between is one entry. No line nests: braces and
- * brackets in names are escaped, so that a hostile line is refused before it is parsed.
+ * Lists of directories, as guest agent and worker send them: lines of JSON. The first says whether the directory has
+ * more entries than are listed, the last that the list is complete, each line between them is one entry. No line
+ * contains nested values, and braces and brackets in names are escaped, so that a hostile line is refused before it is
+ * parsed.
  */
 export const fileListType = 'application/x-ndjson';
 
-/** A name has 255 bytes at most, of which each may take six in JSON; the rest of an entry is short. */
+/** A name has at most 255 bytes, and each may take six in JSON; the rest of an entry is short. */
 const lineBytes = 4 * 1024;
-/** Most bytes of a list: the most entries there can be, with names that are long and plain, fit. */
+/** Most bytes of a list: enough for the largest number of entries with long names of plain characters. */
 const listBytes = 64 * 1024 * 1024;
-/** How much is parsed before others have their turn. */
+/** How much is parsed in one turn of the event loop. */
 const turnBytes = 64 * 1024;
 
 const newline = 0x0a;
@@ -29,8 +30,8 @@ export interface FileList {
   /** The directory has more entries than are listed. */
   readonly truncated: boolean;
   /**
-   * The entries, some at a time; one that is empty or small comes at once, when all of it is there.
-   * @throws ApiError `guest_failed` where the list is broken off or not what it should be, `too_large`
+   * The entries, in batches; those of a small list come as one batch, once the list is complete.
+   * @throws ApiError `guest_failed` where the list is cut off or invalid, `too_large`
    */
   readonly entries: AsyncIterable<ListedFile[]>;
 }
@@ -40,7 +41,7 @@ function flat(value: object): string {
   return `{${text.slice(1).replaceAll('{', '\\u007b').replaceAll('[', '\\u005b')}\n`;
 }
 
-/** A list as it is sent, in pieces. Fails as the list does. */
+/** A list in the form in which it is sent, in pieces. Throws what reading the list throws. */
 export async function* encodeFileList({ truncated, entries }: FileList): AsyncGenerator<string> {
   let piece = flat({ truncated });
   for await (const some of entries) {
@@ -74,7 +75,7 @@ function parseLines<Schema extends z.ZodType>(lines: string[], schema: Schema): 
   });
 }
 
-/** Cuts a stream into lines, not many at a time, and lets others have their turn between. */
+/** Cuts a stream into batches of lines, and yields to the event loop between them. */
 async function* cutLines(source: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   let held: Buffer[] = [];
   let heldBytes = 0;
@@ -112,7 +113,7 @@ function brokenOff(cause?: unknown): ApiError {
   return new ApiError('guest_failed', 'the list of the directory was broken off', { cause });
 }
 
-/** @param held the line that came last: an entry when another follows, else the end */
+/** @param held the newest line: an entry if another line follows, else the end of the list */
 async function* readEntries(
   lines: AsyncGenerator<string[]>,
   following: string[],
@@ -127,7 +128,7 @@ async function* readEntries(
       count += entries.length;
       if (count > limits.listedFiles)
         throw new ApiError('guest_failed', `the guest listed more than ${limits.listedFiles} entries`);
-      // A list of one piece is told when its end is there.
+      // A list of one piece is reported when its end has come.
       if (ready.length > 0) yield ready;
       ready = parseLines(entries, listedFileSchema);
     }
@@ -139,14 +140,14 @@ async function* readEntries(
     }
     yield ready;
   } finally {
-    // Whoever sends it is to stop, also where it is read no further.
+    // Makes the sender stop, also when the reader stops early.
     await lines.return(undefined);
   }
 }
 
 /**
- * Reads a list of a directory. Its cost is spread: after a few hundred entries others have their turn.
- * @throws ApiError `guest_failed` when it does not begin as a list
+ * Reads a list of a directory, and yields to the event loop after every few hundred entries.
+ * @throws ApiError `guest_failed` when it does not begin like a list
  */
 export async function readFileList(source: AsyncIterable<Buffer>): Promise<FileList> {
   const lines = cutLines(source);

@@ -16,11 +16,14 @@ export const guestFileEntrySchema = z.object({
 });
 export type GuestFileEntry = z.infer<typeof guestFileEntrySchema>;
 
-/** An entry of a list; whoever asked knows the directory that it is in. */
+/** An entry of a list; the caller knows its directory. */
 export const listedFileSchema = guestFileEntrySchema.omit({ path: true });
 export type ListedFile = z.infer<typeof listedFileSchema>;
 
-/** A list as agents sent it before they sent lines (file-list.ts): one document, of which little is taken. */
+/**
+ * A list as older guest agents send it (newer ones send lines, see file-list.ts): one document, of which only little is
+ * accepted.
+ */
 export const guestFileListSchema = z.object({
   entries: listOf(listedFileSchema, limits.listedFiles),
   truncated: z.boolean(),

@@ -3,10 +3,10 @@ import { BrokenFrame } from '../frames.ts';
 /** Type and length before every payload. */
 const headerBytes = 5;
 
-/** Most bytes that a frame between agent and server carries. */
+/** Most bytes that a frame between guest agent and server carries. */
 export const agentPayloadBytes = 64 * 1024;
 
-/** A frame of the agent: type u8, length u32 big-endian, payload. */
+/** A frame of the guest agent: type u8, length u32 big-endian, payload. */
 export interface AgentFrame {
   readonly type: number;
   readonly payload: Buffer;
@@ -28,11 +28,11 @@ function checkLength(length: number): void {
     throw new BrokenFrame(`a frame of ${length} bytes, where ${agentPayloadBytes} are the most`);
 }
 
-/** Cuts a stream of bytes into frames. What it holds back is less than one frame. */
+/** Cuts a stream of bytes into frames. It buffers less than one frame. */
 export class AgentFrameParser {
   #parts: Buffer[] = [];
   #have = 0;
-  /** Bytes that must be there before there is anything to do. */
+  /** Bytes that must have arrived before anything can be parsed. */
   #need = headerBytes;
 
   /** True when the stream may end here. */
@@ -46,14 +46,14 @@ export class AgentFrameParser {
   }
 
   /**
-   * The frames that are whole now. They share memory with `chunk`.
+   * The frames that are complete now. They share memory with `chunk`.
    * @param most how many at most; the next call gives those after them
    * @throws BrokenFrame when one is too large
    */
   push(chunk: Buffer, most = Infinity): AgentFrame[] {
     if (chunk.length > 0) this.#parts.push(chunk);
     this.#have += chunk.length;
-    // Joined once for a frame and not once for a chunk: chunks may be as small as a byte.
+    // Joined once per frame and not once per chunk: chunks may be as small as one byte.
     if (this.#have < this.#need) return [];
     const [only] = this.#parts;
     const bytes = this.#parts.length === 1 && only !== undefined ? only : Buffer.concat(this.#parts);
@@ -78,7 +78,7 @@ export class AgentFrameParser {
   }
 }
 
-/** Follows the frames of a stream that is passed on unread, and refuses those that are too large. */
+/** Checks the lengths of frames in a stream that is passed on without parsing it. */
 export class AgentFrameGuard {
   readonly #header = Buffer.alloc(headerBytes);
   #headerHave = 0;

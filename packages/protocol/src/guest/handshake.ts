@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { agentProtocol } from './agent.ts';
+import { agentProtocol } from './guest-agent.ts';
 import { text } from './text.ts';
 
-/** What makes a restored machine itself. Everything that is given is applied before the answer. */
+/** The identity of a restored machine. Every given field is applied before the answer. */
 export interface Identity {
   /** Unix time in nanoseconds, decimal. */
   clockUnixNs?: string;
@@ -14,13 +14,13 @@ export interface Identity {
   env?: Record<string, string>;
 }
 
-/** What a guest needs to get out through the network of its host. */
+/** The settings that a guest needs to reach the internet through its host's network. */
 export interface Egress {
-  /** Names the rest; empty when there is nothing. */
+  /** Digest of the other fields; empty when there are none. */
   digest: string;
-  /** PEM blocks of certificates that the guest trusts beside its own. */
+  /** PEM blocks of certificates that the guest trusts in addition to its own. */
   certificates: readonly string[];
-  /** Variables for every program of the guest. */
+  /** Variables for all programs of the guest. */
   environment: Readonly<Record<string, string>>;
 }
 
@@ -37,11 +37,11 @@ export const handshakeAnswerSchema = z.object({
   epoch: text(64),
   bootId: text(64),
   uptimeMs: z.number().min(0),
-  /** How long this process of the agent has run; older agents do not say it. */
+  /** How long this process of the guest agent has run; absent in older ones. */
   agentUptimeMs: z.number().min(0).optional(),
   init: z.enum(['systemd', 'agent']),
   memoryBytes: z.number().min(0),
-  /** Digest of what the guest has of the host's network; absent in agents that know nothing of it. */
+  /** Digest of the guest's settings of its host's network; absent in guest agents that have none. */
   egress: text(64).optional(),
 });
 export type HandshakeAnswer = z.infer<typeof handshakeAnswerSchema>;

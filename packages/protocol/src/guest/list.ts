@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** A list of at most `max`, of which checking ends at the first that is wrong: a hostile one may be all wrong. */
+/** A list of at most `max` entries. Checking ends at the first invalid entry: in a hostile list all may be invalid. */
 export function listOf<Schema extends z.ZodType>(schema: Schema, max: number) {
   return z
     .array(z.unknown())

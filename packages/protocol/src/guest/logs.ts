@@ -3,7 +3,7 @@ import { execIdPattern } from '../ids.ts';
 import { logSources } from '../log-sources.ts';
 import { text } from './text.ts';
 
-/** Most bytes of one line of the agent's log, as JSON. */
+/** Most bytes of one line of the guest agent's log, as JSON. */
 export const guestLogLineBytes = 256 * 1024;
 export const guestLogLineSchema = z.object({
   time: text(64),

@@ -6,44 +6,48 @@ import { terminalSizeSchema } from '../terminal-size.ts';
 import { listOf } from './list.ts';
 import { text } from './text.ts';
 
-/** What a command is to its user. */
+/**
+ * What kind of session a command is: `run` is waited for by its caller; `session`, in the product's words a detached
+ * command, goes on without one; `pty` runs in a terminal; `agent` is a coding agent. The words are fixed: snapshots
+ * keep guest agents that know them.
+ */
 export const sessionKinds = ['run', 'session', 'pty', 'agent'] as const;
 export type SessionKind = (typeof sessionKinds)[number];
 
-/** A command for the agent; the server makes it from a client's request. */
+/** A command for the guest agent; the server makes it from a client's request. */
 export const guestExecRequestSchema = z.object({
   id: z.string().regex(execIdPattern).optional(),
-  /** Bounded by the body: the kernel has the last word on its size. */
+  /** Bounded by the size of the body; Linux has limits of its own. */
   argv: z.array(z.string()).min(1),
   cwd: text(4096).optional(),
   env: z.record(z.string(), z.string()).optional(),
   user: z.enum(['sandbox', 'root']).optional(),
   /** Kill after this many milliseconds; 0 is never. */
   timeoutMs: z.number().int().min(0).optional(),
-  /** Output kept, both streams together. */
+  /** How much output is kept, both streams together. */
   bufferBytes: z.number().int().min(1024).optional(),
-  /** Answer after this long even if it still runs; absent: wait for the end. */
+  /** Answer after this time even if the command still runs; absent: wait for its end. */
   waitMs: z.number().int().min(0).optional(),
-  /** What it is to its user; kept and listed. From here on: agents of generation 2. */
+  /** Its kind, which is kept and listed. From here on: guest agents of generation 2. */
   kind: z.enum(sessionKinds).optional(),
-  /** Its standard input is a pipe that whoever attaches writes to; otherwise it is /dev/null. */
+  /** Its standard input is a pipe to which attached clients write; otherwise it is /dev/null. */
   stdin: z.boolean().optional(),
   /** It runs in a terminal of this size, in characters. */
   tty: terminalSizeSchema.optional(),
-  /** Kill it when nobody has been attached for so long after the last one left; 0 is never. */
+  /** Kill it when nobody has been attached for this time since the last client left; 0 is never. */
   maxRunAfterDisconnectMs: z.number().int().min(0).optional(),
-  /** Until somebody attaches for the first time, hold it back at most so long rather than lose output. */
+  /** How long the command may be blocked, rather than lose output, until a client attaches for the first time. */
   holdMs: z.number().int().min(0).optional(),
-  /** false: it does not keep the sandbox awake. Agents of generation 3; others take no notice. */
+  /** false: it does not keep the sandbox awake. Guest agents of generation 3; older ones ignore it. */
   keepAwake: z.boolean().optional(),
-  /** The logs say nothing of it. From here on: agents of generation 4. */
+  /** It is kept out of the logs. From here on: guest agents of generation 4. */
   unlogged: z.boolean().optional(),
-  /** It is nobody's command, such as a transfer of files; listed as such. */
+  /** It is not a user's command, for example a transfer of files; lists mark it. */
   unlisted: z.boolean().optional(),
 });
 export type GuestExecRequest = z.infer<typeof guestExecRequestSchema>;
 
-/** 16 MiB of output as base64, the most that an agent may keep, and the rest of the object. */
+/** 16 MiB of output as base64, the most that a guest agent may keep, and the rest of the object. */
 export const guestExecResultBytes = 24 * 1024 * 1024;
 
 export const guestExecResultSchema = z.object({
@@ -60,11 +64,11 @@ export const guestExecResultSchema = z.object({
 });
 export type GuestExecResult = z.infer<typeof guestExecResultSchema>;
 
-/** A command as the agent lists it. */
+/** A command as the guest agent lists it. */
 export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, stderr: true }).extend({
   argv: z.array(text(limits.jsonBodyBytes)).max(1100),
   kind: text(16).default('run'),
-  /** How many are attached now. */
+  /** How many clients are attached now. */
   attached: z.number().int().min(0).default(0),
   tty: z.boolean().default(false),
   stdin: z.boolean().default(false),
@@ -74,19 +78,19 @@ export const guestSessionSchema = guestExecResultSchema.omit({ stdout: true, std
 });
 export type GuestSession = z.infer<typeof guestSessionSchema>;
 
-/** Most bytes of a list of commands, and what they may hold: little but the text of arguments. */
+/** Most bytes of a list of commands, and the bounds of its JSON: it is mostly the text of arguments. */
 export const guestSessionListBytes = 8 * 1024 * 1024;
 const listedSessionsMax = 8192;
 export const guestSessionListJson: JsonBounds = { containers: 2 * listedSessionsMax + 2, commas: 200_000 };
 export const guestSessionListSchema = z.object({ sessions: listOf(guestSessionSchema, listedSessionsMax) });
 
-/** What keeps a sandbox awake; `agent/internal/session/use.go` draws the line. */
+/** What keeps a sandbox awake; `agent/internal/session/use.go` decides what does. */
 export const guestUseSchema = z.object({
-  /** Sessions in use, oldest first; the first few. */
+  /** The first few sessions in use, oldest first. */
   sessions: z
     .array(z.object({ id: z.string().regex(execIdPattern), kind: text(16), command: text(256) }))
     .max(8),
-  /** How many are in use. */
+  /** How many sessions are in use. */
   count: z.number().int().min(0),
   /** How long ago the last use ended; null when nothing was in use yet. */
   idleMs: z.number().min(0).nullable(),

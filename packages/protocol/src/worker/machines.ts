@@ -13,7 +13,7 @@ export const machineSpecSchema = z.object({
   diskMB: z.number().int().min(1).max(limits.diskMBMax),
   hostname: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
   env: z.record(z.string(), z.string()),
-  /** Begin as a fork of this snapshot instead of the template; CPU, memory and disk are then the snapshot's. */
+  /** Start from this snapshot instead of a template; CPU, memory and disk are then the snapshot's. */
   snapshot: z.uuid().optional(),
 });
 export type MachineSpec = z.infer<typeof machineSpecSchema>;
@@ -32,9 +32,9 @@ export const machineInfoSchema = z.object({
   spec: machineSpecSchema,
   accelerator: z.enum(['kvm', 'tcg']),
   startedAt: z.string(),
-  /** What its present run began from: memory and processes, or its disk alone. */
+  /** What its current run started from: memory, or its disk alone. */
   startedFrom: z.enum(['memory', 'disk']),
-  /** Why it began from its disk where its memory was asked for. */
+  /** Why it started from its disk where its memory was asked for. */
   coldBootReason: z.string().optional(),
   /** Bytes that its saved memory occupies while it is hibernated. */
   hibernationBytes: z.number().int().optional(),
@@ -53,7 +53,7 @@ export const machineEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hello') }),
   z.object({ type: z.literal('heartbeat') }),
   z.object({ type: z.literal('machineFailed'), id: z.string().regex(sandboxIdPattern), reason: z.string() }),
-  /** Its guest restarted by itself: it was booted again from its disk. */
+  /** Its guest restarted by itself, and the machine was booted again from its disk. */
   z.object({ type: z.literal('machineRestarted'), id: z.string().regex(sandboxIdPattern) }),
 ]);
 export type MachineEvent = z.infer<typeof machineEventSchema>;

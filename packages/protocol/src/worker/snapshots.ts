@@ -6,7 +6,7 @@ import { snapshotKinds } from '../snapshot-kinds.ts';
 export const snapshotRequestSchema = z.object({
   machine: z.string().regex(sandboxIdPattern),
   kind: z.enum(snapshotKinds),
-  /** Refuse it where the guest cannot be quiesced, instead of saving it as it is. */
+  /** Fail where the guest cannot be quiesced, instead of saving it as it is. */
   requireQuiesced: z.boolean().optional(),
 });
 export type SnapshotRequest = z.infer<typeof snapshotRequestSchema>;
@@ -17,19 +17,19 @@ export const snapshotInfoSchema = z.object({
   cpuCount: z.number().int(),
   memoryMB: z.number().int(),
   diskMB: z.number().int(),
-  /** What it occupies by itself: its memory image and the disk layer that it added. */
+  /** The bytes that only this snapshot occupies: its memory image and the disk layer that it added. */
   sizeBytes: z.number().int().min(0),
   createdAt: z.string(),
-  /** How long the machine stood still, in milliseconds. */
+  /** How long the machine was paused, in milliseconds. */
   pauseMs: z.number(),
-  /** Whether the guest came to rest and wrote out its file system first; absent of older workers. */
+  /** Whether the guest was quiesced and wrote out its file system first; absent in snapshots of older workers. */
   quiesced: z.boolean().optional(),
 });
 export type SnapshotInfo = z.infer<typeof snapshotInfoSchema>;
 
 export const snapshotListSchema = z.object({
   snapshots: z.array(snapshotInfoSchema),
-  /** Ids of those that are there, but whose description is damaged. */
+  /** Ids of snapshots that exist, but whose manifest is damaged. */
   damaged: z.array(z.string()).default([]),
 });
 export type SnapshotList = z.infer<typeof snapshotListSchema>;

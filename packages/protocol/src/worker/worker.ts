@@ -24,7 +24,7 @@ import { z } from 'zod';
  *     GET    /v1/machines/:id/use                 GuestUse
  *     POST   /v1/machines/:id/exec/:execId/resize { cols, rows }
  *     POST   /v1/machines/:id/exec/:execId/attach?from=&client=&acks=
- *                                                 Upgrade: opencomputer-exec -> 101, then the agent's frames both ways
+ *                                                 Upgrade: opencomputer-exec -> 101, then the guest agent's frames both ways
  *     GET    /v1/machines/:id/logs?               NDJSON stream of GuestLogLine
  *     GET    /v1/machines/:id/files?path=         bytes          PUT, DELETE the same
  *     GET    /v1/machines/:id/files/list?path=    lines of a list (file-list.ts)

@@ -21,7 +21,7 @@ export interface SessionServerOptions {
   session?: TestSession;
   /** Instead of the answer to the upgrade. */
   refuse?: (attempt: number) => { status: number; body: object } | undefined;
-  /** Instead of attaching to the session. True: it has. */
+  /** Called instead of attaching to the session; true means that it has answered. */
   serve?: (socket: WebSocket, attempt: number, query: URLSearchParams) => boolean | void;
   handle?: Handler;
 }

@@ -2,11 +2,11 @@ import type { WebSocket } from 'ws';
 
 type Stream = 1 | 2;
 
-/** One that is attached. */
+/** An attached client. */
 interface Reader {
   readonly socket: WebSocket;
   readonly client: string;
-  /** It gave `from`, and hears of offsets, gaps and accepted input. */
+  /** It gave `from`, so it gets offsets, gaps and accepted input. */
   readonly counts: boolean;
 }
 
@@ -14,7 +14,7 @@ interface Reader {
 export class TestSession {
   /** All input, in the order in which it was taken. */
   stdin = Buffer.alloc(0);
-  /** How often the end of the input was told. */
+  /** How often the end of the input was sent. */
   stdinEnds = 0;
   /** Takes input only while true. */
   reads = true;
@@ -69,7 +69,7 @@ export class TestSession {
     for (const { client, data } of this.#waiting.splice(0)) this.#take(client, data);
   }
 
-  /** Serves one that attaches. */
+  /** Serves a client that attaches. */
   attach(socket: WebSocket, query: URLSearchParams): void {
     const reader = { socket, client: query.get('client') ?? '', counts: query.has('from') };
     const from = Math.max(Number(query.get('from') ?? 0), 0);
@@ -111,12 +111,12 @@ export class TestSession {
       if (reader.counts && reader.client === client) sendCount(reader.socket, 6, accepted);
   }
 
-  /** Everybody is told to go. */
+  /** Asks all clients to disconnect. */
   close(code: number, reason: string): void {
     for (const { socket } of this.#readers) socket.close(code, reason);
   }
 
-  /** Everybody is cut off, and input that was on its way is lost. */
+  /** Disconnects all clients; input that was under way is lost. */
   cut(): void {
     this.#waiting.length = 0;
     for (const { socket } of this.#readers) socket.terminate();

@@ -13,7 +13,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from '../guest/testing/agent.ts';
+} from '../guest/testing/guest-agent.ts';
 import { Gate } from '../machine/gate.ts';
 import { quiet } from '../testing/log.ts';
 import { scratchDirectory, until } from '../testing/scratch.ts';
@@ -61,7 +61,7 @@ async function lab(handler: GuestHandler, generation = 2): Promise<Lab> {
   return { socketPath, guest, gate, hangUp: () => channel.hangUp(), warnings };
 }
 
-/** Attaches. @returns the connection once it has left HTTP, or the answer that refused it */
+/** Attaches. @returns the upgraded connection, or the answer that refused it */
 async function attach(
   { socketPath }: Lab,
   path = target,
@@ -102,7 +102,7 @@ async function readAll(socket: Socket): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** A guest that hands its stream to the test. */
+/** A guest that gives its stream to the test. */
 function held(): { handler: GuestHandler; stream: Promise<ServerHttp2Stream>; path: () => string } {
   const { promise, resolve } = Promise.withResolvers<ServerHttp2Stream>();
   let seen = '';
@@ -196,7 +196,7 @@ describe('attach', () => {
     expect(worker.warnings).toHaveLength(1);
   });
 
-  test('tells the guest when the caller goes away, and the caller when the channel breaks', async () => {
+  test('the guest learns that the caller goes away, and the caller that the channel breaks', async () => {
     const guest = held();
     const socket = await attached(await lab(guest.handler));
     const stream = await guest.stream;
@@ -220,7 +220,7 @@ describe('attach', () => {
     expect(worker.guest.connections).toBe(0);
     worker.gate.open();
     await attaching;
-    // Were the stream inside the gate, this would wait for it.
+    // If the stream counted as a call inside the gate, this would wait for it.
     await worker.gate.close(60_000);
   });
 });

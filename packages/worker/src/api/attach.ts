@@ -9,10 +9,10 @@ import {
 } from '@opencomputer/protocol';
 import type { Logger } from 'pino';
 import { attachSession } from '../guest/index.ts';
-import { type LiveMachines, openBeside, pick } from './live.ts';
+import { openBeside, pick, type RunningMachines } from './sessions.ts';
 import type { UpgradeHandler } from './upgrade.ts';
 
-/** How long either side may take to end after the other has. */
+/** How long one side may stay open after the other has ended. */
 const closeMs = 5000;
 
 const offsetPattern = /^(end|\d{1,15})$/;
@@ -28,7 +28,7 @@ function attachQuery(url: URL): URLSearchParams {
   return query;
 }
 
-/** Passes on what a guest sends as long as its frames are within bounds. */
+/** Passes on what a guest sends, as long as no frame is too large. */
 function guardFrames(): Transform {
   const guard = new AgentFrameGuard();
   return new Transform({
@@ -45,9 +45,9 @@ function guardFrames(): Transform {
 }
 
 /**
- * Joins a stream of the agent and a connection of the server: each takes no more than the other reads. When the agent
- * ends its stream, what it sent still arrives. When the caller ends, or dies, which looks the same, what it sent still
- * arrives too, and it is attached no longer.
+ * Pipes a stream of the guest agent and a connection of the server into each other; each side is read only as fast as
+ * the other takes it. When the guest agent ends its stream, what it sent still arrives. When the caller ends its side,
+ * or dies (which looks the same), what it sent still arrives too, and then it is detached.
  */
 function join(stream: ClientHttp2Stream, socket: Duplex, log: Logger): void {
   const frames = guardFrames();
@@ -60,7 +60,7 @@ function join(stream: ClientHttp2Stream, socket: Duplex, log: Logger): void {
     socket.destroy();
   });
   stream.once('close', () => {
-    // Cut off by the end of its connection it may never say that it has ended.
+    // When its connection breaks, the stream may never report its end.
     if (!stream.readableEnded) frames.end();
     socket.unpipe(stream);
     socket.resume();
@@ -77,9 +77,11 @@ function join(stream: ClientHttp2Stream, socket: Duplex, log: Logger): void {
   });
 }
 
-/** Attaches callers to sessions: the connection carries the agent's frames, unchanged, until either side ends it. */
+/**
+ * Attaches callers to sessions: the connection carries the guest agent's frames, unchanged, until either side ends it.
+ */
 export function attachUpgrades(
-  machines: LiveMachines,
+  machines: RunningMachines,
   log: Logger,
 ): Readonly<Record<string, UpgradeHandler>> {
   return {

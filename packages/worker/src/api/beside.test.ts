@@ -20,7 +20,7 @@ describe('a call beside the changes of a machine', () => {
     );
     for (let change = 0; change < 20; change++) {
       gate.open();
-      // As many turns as a caller that awaited the opening may take to get on, and then the next change.
+      // Enough turns of the event loop for a caller that awaited the opening to go on, and then the next change begins.
       for (let turn = 0; turn < change; turn++) await Promise.resolve();
       if (begun > 0) break;
       await gate.close(0);
@@ -65,17 +65,17 @@ describe('a call beside the changes of a machine', () => {
     expect(calls).toBe(1);
   });
 
-  test('is refused where the machine is at rest afterwards', async () => {
+  test('is refused where the machine does not run afterwards', async () => {
     const gate = new Gate();
-    let resting = false;
+    let dormant = false;
     const call = beside(
       () => {
-        if (resting) throw new ApiError('conflict', 'the sandbox is hibernated');
+        if (dormant) throw new ApiError('conflict', 'the sandbox is hibernated');
         return { gate };
       },
       async () => {
         await gate.close(0);
-        resting = true;
+        dormant = true;
         gate.open();
         throw cutOff();
       },

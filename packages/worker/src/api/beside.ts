@@ -4,20 +4,20 @@ import type { Machine } from '../machine/machine.ts';
 type Gated = Pick<Machine, 'gate'>;
 
 /**
- * Makes a call that changes of the machine's life do not wait for. It does not begin in the middle of one; what one
- * cuts off is made again after it.
- * @param running finds the machine, and throws when there is none
+ * Makes a call that changes of the machine do not wait for. It does not begin during a change; one that a change cuts
+ * off is made again afterwards.
+ * @param running finds the running machine, and throws when there is none
  */
 export async function beside<M extends Gated, Result>(
   running: () => M,
   attempt: (machine: M) => Promise<Result>,
 ): Promise<Result> {
   for (;;) {
-    // The change that it waits for may put another in its place.
+    // The change that this waits for may put another machine in its place.
     const machine = running();
     if (!machine.gate.isOpen) {
       await machine.gate.waitOpen();
-      // The next change may have begun since: nothing may come between the last look and the call.
+      // No await between this check and the call, or the next change could begin in between.
       continue;
     }
     const { closings } = machine.gate;

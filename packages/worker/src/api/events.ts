@@ -5,7 +5,10 @@ import type { Routes } from './router.ts';
 const heartbeatMs = 10_000;
 const streamsMax = 16;
 
-/** Tells listeners what happens to machines. A listener that comes late reads the list of machines for what it missed. */
+/**
+ * Reports to listeners what happens to machines. A listener that connects late reads the list of machines for what it
+ * missed.
+ */
 export class EventStreams {
   readonly #streams = new Set<ServerResponse>();
   readonly #timer = setInterval(() => this.publish({ type: 'heartbeat' }), heartbeatMs).unref();

@@ -7,7 +7,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from '../guest/testing/agent.ts';
+} from '../guest/testing/guest-agent.ts';
 import { failureOf } from '../testing/scratch.ts';
 import { startAgain } from './exec.ts';
 
@@ -25,7 +25,7 @@ const result = {
   durationMs: 1,
 };
 
-/** A machine whose agent knows the command or not, and counts what it starts. */
+/** A machine whose guest agent knows the command or does not, and counts what it starts. */
 async function machineWith(options: { knows: boolean; ranForMs: number; agentUptimeMs?: number }) {
   const path = await guestSocket();
   const calls: string[] = [];

@@ -15,8 +15,8 @@ import type { Routes } from './router.ts';
 const signalSchema = z.object({ signal: z.number().int().min(1).max(64) });
 
 /**
- * Waits for a command. A snapshot of the machine ends the connection to the guest in the middle of the wait; the
- * command itself goes on, so the wait goes on too once the machine can be talked to again.
+ * Waits for a command. A snapshot of the machine ends the connection to the guest during the wait. The command itself
+ * goes on, so the wait goes on too, once the guest can be reached again.
  */
 function waitThroughChanges(
   registry: MachineRegistry,
@@ -40,10 +40,10 @@ function waitThroughChanges(
 }
 
 /**
- * Starts a command that was sent before, unless it may have run: the memory and the agent that do not know it must be
- * those of the moment when it was sent first.
+ * Starts a command that was sent before, unless it may have run already: it is started only if the guest's memory and
+ * its guest agent are still those of the moment when it was first sent, and do not know it.
  * @param sentAt that moment, in Unix milliseconds
- * @param arrives called as the result arrives
+ * @param arrives called for each piece of the result that arrives
  * @throws ApiError `exec_not_found`
  */
 export async function startAgain(
@@ -59,7 +59,7 @@ export async function startAgain(
     const unknown = error instanceof ApiError && error.code === 'exec_not_found';
     const since = Math.max(Date.parse(machine.info().startedAt), Date.now() - machine.channel.agentUptimeMs);
     if (!unknown || since >= sentAt) throw error;
-    // One that arrives late all the same is refused by the agent, which takes an id once.
+    // If the first request arrives late after all, the guest agent refuses it: it takes an id once.
     return startCommand(machine.channel, command, arrives);
   }
 }
@@ -80,7 +80,7 @@ export function execRoutes(registry: MachineRegistry): Routes {
       }
       const start = (channel: GuestChannel): Promise<GuestExecResult> =>
         startCommand(channel, command, arrives);
-      // Whether it had begun when the connection ended, only the guest knows.
+      // Only the guest knows whether the command had begun when the connection ended.
       const again = async (channel: GuestChannel): Promise<GuestExecResult> => {
         if (command.id === undefined)
           throw new ApiError('guest_failed', 'the machine was saved while the command began');
@@ -102,7 +102,7 @@ export function execRoutes(registry: MachineRegistry): Routes {
     },
     'POST /v1/machines/:id/exec/:execId/signal': async ({ request, response, id, execId }) => {
       const { signal } = await readJson(request, signalSchema);
-      await registry.operate(id, (channel) => signalCommand(channel, execId, signal));
+      await registry.call(id, (channel) => signalCommand(channel, execId, signal));
       sendJson(response, 200, {});
     },
   };

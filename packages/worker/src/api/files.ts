@@ -16,13 +16,13 @@ function pathOf({ url }: Call): string {
   return resolveGuestPath(url.searchParams.get('path') ?? undefined);
 }
 
-/** Length of a body as its sender declares it; undefined when it comes in chunks. */
+/** The declared length of a body; undefined when it comes in chunks. */
 function declaredLength({ request }: Call): number | undefined {
   const header = request.headers['content-length'];
   return header === undefined ? undefined : Number(header);
 }
 
-/** Sends a list as it comes. What is wrong before its first entries are there is thrown, later it is broken off. */
+/** Sends a list as it comes. A failure before the first entries is thrown; after them the answer is cut off. */
 async function sendList(response: ServerResponse, list: FileList): Promise<void> {
   const pieces = encodeFileList(list);
   const first = await pieces.next();
@@ -33,16 +33,16 @@ async function sendList(response: ServerResponse, list: FileList): Promise<void>
       yield* pieces;
     }, response);
   } catch {
-    // Its reader sees that it does not end.
+    // The reader sees that the end of the list is missing.
     response.destroy();
   }
 }
 
-/** Files in machines. Bodies are passed on as they come, with the pressure of the slower side. */
+/** Files in machines. Bodies are passed on as they come, no faster than the slower side. */
 export function fileRoutes(registry: MachineRegistry): Routes {
   return {
     'GET /v1/machines/:id/files': (call) =>
-      registry.operate(call.id, async (channel) => {
+      registry.call(call.id, async (channel) => {
         const { stream, length } = await readFile(channel, pathOf(call), call.signal);
         call.response.writeHead(200, {
           'content-type': 'application/octet-stream',
@@ -52,18 +52,18 @@ export function fileRoutes(registry: MachineRegistry): Routes {
       }),
     'PUT /v1/machines/:id/files': async (call) => {
       const { request, signal } = call;
-      await registry.operate(call.id, (channel) =>
+      await registry.call(call.id, (channel) =>
         writeFile(channel, pathOf(call), request, { length: declaredLength(call), signal }),
       );
       if (!request.complete) throw new ApiError('invalid_request', 'the body was cut off');
       sendEmpty(call.response);
     },
     'DELETE /v1/machines/:id/files': async (call) => {
-      await registry.operate(call.id, (channel) => removePath(channel, pathOf(call)), 'repeats');
+      await registry.call(call.id, (channel) => removePath(channel, pathOf(call)), 'repeats');
       sendEmpty(call.response);
     },
     'GET /v1/machines/:id/files/list': (call) =>
-      registry.operate(
+      registry.call(
         call.id,
         async (channel) => sendList(call.response, await listDirectory(channel, pathOf(call), call.signal)),
         'repeats',
@@ -72,10 +72,10 @@ export function fileRoutes(registry: MachineRegistry): Routes {
       sendJson(
         call.response,
         200,
-        await registry.operate(call.id, (channel) => statPath(channel, pathOf(call)), 'repeats'),
+        await registry.call(call.id, (channel) => statPath(channel, pathOf(call)), 'repeats'),
       ),
     'POST /v1/machines/:id/files/mkdir': async (call) => {
-      await registry.operate(call.id, (channel) => makeDirectory(channel, pathOf(call)), 'repeats');
+      await registry.call(call.id, (channel) => makeDirectory(channel, pathOf(call)), 'repeats');
       sendEmpty(call.response);
     },
   };

@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { GuestChannel } from '../guest/index.ts';
 import { readFile, writeFile } from '../guest/index.ts';
-import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/agent.ts';
+import { answerJson, type GuestHandler, guestSocket, startGuest } from '../guest/testing/guest-agent.ts';
 import { quiet } from '../testing/log.ts';
 import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { makeHttpServer } from './http.ts';
@@ -50,7 +50,7 @@ async function call(
   body?: string | Buffer,
   headers: OutgoingHttpHeaders = {},
 ): Promise<Answer> {
-  // As the server calls: on a connection that is kept.
+  // Calls as the server does: on a connection that is kept open.
   const agent = new Agent({ keepAlive: true });
   onTestFinished(() => agent.destroy());
   const request = httpRequest({ socketPath, method, path, headers, agent });
@@ -60,7 +60,7 @@ async function call(
   return { status: response.statusCode ?? 0, body: await textOf(response) };
 }
 
-/** Sends bytes as they are. @returns all that came back until the other end closed, or fell silent */
+/** Sends bytes as they are. @returns all that came back until the other end closed or sent nothing more */
 async function raw(socketPath: string, text: string, options: { end?: boolean } = {}): Promise<string> {
   const socket = connect({ path: socketPath });
   socket.on('error', () => undefined);
@@ -288,7 +288,7 @@ describe('files through both hops', () => {
     return socketPath;
   }
 
-  test('a large upload that the guest refuses at once is told why', async () => {
+  test('a large upload that the guest refuses at once gets the reason', async () => {
     const socketPath = await files(({ stream }) =>
       answerJson(stream, { error: { code: 'is_directory', message: '/x is a directory' } }, 409),
     );
@@ -334,7 +334,7 @@ describe('files through both hops', () => {
 });
 
 describe('an answer that arrives for long', () => {
-  /** A route that gets pieces of an answer until `last` says that the next would be one too many. */
+  /** A route that reads pieces of an answer until `last` says to stop. */
   const arriving = (last: (pieces: number) => boolean, ended: (error: unknown) => void): Routes => ({
     'GET /v1/worker': async ({ response, signal }) => {
       const arrives = tellsArrival(response, signal, 20);
@@ -352,15 +352,15 @@ describe('an answer that arrives for long', () => {
   });
 
   test('is announced meanwhile', async () => {
-    let told = 0;
+    let interim = 0;
     const { socketPath } = await serve(
       arriving(
-        () => told === 3,
+        () => interim === 3,
         () => undefined,
       ),
     );
     const request = httpRequest({ socketPath, path: '/v1/worker' });
-    request.on('information', ({ statusCode }) => (told += statusCode === 102 ? 1 : 0));
+    request.on('information', ({ statusCode }) => (interim += statusCode === 102 ? 1 : 0));
     const answered = once(request, 'response') as Promise<[IncomingMessage]>;
     request.end();
     const [response] = await answered;

@@ -4,12 +4,12 @@ import type { Logger } from 'pino';
 import { sendError } from './respond.ts';
 import { makeRouter, type Routes } from './router.ts';
 
-/** How long the rest of a body may come whose request has been refused. */
+/** How long the rest of a refused request's body is read. */
 const discardMs = 5_000;
 
 /**
- * Reads the rest of a body, unheard, for a moment: whoever still sends it would otherwise meet a broken connection
- * before the answer.
+ * Reads and drops the rest of a body for a moment: a caller that is still sending would otherwise see a broken
+ * connection before the answer.
  */
 function discardBody(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return;

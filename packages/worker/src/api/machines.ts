@@ -5,7 +5,7 @@ import type { MachineRegistry } from '../machine/registry.ts';
 import { readJson, sendEmpty, sendJson } from './respond.ts';
 import type { Routes } from './router.ts';
 
-/** Machines and the changes of their lives. */
+/** Machines and their changes. */
 export function machineRoutes(registry: MachineRegistry, changes: Changes): Routes {
   return {
     'GET /v1/machines': ({ response }) => sendJson(response, 200, { machines: registry.list() }),
@@ -28,6 +28,6 @@ export function machineRoutes(registry: MachineRegistry, changes: Changes): Rout
       sendJson(response, 200, await changes.restore(id, snapshot));
     },
     'GET /v1/machines/:id/stats': async ({ response, id }) =>
-      sendJson(response, 200, await registry.operate(id, guestStats, 'repeats')),
+      sendJson(response, 200, await registry.call(id, guestStats, 'repeats')),
   };
 }

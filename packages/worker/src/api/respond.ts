@@ -5,7 +5,7 @@ import type { z } from 'zod';
 /** A command with 2 MiB of arguments, each byte of which may take six in JSON, fits. */
 const bodyBytes = 13 * 1024 * 1024;
 
-/** A caller is told so often that its answer is on the way, in milliseconds: far more often than one gives up. */
+/** How often a caller is told that its answer is on the way, in milliseconds: well within its timeout. */
 const arrivalMs = 2_000;
 
 /** Answers with JSON. */
@@ -19,16 +19,16 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
 }
 
 /**
- * Tells the caller every few seconds that its answer is on the way, as `102 Processing`, so that it waits on.
+ * Sends the caller `102 Processing` every few seconds while its answer is on the way, so that it keeps waiting.
  * @param everyMs how often, in milliseconds
- * @returns to be called when some of it has come; throws when the caller is gone
+ * @returns a function to call when some of it has come; it throws when the caller is gone
  */
 export function tellsArrival(response: ServerResponse, signal: AbortSignal, everyMs = arrivalMs): () => void {
-  let told = performance.now();
+  let sentAt = performance.now();
   return () => {
     signal.throwIfAborted();
-    if (performance.now() - told < everyMs) return;
-    told = performance.now();
+    if (performance.now() - sentAt < everyMs) return;
+    sentAt = performance.now();
     response.writeProcessing();
   };
 }
@@ -38,13 +38,13 @@ export function sendEmpty(response: ServerResponse): void {
   response.writeHead(204).end();
 }
 
-/** An error as the caller is told of it. */
+/** An error as it is sent to the caller. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   return new ApiError('internal', 'the worker failed unexpectedly', { cause: error });
 }
 
-/** Answers with an error; one that is already half answered is cut off, so that nobody takes it for whole. */
+/** Answers with an error. An answer that was already begun is cut off, so that nobody takes it for complete. */
 export function sendError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy();
@@ -61,7 +61,7 @@ export async function readJson<Schema extends z.ZodType>(
 ): Promise<z.output<Schema>> {
   const parts: Buffer[] = [];
   let size = 0;
-  // Left whole when it is refused: to destroy it is to destroy the connection that the answer goes by.
+  // Not destroyed when it is refused: that would destroy the connection on which the answer goes.
   for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += part.length;
     if (size > bodyBytes) throw new ApiError('too_large', `a body may have ${bodyBytes} bytes`);

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { asApiError } from './respond.ts';
 import { makeRouter } from './router.ts';
 
-/** A connection that leaves HTTP once the handler has answered it. */
+/** A connection that is upgraded from HTTP once the handler has answered. */
 export interface UpgradeCall {
   request: IncomingMessage;
   socket: Duplex;
@@ -19,15 +19,15 @@ export interface UpgradeCall {
 export type UpgradeHandler = (call: UpgradeCall) => Promise<void>;
 
 function refuse(socket: Duplex, error: unknown): void {
-  const told = asApiError(error);
-  const body = JSON.stringify(told.toBody());
+  const refusal = asApiError(error);
+  const body = JSON.stringify(refusal.toBody());
   socket.end(
-    `HTTP/1.1 ${told.status} Refused\r\ncontent-type: application/json\r\n` +
+    `HTTP/1.1 ${refusal.status} Refused\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
 }
 
-/** Serves upgrades beside the other calls. @returns breaks off every connection that left HTTP */
+/** Serves upgrades beside the other calls. @returns a function that cuts off every upgraded connection */
 export function serveUpgrades(
   server: Server,
   routes: Readonly<Record<string, UpgradeHandler>>,
@@ -51,7 +51,7 @@ export function serveUpgrades(
     }
   };
   server.on('upgrade', (request, socket, head) => {
-    // Whoever breaks a connection off is told by its end.
+    // Errors of the connection are reported by its end.
     socket.on('error', () => socket.destroy());
     open.add(socket);
     socket.once('close', () => open.delete(socket));

@@ -1,6 +1,7 @@
 import { link } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
 
-/** Puts an immutable file under a second name; nothing is copied. @throws Error with the file systems' limits named */
+/** Makes a hard link to an immutable file. @throws Error that says what to do where links are not possible */
 export async function linkFile(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
@@ -9,9 +10,9 @@ export async function linkFile(from: string, to: string): Promise<void> {
   }
 }
 
-/** Says what to do about a name on another file system, which another mount of the same one counts as, too. */
+/** Explains why a link to another file system fails; another mount of the same file system counts as one, too. */
 export function explainedRefusal(error: unknown, from: string, to: string): unknown {
-  if ((error as NodeJS.ErrnoException).code !== 'EXDEV') return error;
+  if (systemErrorCode(error) !== 'EXDEV') return error;
   return new Error(
     `${from} and ${to} are on different file systems or mounts; OPENCOMPUTER_CACHE_DIR must be on that of OPENCOMPUTER_DATA_DIR`,
     { cause: error },

@@ -89,7 +89,7 @@ describe('overlays', () => {
     expect((await info(join(directory, 'two'))).format).toBe('qcow2');
   });
 
-  test('a failure is told, leaves no blank, and the next try works', async () => {
+  test('a failure is reported, leaves no blank, and the next try works', async () => {
     const directory = await scratchDirectory();
     const flaky = join(directory, 'flaky');
     await writeFile(

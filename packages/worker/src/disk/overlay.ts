@@ -9,7 +9,7 @@ import { withUntrusted } from '../host/untrusted-file.ts';
 
 const execute = promisify(execFile);
 
-/** How the names of overlays that are being made begin. */
+/** Prefix of the names of overlays that are being made. */
 export const overlayStaging = '.overlay-';
 
 /**
@@ -27,11 +27,11 @@ export class OverlayStock {
   }
 
   /**
-   * Creates an empty qcow2 overlay of `diskMB` MiB at `target`, in place of what has this name. It is whole, and its
-   * owner's alone, before it has it.
-   * @param staging a directory on the same file system that is ours alone; a crash may leave a file in it whose name
+   * Creates an empty qcow2 overlay of `diskMB` MiB at `target`, replacing any file there. It gets its name when it is
+   * complete and only its owner can use it.
+   * @param staging a directory of ours on the same file system; after a crash it may hold a file whose name
    *   begins with `overlayStaging`
-   * @param uid its owner; ourselves where it is undefined
+   * @param uid its owner; undefined: our own user
    */
   async create(
     target: string,
@@ -77,7 +77,7 @@ export class OverlayStock {
         timeout: 30_000,
       },
     );
-    // An empty file under this name would be copied for ever.
+    // An empty file with this name would be copied again and again.
     await syncFile(temporary);
     await rename(temporary, path);
     return path;

@@ -41,9 +41,9 @@ describe('discarding', () => {
     await writeFile(join(victim, 'loose'), '');
     // An immutable file stands for a crash in the middle: neither can be removed at the first try.
     await execute('chattr', ['+i', join(victim, 'stuck')]);
-    const grief = /EPERM|ENOTDIR/; // Node tries a directory's removal next, and tells that failure.
+    const removalError = /EPERM|ENOTDIR/; // Node tries to remove a directory next, and reports that failure.
     try {
-      await expect(discardDirectory(victim, join(directory, 'trash'))).rejects.toThrow(grief);
+      await expect(discardDirectory(victim, join(directory, 'trash'))).rejects.toThrow(removalError);
       expect(existsSync(victim)).toBe(false);
       const [grave = ''] = await readdir(join(directory, 'trash'));
       expect(await readdir(join(directory, 'trash', grave))).toContain('stuck');

@@ -18,7 +18,7 @@ test('the doctor proposes the setting where the host trusts more than guests do'
   const plain = await file(expiredRoot);
   const extra = await file(expiredRoot + proxyRoot);
   const missing = await judgeMissing({ ownDirectory, bundles: [undefined, plain, '/no/such', extra] });
-  expect(missing).toMatchObject({ status: 'warn', mend: `Set OPENCOMPUTER_GUEST_CA_CERTIFICATES=${extra}.` });
+  expect(missing).toMatchObject({ status: 'warn', fix: `Set OPENCOMPUTER_GUEST_CA_CERTIFICATES=${extra}.` });
   expect(missing.found).toContain('CN=Example Proxy Root');
   expect(await judgeMissing({ ownDirectory, bundles: [plain] })).toMatchObject({ status: 'ok' });
   const empty = join(ownDirectory, 'none');
@@ -33,5 +33,5 @@ test('the doctor looks at the certificates that are given', async () => {
     runCheck(certificateCheck, { guestCertificates } as DoctorConfig);
   expect(await check(await file(expiredRoot + proxyRoot))).toMatchObject({ status: 'ok' });
   expect(await check(await file(expiredRoot))).toMatchObject({ status: 'warn' });
-  expect(await check('/no/such')).toMatchObject({ status: 'fail', mend: expect.stringContaining('PEM') });
+  expect(await check('/no/such')).toMatchObject({ status: 'fail', fix: expect.stringContaining('PEM') });
 });

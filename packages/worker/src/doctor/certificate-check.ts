@@ -4,7 +4,7 @@ import type { CheckDefinition, CheckResult } from './checks.ts';
 
 export const certificatesVariable = 'OPENCOMPUTER_GUEST_CA_CERTIFICATES';
 
-/** Variables by which programs of the host are told of other bundles. */
+/** Variables that name other bundles to programs of the host. */
 const bundleVariables = [
   'SSL_CERT_FILE',
   'REQUESTS_CA_BUNDLE',
@@ -13,7 +13,7 @@ const bundleVariables = [
   'NODE_EXTRA_CA_CERTS',
 ] as const;
 
-/** What guests are given of the host's certificates, and whether they lack some. */
+/** Which of the host's certificates guests get, and whether some are missing. */
 export const certificateCheck: CheckDefinition = {
   id: 'guest-certificates',
   title: 'Guest certificates',
@@ -35,7 +35,7 @@ async function judgeGiven(file: string): Promise<CheckResult> {
     status: 'warn',
     found: `${found}, all expired`,
     why: 'What they have signed is not trusted.',
-    mend: `Put certificates that are valid into the file of ${certificatesVariable}.`,
+    fix: `Put certificates that are valid into the file of ${certificatesVariable}.`,
   };
 }
 
@@ -53,7 +53,7 @@ export async function judgeMissing(host: {
   return { status: 'ok', found: 'none, and this host trusts none beside the usual ones' };
 }
 
-/** Those of a bundle that are not Debian's; a bundle that is none has none. */
+/** The certificates of a bundle that are not Debian's; none where the file is not a bundle. */
 async function extraCertificates(bundle: string, own: ReadonlySet<string>): Promise<X509Certificate[]> {
   const certificates = await readCertificates(bundle).catch(() => []);
   return certificates.filter(({ fingerprint256 }) => !own.has(fingerprint256));
@@ -66,6 +66,6 @@ function propose(bundle: string, extra: readonly X509Certificate[]): CheckResult
     status: 'warn',
     found: `${extra.length} in ${bundle} that guests lack: ${names.join('; ')}${more}`,
     why: 'Where the network of this host signs TLS connections with one of them, guests can install nothing.',
-    mend: `Set ${certificatesVariable}=${bundle}.`,
+    fix: `Set ${certificatesVariable}=${bundle}.`,
   };
 }

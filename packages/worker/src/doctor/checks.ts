@@ -4,20 +4,20 @@ import { HostError, errorText } from '../host/errors.ts';
 import type { GuestProxy } from '../host/guest-proxy.ts';
 import type { QemuLocation } from '../host/qemu.ts';
 
-/** One thing that the doctor looked at. */
+/** The result of one check. */
 export interface Check {
   readonly id: string;
   readonly title: string;
   readonly status: 'ok' | 'warn' | 'fail';
-  /** What there is. */
+  /** What was found. */
   readonly found: string;
   /** Why it matters; for warnings, what is lost. */
   readonly why?: string;
-  /** How to mend it. */
-  readonly mend?: string;
+  /** How to fix it. */
+  readonly fix?: string;
 }
 
-/** What has been built of the guest's image: paths, each absent as long as it doesn't exist. */
+/** The parts of the guest's image: paths, each absent as long as it is not built. */
 export interface ImageFacts {
   readonly kernel?: string | undefined;
   readonly rootFileSystem?: string | undefined;
@@ -25,7 +25,7 @@ export interface ImageFacts {
   readonly jailer?: string | undefined;
 }
 
-/** Everything the checks need to know. */
+/** Everything that the checks need to know. */
 export interface DoctorConfig {
   readonly dataDirectory: string;
   readonly cacheDirectory: string;
@@ -35,19 +35,19 @@ export interface DoctorConfig {
   readonly accelerationDeadlineMs: number;
   readonly accelerationCacheFile: string;
   readonly capacity: CapacityConfig;
-  /** Memory of a sandbox that asks for none in particular. */
+  /** Memory of a sandbox by default. */
   readonly defaultMemoryMB: number;
   /** PEM file of certificates for guests, where one is set. */
   readonly guestCertificates?: string | undefined;
-  /** The proxy that guests are told of. */
+  /** The proxy that guests use. */
   readonly guestProxy?: GuestProxy;
-  /** Where to look for QEMU, if not where the environment says. */
+  /** Where to look for QEMU; default: where the environment says. */
   readonly qemu?: QemuLocation;
   readonly findImage: () => Promise<ImageFacts>;
   readonly describeNetwork: () => Promise<Check>;
 }
 
-/** A check before it is run. Its id and title are known even if it fails to run. */
+/** A check that is not run yet. Its id and title are known even if it cannot run. */
 export interface CheckDefinition {
   readonly id: string;
   readonly title: string;
@@ -56,10 +56,10 @@ export interface CheckDefinition {
 
 export type CheckResult = Omit<Check, 'id' | 'title'>;
 
-/** No check of a healthy host takes this long; a dead network file system blocks for ever. */
+/** No check takes this long on a healthy host; a dead network file system blocks for ever. */
 const checkTimeoutMs = 60_000;
 
-/** Runs one check. Never rejects: one that throws, or doesn't end, is a failed check. */
+/** Runs one check. Never rejects: a check that throws, or doesn't end, has failed. */
 export async function runCheck(definition: CheckDefinition, config: DoctorConfig): Promise<Check> {
   const { id, title } = definition;
   const timeout = Promise.withResolvers<CheckResult>();
@@ -71,7 +71,7 @@ export async function runCheck(definition: CheckDefinition, config: DoctorConfig
     const result = await Promise.race([(async () => definition.run(config))(), timeout.promise]);
     return { ...result, id, title };
   } catch (error) {
-    const hint = error instanceof HostError ? { mend: error.hint } : {};
+    const hint = error instanceof HostError ? { fix: error.hint } : {};
     return { id, title, status: 'fail', found: errorText(error), ...hint };
   } finally {
     clearTimeout(timer);

@@ -10,17 +10,17 @@ const checks: Check[] = [
     status: 'warn',
     found: 'emulated',
     why: 'No KVM.',
-    mend: 'Get one.',
+    fix: 'Get one.',
   },
   { id: 'qemu', title: 'QEMU', status: 'fail', found: 'not found' },
 ];
 
-test('text is aligned, with why and how to mend below', () => {
+test('text is aligned, with why and how to fix it below', () => {
   expect(formatChecks(checks, { color: false }).split('\n')).toEqual([
     '  ok    Node.js       24.1.0',
     '  warn  Acceleration  emulated',
     '                      No KVM.',
-    '                      To mend: Get one.',
+    '                      To fix: Get one.',
     '  FAIL  QEMU          not found',
     '',
     '1 ok, 1 to note, 1 failed',

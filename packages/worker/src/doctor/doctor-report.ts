@@ -18,7 +18,7 @@ export function formatChecks(checks: readonly Check[], style: ReportStyle): stri
     return [
       `  ${mark}  ${printable(check.title).padEnd(titleWidth)}  ${printable(check.found)}`,
       ...(check.why === undefined ? [] : [`${indent}${printable(check.why)}`]),
-      ...(check.mend === undefined ? [] : [`${indent}To mend: ${printable(check.mend)}`]),
+      ...(check.fix === undefined ? [] : [`${indent}To fix: ${printable(check.fix)}`]),
     ];
   });
   const count = (status: Check['status']): number => checks.filter((check) => check.status === status).length;
@@ -36,7 +36,10 @@ function paint(text: string, color: number, { color: colored }: ReportStyle): st
   return colored ? `\u001B[${color}m${text}\u001B[0m` : text;
 }
 
-/** Paths and other programs' errors may hold anything; what would steer a terminal becomes a blank. */
+/**
+ * Paths and errors of other programs may contain control characters, which would act on the terminal: each becomes a
+ * blank.
+ */
 function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
 }

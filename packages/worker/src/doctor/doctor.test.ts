@@ -72,9 +72,9 @@ test('looks at everything once, each with an id of its own, and leaves nothing b
   expect(ids).toEqual(
     expect.arrayContaining(['cgroups', 'tun', 'page-map', 'memory', 'disk', 'file-system', 'data-directory']),
   );
-  for (const { status, why, mend, title, id } of checks) {
+  for (const { status, why, fix, title, id } of checks) {
     expect(
-      status === 'ok' || why !== undefined || mend !== undefined,
+      status === 'ok' || why !== undefined || fix !== undefined,
       `${title} (${id}) says why or what to do`,
     ).toBe(true);
   }
@@ -89,7 +89,7 @@ test('a check that throws has failed, the others go on', async () => {
     title: 'Network',
     status: 'fail',
     found: 'no nftables',
-    mend: 'Install nftables.',
+    fix: 'Install nftables.',
   });
   expect(checks.find(({ id }) => id === 'node')?.status).toBe('ok');
   expect(exitCode(checks)).toBe(1);
@@ -115,7 +115,7 @@ test('QEMU: missing, too old, fit', async () => {
   const qemu = { override: directory, searchPath: '' };
   expect(await checkOf('qemu', { qemu })).toMatchObject({
     status: 'fail',
-    mend: expect.stringContaining('OPENCOMPUTER_QEMU'),
+    fix: expect.stringContaining('OPENCOMPUTER_QEMU'),
   });
   expect(await checkOf('qemu-img', { qemu })).toMatchObject({
     status: 'fail',
@@ -143,7 +143,7 @@ test('emulation is a warning that it does not isolate', async () => {
   expect(await checkOf('acceleration', { qemu, acceleration: 'auto' })).toMatchObject({
     status: 'warn',
     found: 'not known yet',
-    mend: expect.stringContaining('Build the image'),
+    fix: expect.stringContaining('Build the image'),
   });
 });
 
@@ -171,7 +171,7 @@ test('the listen address: free, in use, not of this host', async () => {
   }
   expect(await checkOf('listen', { listen: { host: '192.0.2.1', port: 0 } })).toMatchObject({
     status: 'fail',
-    mend: expect.stringContaining('OPENCOMPUTER_LISTEN'),
+    fix: expect.stringContaining('OPENCOMPUTER_LISTEN'),
   });
 });
 
@@ -200,7 +200,7 @@ test('disk: less free than must stay free is a failure', async () => {
   const capacity = { ...defaultCapacity, minFreeDiskMB: 2 ** 40 };
   expect(await checkOf('disk', { capacity })).toMatchObject({
     status: 'fail',
-    mend: expect.stringContaining('OPENCOMPUTER_DATA_DIR'),
+    fix: expect.stringContaining('OPENCOMPUTER_DATA_DIR'),
   });
 });
 

@@ -24,7 +24,7 @@ const definitions: readonly CheckDefinition[] = [
   proxyCheck,
 ];
 
-/** Looks at everything the platform needs of this host. Never rejects: what fails to run is a failed check. */
+/** Checks everything that the platform needs of this host. Never rejects: a check that cannot run has failed. */
 export function runDoctor(config: DoctorConfig): Promise<Check[]> {
   return Promise.all(definitions.map((definition) => runCheck(definition, config)));
 }

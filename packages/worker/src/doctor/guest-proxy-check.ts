@@ -4,14 +4,14 @@ import { type GuestProxy, proxyVariables } from '../host/guest-proxy.ts';
 import { contains, deniedRanges, parseBlock } from '../network/addresses.ts';
 import type { CheckDefinition, CheckResult } from './checks.ts';
 
-/** Whether guests can reach the proxy that they are told of. */
+/** Whether guests can reach the proxy that they are to use. */
 export const proxyCheck: CheckDefinition = {
   id: 'guest-proxy',
   title: 'Guest proxy',
   run: ({ guestProxy }) => judgeProxy(guestProxy ?? {}),
 };
 
-/** What is found holds names of hosts alone: the settings may hold passwords. */
+/** Only names of hosts are shown: the settings may contain passwords. */
 export async function judgeProxy(proxy: GuestProxy): Promise<CheckResult> {
   const { http_proxy: http, https_proxy: https } = proxyVariables(proxy);
   const urls = [http, https].filter((url) => url !== undefined);
@@ -22,8 +22,8 @@ export async function judgeProxy(proxy: GuestProxy): Promise<CheckResult> {
     return {
       status: 'warn',
       found: `${host}, ${problem}`,
-      why: 'Programs in sandboxes are told to use a proxy that they cannot reach.',
-      mend: 'Name a proxy at a public address, or none: sandboxes may reach the internet, and no private network.',
+      why: 'The settings of sandboxes name a proxy that programs there cannot reach.',
+      fix: 'Name a proxy at a public address, or none: sandboxes may reach the internet, and no private network.',
     };
   }
   return { status: 'ok', found: hosts.length === 0 ? 'none' : hosts.join(', ') };

@@ -1,4 +1,4 @@
-/** What the doctor command is made of. */
+/** The doctor command. */
 export { exitCode, formatChecks, formatChecksAsJson, runDoctor } from './doctor.ts';
 export { networkCheck } from './network-check.ts';
 export { describeNetworkMode, detectNetworkMode } from '../network/index.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { networkCheck } from './network-check.ts';
 
-const whole = { mode: 'namespace', summary: 'All is held.', reasons: [], missing: [], mend: [] };
+const whole = { mode: 'namespace', summary: 'All is held.', reasons: [], missing: [], fixes: [] };
 
 test('a network that holds its policy is well', () => {
   expect(networkCheck(whole)).toEqual({
@@ -12,17 +12,17 @@ test('a network that holds its policy is well', () => {
   });
 });
 
-test('what is lost, why, and how to mend it are a warning', () => {
+test('what is lost, why, and how to fix it are a warning', () => {
   const lesser = {
     mode: 'user',
     summary: 'Slow.',
     reasons: ['Not root.'],
     missing: ['a firewall', 'counters'],
-    mend: ['Be root.'],
+    fixes: ['Be root.'],
   };
   expect(networkCheck(lesser)).toMatchObject({
     status: 'warn',
     why: 'Not root. Not held: a firewall; counters.',
-    mend: 'Be root.',
+    fix: 'Be root.',
   });
 });

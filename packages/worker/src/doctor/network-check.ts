@@ -1,18 +1,18 @@
 import type { Check } from './checks.ts';
 
-/** What the network knows of itself on this host. */
+/** How the network describes itself on this host. */
 export interface NetworkDescription {
   readonly mode: string;
   readonly summary: string;
-  /** Why it is not better; empty where nothing is lost. */
+  /** Why a part of the policy is missing; empty where none is. */
   readonly reasons: readonly string[];
-  /** Parts of the policy that are not held. */
+  /** Parts of the policy that are not enforced. */
   readonly missing: readonly string[];
-  readonly mend: readonly string[];
+  readonly fixes: readonly string[];
 }
 
-/** The doctor's check of a network: a warning where any part of the policy is not held. */
-export function networkCheck({ mode, summary, reasons, missing, mend }: NetworkDescription): Check {
+/** The check of a network: a warning where any part of the policy is not enforced. */
+export function networkCheck({ mode, summary, reasons, missing, fixes }: NetworkDescription): Check {
   const lost = missing.length === 0 ? '' : `Not held: ${missing.join('; ')}.`;
   const why = [...reasons, lost].filter((sentence) => sentence !== '').join(' ');
   return {
@@ -21,6 +21,6 @@ export function networkCheck({ mode, summary, reasons, missing, mend }: NetworkD
     status: why === '' ? 'ok' : 'warn',
     found: `${mode}: ${summary}`,
     ...(why === '' ? {} : { why }),
-    ...(mend.length === 0 ? {} : { mend: mend.join(' ') }),
+    ...(fixes.length === 0 ? {} : { fix: fixes.join(' ') }),
   };
 }

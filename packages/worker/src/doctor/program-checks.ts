@@ -22,7 +22,7 @@ const node: CheckDefinition = {
       status: 'fail',
       found: version,
       why: `The platform needs Node.js ${oldestNode} or newer.`,
-      mend: 'Start it with npm start, which uses the Node.js that npm ci installs with it.',
+      fix: 'Start it with npm start, which uses the Node.js that npm ci installs with it.',
     };
   },
 };
@@ -35,7 +35,7 @@ const qemu: CheckDefinition = {
     const version = await readQemuVersion(path);
     const found = `${version.text}, ${path}`;
     if (compareVersions(version, minimalQemuVersion) < 0) {
-      return { status: 'fail', found, why: 'At least QEMU 7.2 is needed.', mend: 'Install a newer QEMU.' };
+      return { status: 'fail', found, why: 'At least QEMU 7.2 is needed.', fix: 'Install a newer QEMU.' };
     }
     const lacks = qemuFeatures(version).readonlyRam
       ? ''
@@ -64,7 +64,7 @@ const acceleration: CheckDefinition = {
         status: 'warn',
         found: 'not known yet',
         why: 'KVM is probed by booting the guest kernel, which has not been built.',
-        mend: 'Build the image, then run the doctor again.',
+        fix: 'Build the image, then run the doctor again.',
       };
     }
     const { accelerator, reason, hint, cpuModel, cached } = await probeAcceleration({
@@ -82,7 +82,7 @@ const acceleration: CheckDefinition = {
       status: 'warn',
       found: `emulated: not an isolation boundary${source}`,
       why: `${reason} Machines are many times slower, and QEMU makes no promise that emulation holds hostile guests.`,
-      ...(hint === undefined ? {} : { mend: hint }),
+      ...(hint === undefined ? {} : { fix: hint }),
     };
   },
 };
@@ -101,7 +101,7 @@ const image: CheckDefinition = {
       status: 'warn',
       found: `not built: ${missing.join(', ')}`,
       why: 'No sandbox can start without it.',
-      mend: 'Run ./quickstart.sh, which builds it.',
+      fix: 'Run ./quickstart.sh, which builds it.',
     };
   },
 };

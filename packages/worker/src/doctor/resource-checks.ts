@@ -9,7 +9,7 @@ import type { MemoryReadings } from '../host/readings.ts';
 import { fileSystemType, probeFileSystem } from '../host/reflink.ts';
 import type { CheckDefinition } from './checks.ts';
 
-/** What building the image takes at its height, in MB. */
+/** How much disk building the image needs at its peak, in MB. */
 const imageBuildMB = 6 * 1024;
 
 /**
@@ -32,12 +32,12 @@ const memory: CheckDefinition = {
       status: 'fail',
       found,
       why: 'Not one sandbox can start.',
-      mend: 'End other programs, or run on a host with more memory.',
+      fix: 'End other programs, or run on a host with more memory.',
     };
   },
 };
 
-/** How many machines of one size the rules of admission let in together, the host being as it is now. */
+/** How many machines of one size the rules of admission allow at the same time on the host as it is now. */
 export function sandboxesThatFit(
   { totalMB, availableMB }: MemoryReadings,
   capacity: CapacityConfig,
@@ -61,12 +61,12 @@ const disk: CheckDefinition = {
         status: 'fail',
         found,
         why: `No sandbox starts unless ${gigabytes(floorMB)} stay free.`,
-        mend: 'Free disk space, or set OPENCOMPUTER_DATA_DIR to a larger file system.',
+        fix: 'Free disk space, or set OPENCOMPUTER_DATA_DIR to a larger file system.',
       };
     }
     if (freeMB <= floorMB + imageBuildMB) {
       const why = `Building the image takes up to ${gigabytes(imageBuildMB)}, and ${gigabytes(floorMB)} must stay free.`;
-      return { status: 'warn', found, why, mend: 'Free disk space before you build.' };
+      return { status: 'warn', found, why, fix: 'Free disk space before you build.' };
     }
     return { status: 'ok', found };
   },
@@ -84,7 +84,7 @@ const fileSystem: CheckDefinition = {
         status: 'fail',
         found: `this user may not write to ${unwritable}`,
         why: 'The platform keeps sandboxes there.',
-        mend: 'Change its owner, or set OPENCOMPUTER_DATA_DIR (and OPENCOMPUTER_CACHE_DIR) to directories of your own.',
+        fix: 'Change its owner, or set OPENCOMPUTER_DATA_DIR (and OPENCOMPUTER_CACHE_DIR) to directories of your own.',
       };
     }
     const facts = await probeFileSystem(data, cache);
@@ -99,12 +99,12 @@ const fileSystem: CheckDefinition = {
         status: 'fail',
         found,
         why,
-        mend: 'Put OPENCOMPUTER_CACHE_DIR on the file system of the data directory.',
+        fix: 'Put OPENCOMPUTER_CACHE_DIR on the file system of the data directory.',
       };
     }
     if (!facts.sparse) {
       const why = 'Holes take space there: each disk and memory image takes its full size.';
-      return { status: 'warn', found: `${found}; no sparse files`, why, mend: 'Use ext4, XFS or btrfs.' };
+      return { status: 'warn', found: `${found}; no sparse files`, why, fix: 'Use ext4, XFS or btrfs.' };
     }
     return { status: 'ok', found };
   },
@@ -121,12 +121,12 @@ const dataDirectoryPath: CheckDefinition = {
       status: 'fail',
       found,
       why: `Unix sockets live below it and their paths are limited; it may have ${dataDirectoryLimitBytes} bytes.`,
-      mend: 'Set OPENCOMPUTER_DATA_DIR to a shorter path.',
+      fix: 'Set OPENCOMPUTER_DATA_DIR to a shorter path.',
     };
   },
 };
 
-/** The path itself, or the nearest directory above it that exists: where the path would be made. */
+/** The path itself, or the nearest existing directory above it, in which the path would be made. */
 async function nearestExisting(path: string): Promise<string> {
   for (let candidate = resolve(path); ; candidate = dirname(candidate)) {
     try {
@@ -143,7 +143,7 @@ async function firstUnwritable(paths: readonly string[]): Promise<string | undef
     try {
       await access(path, constants.W_OK);
     } catch {
-      // Whatever the reason: it can't be written.
+      // Whatever the reason is, it can't be written.
       return path;
     }
   }

@@ -7,7 +7,7 @@ import type { CheckDefinition, CheckResult, DoctorConfig } from './checks.ts';
 
 const cgroup2Magic = 0x63677270;
 
-/** This program was not written earlier. */
+/** This program did not exist before this time. */
 const earliestTime = Date.UTC(2026, 0, 1);
 const latestTime = Date.UTC(2100, 0, 1);
 const clockToleranceMs = 5 * 60_000;
@@ -21,7 +21,7 @@ const user: CheckDefinition = {
       status: 'warn',
       found: `${userInfo().username}, not root`,
       why: 'Machines run as this user instead of one of their own each, and the network is user-mode: slower, and with a weaker policy.',
-      mend: 'Run the platform as root where many people share it.',
+      fix: 'Run the platform as root where many people share it.',
     };
   },
 };
@@ -39,20 +39,20 @@ const listen: CheckDefinition = {
           status: 'warn',
           found: `${name} is in use`,
           why: 'If the platform runs already, all is well; if another program has it, the server cannot start.',
-          mend: 'End that program, or set OPENCOMPUTER_LISTEN to another port.',
+          fix: 'End that program, or set OPENCOMPUTER_LISTEN to another port.',
         };
       case 'EACCES':
         return {
           status: 'fail',
           found: `this user may not listen on ${name}`,
-          mend: 'Set OPENCOMPUTER_LISTEN to a port above 1023.',
+          fix: 'Set OPENCOMPUTER_LISTEN to a port above 1023.',
         };
       case undefined:
       default:
         return {
           status: 'fail',
           found: `cannot listen on ${name}: ${errorText(problem)}`,
-          mend: 'Set OPENCOMPUTER_LISTEN to an address of this host, such as 127.0.0.1:8080.',
+          fix: 'Set OPENCOMPUTER_LISTEN to an address of this host, such as 127.0.0.1:8080.',
         };
     }
   },
@@ -78,18 +78,18 @@ const clock: CheckDefinition = {
 /** `lastWriteMs` is when the data directory was last changed, if it exists. */
 export function judgeClock(nowMs: number, lastWriteMs: number | undefined): CheckResult {
   const found = new Date(nowMs).toISOString();
-  const mend = "Set the host's clock (timedatectl set-ntp true).";
+  const fix = "Set the host's clock (timedatectl set-ntp true).";
   if (nowMs < earliestTime || nowMs > latestTime) {
     return {
       status: 'fail',
       found,
       why: 'This cannot be: guests take the time from the host, and TLS fails.',
-      mend,
+      fix,
     };
   }
   if (lastWriteMs !== undefined && lastWriteMs > nowMs + clockToleranceMs) {
     const written = new Date(lastWriteMs).toISOString();
-    return { status: 'warn', found, why: `The data directory was written later, at ${written}.`, mend };
+    return { status: 'warn', found, why: `The data directory was written later, at ${written}.`, fix };
   }
   return { status: 'ok', found };
 }
@@ -104,7 +104,7 @@ const cgroups: CheckDefinition = {
       status: 'warn',
       found: root === undefined ? 'none' : 'version 1 or mixed',
       why: "Limits on what a machine's process takes of the host need version 2.",
-      mend: 'Boot the host with systemd.unified_cgroup_hierarchy=1.',
+      fix: 'Boot the host with systemd.unified_cgroup_hierarchy=1.',
     };
   },
 };
@@ -121,7 +121,7 @@ const tun: CheckDefinition = {
         status: 'warn',
         found: `not usable: ${errorText(error)}`,
         why: "Machines' network then goes through user-mode networking, which is slower and has a weaker policy.",
-        mend: 'Load the module (modprobe tun); in a container, pass the device in.',
+        fix: 'Load the module (modprobe tun); in a container, pass the device in.',
       };
     }
   },
@@ -137,7 +137,7 @@ const pageMap: CheckDefinition = {
       status: 'warn',
       found: problem,
       why: "A machine's changed memory is found through /proc/PID/pagemap and read through /proc/PID/mem: without them nothing that runs can be saved.",
-      mend: 'Check kernel.yama.ptrace_scope (at most 1), how /proc is mounted, and the limits of the container.',
+      fix: 'Check kernel.yama.ptrace_scope (at most 1), how /proc is mounted, and the limits of the container.',
     };
   },
 };

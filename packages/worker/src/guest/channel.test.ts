@@ -14,7 +14,7 @@ import {
   openChannel,
   startGuest,
   startRawGuest,
-} from './testing/agent.ts';
+} from './testing/guest-agent.ts';
 
 const stats = {
   memoryTotalBytes: 1,
@@ -74,7 +74,7 @@ describe('with an honest guest', () => {
     channel.hangUp();
     const session = channel.session();
     await until(() => answerSlow !== undefined);
-    // Longer than the wait for an agent that may have lost the handshake.
+    // Longer than the wait for a guest agent that may have lost the handshake.
     await delay(1_000);
     if (handshakes === 2) answerSlow?.();
     await session;

@@ -12,47 +12,47 @@ import {
 } from '@opencomputer/protocol';
 import { Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
 import { callJson } from './request.ts';
-import { endSession, openSession } from './session.ts';
+import { endConnection, openConnection } from './connection.ts';
 
 export interface ChannelOptions {
-  /** Unix socket of the machine's agent port. */
+  /** Unix socket of the machine's guest agent port. */
   socketPath: string;
-  /** What every handshake tells the guest: made anew each time, since clock and entropy are part of it. */
+  /** What every handshake sends to the guest: made anew each time, since clock and entropy are part of it. */
   identity: () => Identity | undefined;
-  /** Makes the guest ready after each handshake, before anything else is asked of it. */
+  /** Prepares the guest after each handshake, before any other call. */
   prepare?: (session: ClientHttp2Session, agent: HandshakeAnswer) => Promise<void>;
-  /** How late a handshake may set the guest's clock, in milliseconds, before it is set again; default 25. */
+  /** How long a handshake that sets the guest's clock may take, in milliseconds, before it is set again; default 25. */
   clockSlackMs?: number;
-  /** How it finds out that the agent has died. */
+  /** How it finds out that the guest agent has died. */
   heartbeat?: HeartbeatOptions;
 }
 
 const clockSlackMs = 25;
-/** How often the clock is set again where everything is slow. */
+/** How often the clock is set again at most, on a slow host. */
 const clockTries = 3;
-/** How long a handshake that sets the clock again may take at least, in milliseconds. */
+/** The shortest time limit of a handshake that sets the clock again, in milliseconds. */
 const repeatMs = 5_000;
 
 /**
- * First wait for a handshake, in milliseconds. Agents before `keepsHandshakes` lose one at times, and it is harmless to
- * make it twice; later tries wait longer. A newer one that does not answer is only slow, and each further try would
- * make it begin anew.
+ * First wait for a handshake, in milliseconds. Guest agents before `keepsHandshakes` sometimes lose one, and it is
+ * harmless to send it twice; later tries wait longer. A newer guest agent that does not answer is only slow, and each
+ * further try would make it begin again.
  */
 const firstTryMs = { unknown: 500, keepsHandshakes: 5_000 };
 const keepsHandshakes = 4;
 
-/** Pause after the first failed try, in which the guest sees the hang-up; later pauses are twice as long each. */
+/** Pause after the first failed try, so that the guest notices the hang-up; each later pause is twice as long. */
 const firstPauseMs = 20;
 const longestPauseMs = 500;
 
 /**
- * The host's end of the channel to one guest's agent. Connects when it is needed, and again after it broke; every
+ * The host's end of the channel to one guest agent. It connects when it is needed, and again after it broke; every
  * connection begins with a handshake that carries a fresh epoch and the identity.
  */
 export class GuestChannel {
   readonly #options: ChannelOptions;
   #session: ClientHttp2Session | undefined;
-  /** One that has not shaken hands yet. */
+  /** A connection that has not completed its handshake. */
   #opening: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #answer: HandshakeAnswer | undefined;
@@ -63,12 +63,12 @@ export class GuestChannel {
     this.#options = options;
   }
 
-  /** What the agent said of itself at the last handshake. */
+  /** What the guest agent reported of itself at the last handshake. */
   get agent(): HandshakeAnswer | undefined {
     return this.#answer;
   }
 
-  /** How long the agent of the present connection has run at least, in milliseconds; 0 when it does not say. */
+  /** How long the guest agent of this connection has run at least, in milliseconds; 0 when it does not say. */
   get agentUptimeMs(): number {
     const uptimeMs = this.#answer?.agentUptimeMs;
     return uptimeMs === undefined ? 0 : uptimeMs + (performance.now() - this.#answeredAt);
@@ -80,7 +80,7 @@ export class GuestChannel {
   }
 
   /**
-   * A session that has shaken hands.
+   * A connection that has completed its handshake.
    * @param deadlineMs how long to try in all, in milliseconds
    * @param tryMs wait of the first try; later ones wait twice as long each
    */
@@ -96,7 +96,7 @@ export class GuestChannel {
 
   async #connect(deadlineMs: number, tryMs: number): Promise<ClientHttp2Session> {
     const end = Date.now() + deadlineMs;
-    // One that is about to close may keep its connection for ever, and a machine's port serves one at a time.
+    // An HTTP/2 session that closes gracefully may keep its connection for ever, and the port serves one at a time.
     this.hangUp();
     let failure: unknown;
     let pause = firstPauseMs;
@@ -104,7 +104,7 @@ export class GuestChannel {
       try {
         return await this.#handshake(Math.max(1, Math.min(wait, end - Date.now())));
       } catch (error) {
-        // A try that the deadline cut short says less than the one before.
+        // The error of a try that the deadline cut short says less than the one before.
         if (failure === undefined || !isTimeout(error)) failure = error;
         if (this.#closed || Date.now() + pause >= end) throw failure;
       }
@@ -115,7 +115,7 @@ export class GuestChannel {
 
   async #handshake(timeoutMs: number): Promise<ClientHttp2Session> {
     const started = Date.now();
-    const session = await openSession(this.#options.socketPath, AbortSignal.timeout(timeoutMs));
+    const session = await openConnection(this.#options.socketPath, AbortSignal.timeout(timeoutMs));
     this.#opening = session;
     try {
       if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
@@ -128,7 +128,7 @@ export class GuestChannel {
       const left = (): number => Math.max(1, timeoutMs - (Date.now() - started));
       const asked = performance.now();
       const answer = await shakeHands(session, body, left());
-      // A guest that has answered is only slow: the try is not given up for the repetitions.
+      // A guest that has answered once is only slow: the repetitions do not count against the try.
       const again = (): number => Math.max(repeatMs, left());
       if (identity?.clockUnixNs !== undefined) await this.#setClock(session, body, asked, again);
       await this.#options.prepare?.(session, answer);
@@ -139,14 +139,17 @@ export class GuestChannel {
       this.#session = session;
       return session;
     } catch (error) {
-      endSession(session);
+      endConnection(session);
       throw error;
     } finally {
       this.#opening = undefined;
     }
   }
 
-  /** Sets the guest's clock again while that takes long: the first handshake waits until the machine runs. */
+  /**
+   * Sets the guest's clock again as long as that takes too long. The first handshake waits in the port until the
+   * machine runs, and its time is out of date by then.
+   */
   async #setClock(
     session: ClientHttp2Session,
     body: HandshakeRequest,
@@ -162,14 +165,14 @@ export class GuestChannel {
     }
   }
 
-  /** The guest has closed its end of the port, now or a moment ago: whether it is still there is asked. */
+  /** The guest has closed its end of the port, now or a moment ago: asks whether it is still there. */
   guestLetGo(): void {
     if (this.#session !== undefined) Heartbeat.of(this.#session)?.suspect();
   }
 
   /** Hangs up; the next call connects again. */
   hangUp(): void {
-    if (this.#session !== undefined) endSession(this.#session);
+    if (this.#session !== undefined) endConnection(this.#session);
     this.#session = undefined;
   }
 
@@ -177,7 +180,7 @@ export class GuestChannel {
   close(): void {
     this.#closed = true;
     this.hangUp();
-    if (this.#opening !== undefined) endSession(this.#opening);
+    if (this.#opening !== undefined) endConnection(this.#opening);
   }
 }
 
@@ -191,8 +194,7 @@ async function shakeHands(
     deadlineMs,
     answerBytes: 16 * 1024,
   });
-  if (answer.epoch !== body.epoch)
-    throw new ApiError('guest_failed', 'the guest answered a handshake of another time');
+  if (answer.epoch !== body.epoch) throw new ApiError('guest_failed', 'the guest answered another handshake');
   return answer;
 }
 

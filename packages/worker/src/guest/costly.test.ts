@@ -4,11 +4,11 @@ import { failureOf } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { startCommand } from './exec.ts';
 import { listDirectory, readFile } from './files.ts';
-import { listSessions } from './live.ts';
+import { listSessions } from './sessions.ts';
 import { guestStats } from './system.ts';
-import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/guest-agent.ts';
 
-// What a guest answers costs the event loop, which serves the guests of others too, no more than passing its bytes on.
+// The event loop serves the guests of all users: handling an answer must cost no more than passing its bytes on.
 
 const mebibyte = 1024 * 1024;
 const size = 62 * mebibyte;
@@ -32,7 +32,9 @@ function flood(text: string, type: string, head = '', status = 200): GuestHandle
   };
 }
 
-/** Runs a call; tells the longest time that the event loop stood still, in milliseconds, and what memory it took. */
+/**
+ * Runs a call. @returns the longest time that the event loop was blocked, in milliseconds, and the memory that it took
+ */
 async function costOf(call: () => Promise<unknown>): Promise<{ stallMs: number; bytes: number }> {
   const before = process.memoryUsage().rss;
   let last = performance.now();
@@ -44,13 +46,13 @@ async function costOf(call: () => Promise<unknown>): Promise<{ stallMs: number; 
   };
   const timer = setInterval(tick, 1);
   await call();
-  // What came last has kept the timer from its turn.
+  // The last piece has kept the timer waiting.
   tick();
   clearInterval(timer);
   return { stallMs, bytes: Math.max(process.memoryUsage().rss - before, 0) };
 }
 
-/** A guest that answers so, and what it costs to pass 62 MiB of a file on. */
+/** A guest that answers this way, and what it costs to pass on 62 MiB of a file. */
 async function measuredGuest(
   handler: GuestHandler,
 ): Promise<{ channel: GuestChannel; base: { stallMs: number; bytes: number } }> {

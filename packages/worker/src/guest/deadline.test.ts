@@ -6,16 +6,16 @@ import { expect, onTestFinished, test } from 'vitest';
 import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { callBytes } from './request.ts';
-import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import { type GuestHandler, guestSocket, openChannel, startGuest } from './testing/guest-agent.ts';
 
 const mebibyte = 1024 * 1024;
 const answerBytes = 4 * mebibyte;
-/** Far longer than it takes the line to bring what counts as progress, and shorter than it takes for all answers. */
+/** Far longer than the line needs for what counts as progress, and shorter than it needs for all answers. */
 const deadlineMs = 1000;
 const atOnce = 10;
 const stepMs = 25;
 
-/** A guest behind a line that brings 256 KiB at each step, in order. */
+/** A guest behind a line that carries 256 KiB per step, in order. */
 async function guestBehindSlowLine(handler: GuestHandler): Promise<GuestChannel> {
   const inner = await guestSocket();
   await startGuest(inner, handler);
@@ -44,7 +44,7 @@ async function carry(from: Socket, to: Socket): Promise<void> {
   }
 }
 
-/** Answers with so many zeros, as fast as they are taken. */
+/** Answers with this many zeros, as fast as they are read. */
 const zeros =
   (bytes: number): GuestHandler =>
   async ({ stream }) => {
@@ -69,7 +69,7 @@ test('large answers that share a slow connection all arrive, though one alone wo
   const started = performance.now();
   const all = await Promise.all(Array.from({ length: atOnce }, () => ask(channel, '/large')));
   expect(new Set(all)).toEqual(new Set([answerBytes]));
-  // Otherwise this would have shown nothing.
+  // Otherwise the test has shown nothing.
   expect(performance.now() - started).toBeGreaterThan(1.5 * deadlineMs);
 });
 

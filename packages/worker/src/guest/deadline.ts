@@ -2,7 +2,10 @@ import type { ClientHttp2Session } from 'node:http2';
 import { guestExecResultBytes } from '@opencomputer/protocol';
 import { Heartbeat } from './heartbeat.ts';
 
-/** What a connection must bring within one deadline for it to begin anew, in bytes: as much as a stream's window. */
+/**
+ * How much must arrive on a connection within one deadline for the deadline to start again, in bytes: one stream's
+ * window.
+ */
 const progressBytes = 1024 * 1024;
 
 function bytesRead(session: ClientHttp2Session): number {
@@ -10,9 +13,9 @@ function bytesRead(session: ClientHttp2Session): number {
 }
 
 /**
- * The deadline of one answer of a guest. Answers share a connection: one is not late while those beside it are served
- * first. So the deadline begins anew when it passes and the connection has brought something worthwhile meanwhile; unless
- * all that can be served first has come, and still nothing of this answer.
+ * The deadline of one answer of a guest. Answers share a connection, so one is not late while others are sent first.
+ * When the deadline passes and enough has arrived on the connection meanwhile, it starts again; unless everything that
+ * can be sent first has arrived, and still nothing of this answer.
  */
 export class AnswerDeadline {
   readonly #session: ClientHttp2Session;
@@ -20,14 +23,14 @@ export class AnswerDeadline {
   #left: number;
   #startedAt = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Bytes of the connection when the deadline began, or began anew. */
+  /** Bytes received on the connection when the deadline last started. */
   #begunAt: number;
-  /** Bytes of the connection when something of the answer came last. */
+  /** Bytes received on the connection when the newest piece of this answer came. */
   #cameAt: number;
-  /** The most calls beside this one since then. */
+  /** The largest number of other calls under way since then. */
   #beside = 0;
 
-  /** @param ms how long is waited, in milliseconds, on a connection that brings nothing */
+  /** @param ms how long to wait, in milliseconds, on a connection on which nothing arrives */
   constructor(session: ClientHttp2Session, ms: number) {
     this.#session = session;
     this.#ms = ms;
@@ -37,11 +40,11 @@ export class AnswerDeadline {
     this.#lookBeside();
   }
 
-  /** Waits from now until `stop`. @param missed called when the deadline has passed */
+  /** Runs from now until `stop`. @param missed called when the deadline has passed */
   start(missed: () => void): void {
     this.#lookBeside();
     this.#startedAt = performance.now();
-    // What has come may be unread while this process was busy: it is read before the verdict.
+    // While this process was busy, data may have arrived that is not read yet: read it before deciding.
     const timer = setTimeout(
       () => setImmediate(() => setImmediate(() => this.#passed(timer, missed))),
       this.#left,
@@ -64,7 +67,7 @@ export class AnswerDeadline {
     this.#lookBeside();
   }
 
-  /** Leaves at least so many milliseconds. */
+  /** Makes sure that at least this many milliseconds are left. */
   leave(ms: number): void {
     this.#left = Math.max(this.#left, ms);
   }

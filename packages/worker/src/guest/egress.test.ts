@@ -2,11 +2,11 @@ import type { Egress } from '@opencomputer/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 import { bringEgress } from './egress.ts';
 import { GuestChannel } from './channel.ts';
-import { answerJson, guestSocket, honestHandshake, startGuest } from './testing/agent.ts';
+import { answerJson, guestSocket, honestHandshake, startGuest } from './testing/guest-agent.ts';
 
 const settings: Egress = { digest: 'new', certificates: ['PEM'], environment: { SSL_CERT_FILE: '/bundle' } };
 
-/** What is sent to a guest that has the settings of a digest, before its session is handed out. */
+/** What is sent to a guest that reports settings with this digest, before its connection is used for calls. */
 async function sentTo(digest: string | undefined): Promise<unknown[]> {
   const path = await guestSocket();
   const sent: unknown[] = [];

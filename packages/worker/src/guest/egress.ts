@@ -4,13 +4,13 @@ import { z } from 'zod';
 import { callJson } from './request.ts';
 
 const answerMs = 30_000;
-/** Trust stores are rebuilt in a second; under emulation in twenty. */
+/** Rebuilding the trust stores takes one second; twenty under emulation. */
 const rebuildMs = 300_000;
 
 /**
- * Gives a guest what it needs of the host's network, unless it has it: a guest does that is made from a template of
- * this setting, and whatever was saved later. Agents of before know nothing of it and are left as they are.
- * @param wait whether to wait for the stores that are made from the system's (hashed directory, Java)
+ * Sends a guest the settings of the host's network, unless it has them: guests from a template built with these
+ * settings do, and so does everything saved from them. Older guest agents don't know this call and are left alone.
+ * @param wait whether to wait for the trust stores derived from the system's bundle (hashed directory, Java)
  */
 export async function bringEgress(
   session: ClientHttp2Session,

@@ -5,13 +5,13 @@ import { requireSessions, requireQuiet } from './generation.ts';
 import { callJson } from './request.ts';
 import { callResult } from './result.ts';
 
-/** Longest wait of one call; callers that wait longer ask again. */
+/** Longest wait of one call; callers that need longer ask again. */
 const longestWaitMs = 60_000;
 const answerMs = 30_000;
 
 /**
- * Starts a command and waits for its end, or `waitMs`.
- * @param arrives called as the result arrives; what it throws ends the call, not the command
+ * Starts a command and waits for its end, at most `waitMs`.
+ * @param arrives called for each piece of the result that arrives; what it throws ends the call, not the command
  * @throws ApiError `command_not_started`, `too_many_commands`, `unsupported_guest`, `guest_failed`, `guest_timeout`
  */
 export async function startCommand(
@@ -39,7 +39,7 @@ function answerFor(id: string | undefined, result: GuestExecResult): GuestExecRe
 
 /**
  * The result of a command so far, after at most `waitMs`.
- * @param arrives called as the result arrives; what it throws ends the call
+ * @param arrives called for each piece of the result that arrives; what it throws ends the call
  * @throws ApiError `exec_not_found`
  */
 export async function commandResult(

@@ -8,7 +8,13 @@ import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { readFile, writeFile } from './files.ts';
 import { guestStats } from './system.ts';
-import { answerJson, type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import {
+  answerJson,
+  type GuestHandler,
+  guestSocket,
+  openChannel,
+  startGuest,
+} from './testing/guest-agent.ts';
 
 const mebibyte = 1024 * 1024;
 const forever = new AbortController().signal;

@@ -17,7 +17,7 @@ import { guarded, piecesWithin, readBounded } from './pieces.ts';
 import { begin, callJson, type CallBounds, endEmpty, parseAnswer } from './request.ts';
 
 const headMs = 60_000;
-/** Most bytes of the list of an agent that sends it as one document: parsing it holds up everybody. */
+/** Largest list in bytes of a guest agent that sends it as one document: parsing it blocks the event loop. */
 const documentBytes = 1024 * 1024;
 /** An entry has nine fields, and 100 bytes at least. */
 const documentJson = { containers: 12_000, commas: 120_000 };
@@ -39,19 +39,19 @@ async function callEmpty(
 
 export interface FileDownload {
   stream: Readable;
-  /** Bytes to come, where the guest knows; a guest that sends another number breaks the stream. */
+  /** Bytes that will come, where the guest knows; if it sends another number, the stream breaks. */
   length: number | undefined;
 }
 
-/** An answer that breaks where it was broken off: Node ends a call as if it were whole when its connection drops. */
+/** A body that fails when it was cut off. Node itself ends a stream without an error when its connection drops. */
 function unbroken(answer: ClientHttp2Stream): Readable {
   const checked = new Transform({
     transform: (part: Buffer, _encoding, done) => done(null, part),
     flush: (done) =>
-      done(answer.rstCode === 0 ? null : new ApiError('guest_failed', 'the guest broke the file off')),
+      done(answer.rstCode === 0 ? null : new ApiError('guest_failed', 'the guest cut the file off')),
   });
   return join(answer, checked, () => {
-    // Either end tells its own user; joined, they end together.
+    // Each end reports to its own user; as they are joined, they end together.
   });
 }
 
@@ -73,8 +73,8 @@ export async function readFile(
 }
 
 /**
- * Passes all of a stream on and ends the upload. When either fails the content stays as it is, unlike in a pipeline: the
- * connection that it comes from is to carry the reason why the guest refused.
+ * Sends all of a stream and ends the upload. Unlike `pipeline`, it does not destroy the content when the upload fails:
+ * the connection that the content comes from must still carry the answer that says why.
  */
 async function passOn(content: Readable, upload: ClientHttp2Stream, signal: AbortSignal): Promise<void> {
   content.pipe(upload);
@@ -84,7 +84,7 @@ async function passOn(content: Readable, upload: ClientHttp2Stream, signal: Abor
   try {
     await Promise.all([whole, sent]);
   } catch (error) {
-    // To close it would end the body cleanly first, and the guest would take a part for the whole.
+    // Not `close`: that would end the body normally, and the guest would take a part of the file for all of it.
     upload.destroy(error as Error);
     throw error;
   } finally {
@@ -93,7 +93,7 @@ async function passOn(content: Readable, upload: ClientHttp2Stream, signal: Abor
   }
 }
 
-/** Writes a file from a stream; the old content stays unless the whole stream arrived. */
+/** Writes a file from a stream; the old content stays unless all of the stream arrives. */
 export async function writeFile(
   channel: GuestChannel,
   path: string,
@@ -102,7 +102,7 @@ export async function writeFile(
 ): Promise<void> {
   const length = options.length === undefined ? '' : `&length=${options.length}`;
   const { stream } = await begin(await channel.session(), 'PUT', `${target(path)}${length}`, {
-    // Bounded by the size limit and the idle time-outs of the connection the content comes from.
+    // Bounded by the size limit, and by the idle timeouts of the connection that the content comes from.
     deadlineMs: 24 * 3600 * 1000,
     signal: options.signal,
     upload: (upload) => passOn(content, upload, options.signal),
@@ -122,7 +122,7 @@ export async function makeDirectory(channel: GuestChannel, path: string): Promis
 
 /**
  * The entries of a directory, sorted by name, as they come.
- * @throws ApiError what the agent refused; `too_large` for more than an agent can list that knows no lines
+ * @throws ApiError as the guest agent refuses it; `too_large` for more than an older guest agent can list
  */
 export async function listDirectory(
   channel: GuestChannel,

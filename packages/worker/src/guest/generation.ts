@@ -2,7 +2,7 @@ import { ApiError, sessionsGeneration, quietGeneration } from '@opencomputer/pro
 import type { GuestChannel } from './channel.ts';
 
 /**
- * Refuses what the agent of a guest is too old for: it is frozen with the memory of a snapshot.
+ * Refuses what a guest's agent is too old for: an old snapshot keeps the guest agent it had.
  * @throws ApiError `unsupported_guest`
  */
 export function requireSessions(channel: GuestChannel): void {
@@ -10,7 +10,7 @@ export function requireSessions(channel: GuestChannel): void {
 }
 
 /**
- * Refuses what an agent would log, or list, that does not know better.
+ * Refuses a command that must stay out of logs or lists where the guest agent is too old to keep it out.
  * @throws ApiError `unsupported_guest`
  */
 export function requireQuiet(channel: GuestChannel): void {

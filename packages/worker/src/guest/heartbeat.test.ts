@@ -6,7 +6,7 @@ import { failureOf, until } from '../testing/scratch.ts';
 import { GuestChannel } from './channel.ts';
 import type { HeartbeatOptions } from './heartbeat.ts';
 import { guestStats } from './system.ts';
-import { answerJson, type FakeGuest, guestSocket, startGuest } from './testing/agent.ts';
+import { answerJson, type FakeGuest, guestSocket, startGuest } from './testing/guest-agent.ts';
 
 const stats = {
   memoryTotalBytes: 1,
@@ -20,13 +20,13 @@ const stats = {
 /** Far below the deadlines of calls. */
 const quick = { everyMs: 50, answerMs: 1000, suspectMs: 1000 };
 
-/** A guest behind a port that, as QEMU's does, stays open when nobody is behind it any more. */
+/** A guest behind a port that, like QEMU's, stays open when the guest agent has died. */
 async function guestBehindPort(options: HeartbeatOptions): Promise<{
   channel: GuestChannel;
   guest: FakeGuest;
-  /** What the agent sends and gets from now on goes nowhere. A new connection has a new agent. */
+  /** From now on nothing reaches the guest agent or comes from it. A new connection gets a new one. */
   die: () => void;
-  /** Calls that are not answered until then. */
+  /** Calls that are unanswered until then. */
   answerNow: () => void;
 }> {
   const inner = await guestSocket();
@@ -94,20 +94,20 @@ test('a slow answer of a living agent is waited for', async () => {
   answerNow();
   expect(await waiting).toEqual(stats);
   expect((await channel.session()) === session).toBe(true);
-  // Nobody is asked when nobody waits.
+  // Without waiting calls, the guest is not asked.
   const asked = pings.length;
   await new Promise((resolve) => setTimeout(resolve, 5 * quick.everyMs));
   expect(pings.length - asked).toBeLessThanOrEqual(1);
 });
 
-test('a machine that stands still is waited for', async () => {
+test('a paused machine is waited for', async () => {
   let still = true;
   let looks = 0;
-  const standsStill = (): boolean => {
+  const paused = (): boolean => {
     looks++;
     return still;
   };
-  const { channel, die } = await guestBehindPort({ ...quick, standsStill });
+  const { channel, die } = await guestBehindPort({ ...quick, paused });
   await channel.session();
   const waiting = failureOf(guestStats(channel));
   die();

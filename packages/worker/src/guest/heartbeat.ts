@@ -1,16 +1,16 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { ApiError } from '@opencomputer/protocol';
-import { endSession } from './session.ts';
+import { endConnection } from './connection.ts';
 
 export interface HeartbeatOptions {
   /** How often the guest is asked whether it is there while calls wait for it, in milliseconds. Default 5000. */
   everyMs?: number | undefined;
-  /** How long its answer may take, in milliseconds. Default 10,000: guests under emulation and load are slow. */
+  /** How long the answer may take, in milliseconds. Default 10,000: guests under emulation and load are slow. */
   answerMs?: number | undefined;
-  /** The same where the guest is known to have closed its port. Default 2000. */
+  /** The same, where the guest has closed its port. Default 2000. */
   suspectMs?: number | undefined;
-  /** Whether the machine stands still and cannot answer: its calls wait then. */
-  standsStill?: (() => boolean) | undefined;
+  /** Whether the machine is paused and cannot answer: its calls wait then. */
+  paused?: (() => boolean) | undefined;
 }
 
 const everyMs = 5_000;
@@ -20,9 +20,9 @@ const suspectMs = 2_000;
 const beats = new WeakMap<ClientHttp2Session, Heartbeat>();
 
 /**
- * Watches a session that has shaken hands. The port of a machine does not close when the agent behind it dies, and a
- * call would wait for its deadline, and the next one for its own; so the guest is asked while calls wait, and the
- * session ends when it does not answer.
+ * Watches the connection to a guest agent. The port of a machine does not close when the guest agent dies, and each
+ * call would wait for its own deadline. So the guest is pinged while calls wait, and the connection is ended when no
+ * answer comes.
  */
 export class Heartbeat {
   readonly #session: ClientHttp2Session;
@@ -36,14 +36,14 @@ export class Heartbeat {
     this.#options = options;
   }
 
-  /** Begins to watch a session; from now on its calls can be found by `of`. */
+  /** Begins to watch a connection; `of` finds it from now on. */
   static start(session: ClientHttp2Session, options: HeartbeatOptions): void {
     const heartbeat = new Heartbeat(session, options);
     beats.set(session, heartbeat);
     session.once('close', () => heartbeat.#stop());
   }
 
-  /** The heartbeat of a session; undefined before it has shaken hands. */
+  /** The heartbeat of a connection; undefined before its handshake. */
   static of(session: ClientHttp2Session): Heartbeat | undefined {
     return beats.get(session);
   }
@@ -63,7 +63,7 @@ export class Heartbeat {
     this.#schedule();
   }
 
-  /** Asks the guest now: something says that it is not there any more. */
+  /** Asks the guest now, since something suggests that it is gone. */
   suspect(): void {
     this.#ask(this.#options.suspectMs ?? suspectMs);
   }
@@ -79,7 +79,7 @@ export class Heartbeat {
   #ask(withinMs: number): void {
     if (this.#session.destroyed || this.#session.closed) return;
     clearTimeout(this.#asked);
-    // An answer may be here already, unread while this process was busy: it is read before the verdict.
+    // While this process was busy, the answer may have arrived without being read: read it before deciding.
     const asked = setTimeout(() => setImmediate(() => setImmediate(() => this.#silent(asked))), withinMs);
     asked.unref();
     this.#asked = asked;
@@ -94,13 +94,13 @@ export class Heartbeat {
   #silent(asked: NodeJS.Timeout): void {
     if (this.#asked !== asked) return;
     this.#asked = undefined;
-    if (this.#options.standsStill?.() === true) {
+    if (this.#options.paused?.() === true) {
       this.#schedule();
       return;
     }
-    endSession(
+    endConnection(
       this.#session,
-      new ApiError('guest_failed', 'the agent in the sandbox does not answer any more', {
+      new ApiError('guest_failed', 'the guest agent of the sandbox does not answer any more', {
         hint: 'It is restarted where it has died, and then knows nothing of the commands that it had started.',
       }),
     );

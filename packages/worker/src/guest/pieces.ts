@@ -2,7 +2,7 @@ import { constants, type ClientHttp2Stream } from 'node:http2';
 import { ApiError, type JsonBounds, JsonGuard } from '@opencomputer/protocol';
 import type { AnswerDeadline } from './deadline.ts';
 
-/** Reads to the end, refusing more than `limit` bytes. @param tooMuch the error for more */
+/** Reads to the end, at most `limit` bytes. @param tooMuch the error for more */
 export async function readBounded(
   pieces: AsyncIterable<Buffer>,
   limit: number,
@@ -19,8 +19,8 @@ export async function readBounded(
 }
 
 /**
- * The pieces of an answer as they come. The call ends when no more of them are wanted.
- * @param deadline of all pieces together; the time that the reader takes does not count
+ * The pieces of an answer as they come. The call ends when the caller stops reading.
+ * @param deadline for all pieces together; the time that the reader takes does not count
  * @param arrives called for each piece; what it throws ends the call
  * @throws ApiError `guest_timeout`, or `guest_failed` when the channel breaks
  */
@@ -52,12 +52,12 @@ export async function* piecesWithin(
   }
 }
 
-/** Passes on what may be parsed as JSON without being costly. @throws ApiError `guest_failed` for more */
+/** Passes on JSON that is cheap enough to parse. @throws ApiError `guest_failed` for more */
 export async function* guarded(pieces: AsyncIterable<Buffer>, bounds: JsonBounds): AsyncGenerator<Buffer> {
   const guard = new JsonGuard(bounds);
   for await (const piece of pieces) {
     if (!guard.allows(piece))
-      throw new ApiError('guest_failed', 'the guest sent more values than are due in an answer of JSON');
+      throw new ApiError('guest_failed', 'the guest sent more values than its answer may have');
     yield piece;
   }
 }

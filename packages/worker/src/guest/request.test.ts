@@ -4,10 +4,16 @@ import { failureOf, until } from '../testing/scratch.ts';
 import type { GuestChannel } from './channel.ts';
 import { commandResult, signalCommand, startCommand } from './exec.ts';
 import { listDirectory, makeDirectory, removePath, statPath } from './files.ts';
-import { listSessions } from './live.ts';
+import { listSessions } from './sessions.ts';
 import { begin, callJson } from './request.ts';
 import { guestStats, quiesceGuest } from './system.ts';
-import { answerJson, type GuestHandler, guestSocket, openChannel, startGuest } from './testing/agent.ts';
+import {
+  answerJson,
+  type GuestHandler,
+  guestSocket,
+  openChannel,
+  startGuest,
+} from './testing/guest-agent.ts';
 import { z } from 'zod';
 
 const mebibyte = 1024 * 1024;
@@ -55,7 +61,7 @@ async function list(channel: GuestChannel): Promise<{ entries: ListedFile[]; tru
   return { entries: all, truncated };
 }
 
-/** A channel to a guest whose answers the test changes as it goes. */
+/** A channel to a guest whose answers the test can change. */
 async function lyingGuest(): Promise<{ channel: GuestChannel; answer: (handler: GuestHandler) => void }> {
   const path = await guestSocket();
   let current: GuestHandler = () => undefined;
@@ -147,7 +153,7 @@ describe('an answer with one lie in it is refused, and the next honest one is ta
           answer(({ stream }) => answerJson(stream, { ...truth, [field]: lie }));
           expect([field, lie, (await refusal(call(channel))).code]).toEqual([field, lie, 'guest_failed']);
         }
-      // A field that we know nothing of is no lie: a newer agent may have more to say.
+      // An unknown field is allowed: a newer guest agent may report more.
       answer(({ stream }) => answerJson(stream, { ...truth, more: 'later' }));
       expect(await call(channel)).toEqual(truth);
     });
@@ -230,7 +236,7 @@ describe('answers of another kind', () => {
 });
 
 describe('answers without end', () => {
-  /** Sends as much as it can; says how much that was. */
+  /** Sends as much as it can. @returns how much that was */
   function endless(status: number, sent: { bytes: number }, headers = {}): GuestHandler {
     return ({ stream }) => {
       stream.respond({ ':status': status, ...headers });

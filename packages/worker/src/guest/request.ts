@@ -17,23 +17,23 @@ import { AnswerDeadline } from './deadline.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { guarded, piecesWithin, readBounded } from './pieces.ts';
 
-/** Bounds of one call to the agent. */
+/** Bounds of one call to the guest agent. */
 export interface CallBounds {
   /**
-   * Milliseconds until the answer's head, and its body if it is JSON, must be there. Time in which the connection brings
-   * the answers of other calls first does not count.
+   * Milliseconds until the answer's head, and its body if it is JSON, must have arrived. Time in which answers of other
+   * calls arrive first does not count.
    */
   deadlineMs: number;
   /** Largest JSON answer in bytes. */
   answerBytes?: number;
   signal?: AbortSignal;
-  /** The media type of the answer that is wanted; an agent that does not know it answers with JSON. */
+  /** The media type that is asked for; a guest agent that does not know it answers with JSON. */
   accept?: string;
 }
 
 const defaultAnswerBytes = 64 * 1024;
 const errorAnswerBytes = 16 * 1024;
-/** How long a body may take whose head came in the last moment, in milliseconds. */
+/** The shortest time limit of a body whose head came late, in milliseconds. */
 const bodyMs = 1000;
 
 const errorCodes = new Map<string, ErrorCode>(
@@ -75,7 +75,7 @@ function awaitHead(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders & Inc
   });
 }
 
-/** The error that an answer of the agent means. */
+/** The error that an answer of the guest agent stands for. */
 async function guestError(stream: ClientHttp2Stream, status: number, notFound: ErrorCode): Promise<ApiError> {
   const body = await readBounded(guarded(stream as AsyncIterable<Buffer>, shortJson), errorAnswerBytes);
   let parsed;
@@ -94,13 +94,13 @@ export interface GuestStream {
   status: number;
   headers: IncomingHttpHeaders;
   stream: ClientHttp2Stream;
-  /** The deadline of the call, stopped: what is left of it is the body's where that is to be read whole. */
+  /** The deadline of the call, stopped. What is left of it is for the body, where that is read as a whole. */
   deadline: AnswerDeadline;
 }
 
 /**
  * Begins a call and waits for the head of its answer. A status outside 2xx becomes an error.
- * @param notFound what the agent's `not_found` means for this call
+ * @param notFound what `not_found` of the guest agent means for this call
  */
 export async function begin(
   session: ClientHttp2Session,
@@ -110,7 +110,7 @@ export async function begin(
     notFound?: ErrorCode;
     upload?: (stream: ClientHttp2Stream) => Promise<void>;
     body?: string;
-    /** The body of the request stays open beside the answer. */
+    /** The body of the request stays open while the answer is read. */
     duplex?: boolean;
   },
 ): Promise<GuestStream> {
@@ -168,7 +168,7 @@ function openStream(
   }
 }
 
-/** Ends a call whose answer has no body; what the guest sends nevertheless is refused. */
+/** Ends a call whose answer has no body; a body that comes all the same is refused. */
 export function endEmpty(stream: ClientHttp2Stream): void {
   if (stream.endAfterHeaders) stream.resume();
   else stream.close(constants.NGHTTP2_CANCEL);
@@ -184,11 +184,11 @@ async function finishHead(
   throw await guestError(stream, status, notFound);
 }
 
-/** What a call with an answer of bounded size takes. */
+/** The options of a call whose answer is read as a whole. */
 export interface AnswerBounds extends CallBounds {
   notFound?: ErrorCode;
   body?: unknown;
-  /** What the answer may hold, where it is to be parsed as JSON. */
+  /** What the JSON of the answer may hold. */
   json?: JsonBounds;
   /** The error for an answer of more than `answerBytes`. */
   tooMuch?: ApiError | undefined;
@@ -196,7 +196,7 @@ export interface AnswerBounds extends CallBounds {
   arrives?: (() => void) | undefined;
 }
 
-/** A call with an answer of bounded size, not parsed yet. @throws ApiError as `callJson` */
+/** A call whose answer is read as a whole and not parsed. @throws ApiError as `callJson` */
 export async function callBytes(
   session: ClientHttp2Session,
   method: string,
@@ -219,7 +219,7 @@ export async function callBytes(
 
 /**
  * A call with a JSON answer, parsed by `schema`.
- * @throws ApiError what the agent refused, `guest_failed` for nonsense, `guest_timeout`
+ * @throws ApiError as the guest agent refuses it, `guest_failed` for an answer that is wrong, `guest_timeout`
  */
 export async function callJson<Schema extends z.ZodType>(
   session: ClientHttp2Session,
@@ -231,7 +231,7 @@ export async function callJson<Schema extends z.ZodType>(
   return parseAnswer(await callBytes(session, method, path, { json: shortJson, ...bounds }), schema, path);
 }
 
-/** Parses an answer that was bounded. @throws ApiError `guest_failed` when it is not what `schema` says */
+/** Parses an answer whose size was bounded. @throws ApiError `guest_failed` when it does not fit `schema` */
 export function parseAnswer<Schema extends z.ZodType>(
   raw: Buffer,
   schema: Schema,

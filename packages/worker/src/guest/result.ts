@@ -8,16 +8,16 @@ import {
 } from '@opencomputer/protocol';
 import { type AnswerBounds, callBytes, parseAnswer } from './request.ts';
 
-/** Most bytes of a result beside its output. */
+/** Most bytes of a result without its output. */
 const stateBytes = 4 * 1024;
-/** How much output is checked before others have their turn. */
+/** How much output is checked in one turn of the event loop. */
 const turnBytes = 256 * 1024;
 
 const stateSchema = guestExecResultSchema.omit({ stdout: true, stderr: true });
 const beforeStdout = ',"stdout":"';
 const beforeStderr = '","stderr":"';
 
-/** The parts of a result, as every agent writes it; undefined where it is written otherwise. */
+/** The parts of a result in the form in which every guest agent writes it; undefined for any other form. */
 function cutOutput(raw: Buffer): { state: Buffer; stdout: Buffer; stderr: Buffer } | undefined {
   const start = raw.subarray(0, stateBytes).indexOf(beforeStdout);
   if (start === -1) return undefined;
@@ -34,7 +34,7 @@ function cutOutput(raw: Buffer): { state: Buffer; stdout: Buffer; stderr: Buffer
   };
 }
 
-/** Base64 as text, checked some at a time. @throws ApiError `guest_failed` */
+/** Base64 as text, checked piece by piece. @throws ApiError `guest_failed` */
 async function checkedBase64(bytes: Buffer): Promise<string> {
   const text = bytes.toString('latin1');
   let wrong = text.length % 4 !== 0;
@@ -48,9 +48,9 @@ async function checkedBase64(bytes: Buffer): Promise<string> {
 }
 
 /**
- * A call that the agent answers with the result of a command. Megabytes of output are never parsed as JSON: they are cut
- * out of it first.
- * @throws ApiError what the agent refused, `guest_failed` for nonsense, `guest_timeout`
+ * A call that the guest agent answers with the result of a command. The output, which may be megabytes, is cut out
+ * before the rest is parsed as JSON.
+ * @throws ApiError as the guest agent refuses it, `guest_failed` for an answer that is wrong, `guest_timeout`
  */
 export async function callResult(
   session: ClientHttp2Session,
@@ -62,7 +62,7 @@ export async function callResult(
   const cut = cutOutput(raw);
   const state = cut?.state ?? raw;
   if (state.length > stateBytes)
-    throw new ApiError('guest_failed', `a result of the guest has ${state.length} bytes beside its output`);
+    throw new ApiError('guest_failed', `a result of the guest has ${state.length} bytes besides its output`);
   if (cut === undefined) return parseAnswer(state, guestExecResultSchema, path);
   const parsed = parseAnswer(state, stateSchema, path);
   const stdout = await checkedBase64(cut.stdout);

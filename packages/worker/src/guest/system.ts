@@ -3,12 +3,12 @@ import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
 import { callJson } from './request.ts';
 
-/** How the guest does: memory, disk, load. */
+/** The state of the guest: memory, disk, load. */
 export async function guestStats(channel: GuestChannel): Promise<GuestStats> {
   return callJson(await channel.session(), 'GET', agentPaths.stats, guestStatsSchema, { deadlineMs: 10_000 });
 }
 
-/** Brings the agent to rest before a snapshot; it takes no more calls until the next handshake. */
+/** Quiesces the guest before a snapshot; its guest agent takes no calls until the next handshake. */
 export async function quiesceGuest(channel: GuestChannel, options: { sync: boolean }): Promise<void> {
   await callJson(await channel.session(), 'POST', agentPaths.quiesce, z.object({}), {
     body: options,

@@ -2,7 +2,7 @@ import { agentPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
 import { commandResult } from './exec.ts';
-import { guestUse } from './live.ts';
+import { guestUse } from './sessions.ts';
 import {
   answerJson,
   type GuestHandler,
@@ -10,7 +10,7 @@ import {
   honestHandshake,
   openChannel,
   startGuest,
-} from './testing/agent.ts';
+} from './testing/guest-agent.ts';
 
 async function channelTo(handler: GuestHandler, generation: number) {
   const path = await guestSocket();
@@ -35,24 +35,24 @@ const session = (id: string, kind: string, running: boolean, agoMs: number) => (
 
 describe('what a guest has in use', () => {
   test('is what its agent says', async () => {
-    const told = { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'bash' }], count: 1, idleMs: 5 };
+    const use = { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'bash' }], count: 1, idleMs: 5 };
     const channel = await channelTo(({ stream, path }) => {
       expect(path).toBe(agentPaths.use);
-      answerJson(stream, told);
+      answerJson(stream, use);
     }, 3);
-    expect(await guestUse(channel)).toEqual(told);
+    expect(await guestUse(channel)).toEqual(use);
   });
 
   test('is refused where it makes no sense', async () => {
     const sessions = Array.from({ length: 9 }, () => ({ id: '0a1b2c3d', kind: 'pty', command: 'x' }));
-    for (const told of [
+    for (const use of [
       {},
       { sessions, count: 9, idleMs: null },
       { sessions: [], count: -1, idleMs: null },
       { sessions: [], count: 0, idleMs: -1 },
       { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'x'.repeat(300) }], count: 1, idleMs: null },
     ]) {
-      const channel = await channelTo(({ stream }) => answerJson(stream, told), 3);
+      const channel = await channelTo(({ stream }) => answerJson(stream, use), 3);
       expect(await failureOf(guestUse(channel))).toMatchObject({ code: 'guest_failed' });
     }
   });
@@ -76,7 +76,7 @@ describe('what a guest has in use', () => {
   });
 });
 
-test('a result that is no longer kept is told apart from a command that never was', async () => {
+test('a result that is no longer kept differs from a command that never existed', async () => {
   for (const [code, known] of [
     ['not_kept', 'result_not_kept'],
     ['not_found', 'exec_not_found'],

@@ -13,7 +13,7 @@ const keySchema = z.object({
   hostCpu: z.string(),
   qemuVersion: z.string(),
   kernelSha256: z.string(),
-  /** Path of the program that started QEMU: an answer for a process with other rights says nothing. */
+  /** Path of the program that started QEMU: the answer for a process with other rights may differ. */
   jailer: z.string().optional(),
 });
 
@@ -22,23 +22,26 @@ const answerSchema = z.object({
   reason: z.string().min(1),
   hint: z.string().optional(),
   cpuModel: z.string().min(1),
-  /** How long the probe waited for a sign of life, in milliseconds. */
+  /** How long the probe waited for the kernel's first byte, in milliseconds. */
   deadlineMs: z.number().positive(),
 });
 
 const fileSchema = z.object({ format: z.literal(1), key: keySchema, answer: answerSchema });
 
-/** What decides whether a machine runs under KVM: while none of it changes, an old answer stands. */
+/** Everything that decides whether a machine runs under KVM: while none of it changes, a kept answer is valid. */
 export type AccelerationKey = z.infer<typeof keySchema>;
 export type AccelerationAnswer = z.infer<typeof answerSchema>;
 
 export type CachedAnswer =
   | { readonly kind: 'known'; readonly answer: AccelerationAnswer }
   | { readonly kind: 'unknown' }
-  /** There is a file, and it can't be used. */
+  /** The file exists, and can't be used. */
   | { readonly kind: 'damaged'; readonly reason: string };
 
-/** Gathers the key of this host. `kernel` is the path of the guest kernel; throws if it can't be read. */
+/**
+ * Gathers the key of this host. `kernel` is the path of the guest kernel. @throws the system's error when that can't be
+ * read
+ */
 export async function accelerationKey(
   kernel: string,
   qemuVersion: string,
@@ -55,7 +58,7 @@ export async function accelerationKey(
   };
 }
 
-/** The answer kept for this key. Never throws: what can't be read is not an answer. */
+/** The answer that was kept for this key. Never throws: a file that can't be read counts as no answer. */
 export async function readCachedAnswer(path: string, key: AccelerationKey): Promise<CachedAnswer> {
   let content: unknown;
   try {
@@ -70,7 +73,7 @@ export async function readCachedAnswer(path: string, key: AccelerationKey): Prom
   return { kind: 'known', answer: parsed.data.answer };
 }
 
-/** Keeps an answer in place of the one before. Throws the system's error. */
+/** Keeps an answer in place of the last one. @throws the system's error */
 export async function writeCachedAnswer(
   path: string,
   key: AccelerationKey,

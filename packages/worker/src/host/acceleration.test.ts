@@ -29,7 +29,9 @@ const boots = 'echo "Linux version 6.12"; exec sleep 60';
 const aborts = 'echo "error: failed to set MSR 0x10a to 0x0" >&2; kill -ABRT $$';
 const bootsWithoutArchCapabilities = `case "$cpu" in host) ${aborts};; esac; ${boots}`;
 
-/** A program that answers `--version` like QEMU, else notes its pid and CPU model and does as told. */
+/**
+ * A program that answers `--version` like QEMU; otherwise it records its pid and CPU model and acts as the test wants.
+ */
 async function fakeQemu(behaviour: string, version = '7.2.22'): Promise<string> {
   const path = join(directory, 'qemu');
   const script = [
@@ -158,7 +160,7 @@ describe('without booting', () => {
     await chmod(device, 0o000);
     await chmod(directory, 0o755);
     const qemu = await fakeQemu(boots);
-    // Root may open anything, so the question is asked by a process that has given it up.
+    // Root may open anything, so a process that is no longer root asks.
     const script = `
       const { probeAcceleration } = await import(${JSON.stringify(new URL('acceleration.ts', import.meta.url).href)});
       if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534); }
@@ -301,7 +303,7 @@ test.skipIf(process.getuid?.() !== 0)(
     await chmod(directory, 0o755);
     await writeFile(join(directory, 'kernel'), 'a kernel');
     const device = join(directory, 'kvm');
-    // The numbers of /dev/zero: there is no KVM everywhere.
+    // The device numbers of /dev/zero, since not every host has KVM.
     await promisify(execFile)('mknod', [device, 'c', '1', '5']);
     for (const mode of [0o600, 0o660]) {
       await chmod(device, mode);
@@ -309,7 +311,7 @@ test.skipIf(process.getuid?.() !== 0)(
       const cacheFile = join(directory, `answer-${mode}.json`);
       const probe = { jailer, kvmDevice: device, deadlineMs: 10_000, cacheFile };
       expect(await probeWith(await fakeQemu(opens), probe)).toMatchObject({ accelerator: 'kvm' });
-      // What was found with all rights of root says nothing about machines.
+      // An answer that was found with all rights of root is not valid for machines.
       expect(await probeWith(await fakeQemu(aborts), { ...probe, jailer: undefined })).toMatchObject({
         accelerator: 'tcg',
         cached: false,
@@ -335,7 +337,7 @@ test('a worker that is killed in mid-probe leaves no machine behind', async () =
     await probeAcceleration({ setting: 'auto', jailer: ${JSON.stringify(jailer)}, qemu: ${JSON.stringify(qemu)}, kernel: ${JSON.stringify(join(directory, 'kernel'))},
       cacheFile: ${JSON.stringify(join(directory, 'cache'))}, deadlineMs: 60_000, log, kvmDevice: '/dev/null' });`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
-  // In its jail it can note nothing.
+  // In its jail it cannot record anything.
   const machines = async (): Promise<number[]> =>
     (await readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')).trim().split(' ').map(Number);
   await expect

@@ -12,11 +12,11 @@ export type AccelerationSetting = 'auto' | 'kvm' | 'tcg';
 
 export interface Acceleration {
   readonly accelerator: 'kvm' | 'tcg';
-  /** Why, for people. */
+  /** The reason, for people. */
   readonly reason: string;
-  /** What would get KVM; absent where nothing needs mending. */
+  /** How to get KVM; absent where nothing has to be fixed. */
   readonly hint?: string;
-  /** Whether the answer is that of an earlier probe. */
+  /** Whether the answer was kept from an earlier probe. */
   readonly cached: boolean;
   /** The argument of QEMU's `-cpu` that works with this accelerator. */
   readonly cpuModel: string;
@@ -28,7 +28,10 @@ export interface AccelerationProbe {
   readonly qemu: string;
   /** Path of the guest kernel. */
   readonly kernel: string;
-  /** Path of the program that starts QEMU: it is tried with what a machine is left with. Without it, with all. */
+  /**
+   * Path of the program that starts QEMU. QEMU is probed in the jail of a machine; without this program, with all
+   * rights.
+   */
   readonly jailer?: string | undefined;
   /** Where the answer is kept from one start to the next. */
   readonly cacheFile: string;
@@ -49,14 +52,14 @@ interface Verdict {
 /** Tried in this order. Some hosts lack a register that plain `host` wants to set, and QEMU aborts there. */
 const kvmCpuModels = ['host', 'host,-arch-capabilities'];
 /**
- * All that emulation offers but "fast" string instructions: kernel and C library copy with `rep movsb` where the
- * processor has them, and emulation carries that out byte by byte, several times slower than the other ways they know.
+ * Everything that emulation offers but "fast" string instructions. Where a processor has these, kernel and C library
+ * copy with `rep movsb`, which emulation carries out byte by byte, several times slower than other ways to copy.
  */
 const tcgCpuModel = 'max,-erms,-fsrm';
 
 /**
  * Finds out by booting the real guest kernel whether this host can run machines under KVM.
- * Throws HostError when the setting is `kvm` and it can't, or when the kernel is missing.
+ * @throws HostError when the setting is `kvm` and it can't, or when the kernel is missing
  */
 export async function probeAcceleration(probe: AccelerationProbe): Promise<Acceleration> {
   if (probe.setting === 'tcg') {
@@ -95,7 +98,7 @@ async function decide(probe: AccelerationProbe): Promise<Acceleration> {
   if (kept.kind === 'damaged') {
     probe.log.warn(
       { file: probe.cacheFile, reason: kept.reason },
-      'the kept answer about KVM is damaged; probing anew',
+      'the kept answer about KVM is damaged; probing again',
     );
   }
   const verdict = await bootEachModel(probe);
@@ -105,13 +108,13 @@ async function decide(probe: AccelerationProbe): Promise<Acceleration> {
   return present(verdict, false);
 }
 
-/** A refusal is probed again where the user insists on KVM, or grants more time than it had. */
+/** A negative answer is probed again where the user insists on KVM, or allows more time than the last probe had. */
 function stillStands(answer: AccelerationAnswer, probe: AccelerationProbe): boolean {
   if (answer.accelerator === 'kvm') return true;
   return probe.setting === 'auto' && probe.deadlineMs <= answer.deadlineMs;
 }
 
-/** The cheap reasons against KVM, never kept: a user mends them at any time. */
+/** The reasons against KVM that are quick to find. They are never kept, since a user may fix them at any time. */
 async function kvmDeviceRefusal(device: string): Promise<Verdict | undefined> {
   try {
     await (await open(device, 'r+')).close();
@@ -134,11 +137,11 @@ async function kvmDeviceRefusal(device: string): Promise<Verdict | undefined> {
   }
 }
 
-/** `lasting` says whether to keep the verdict: an abort is not worth it, as it is quick to see and may pass. */
+/** `lasting`: whether to keep the answer. That QEMU aborts is not kept: it is quick to find, and may pass. */
 async function bootEachModel(probe: AccelerationProbe): Promise<Verdict & { lasting: boolean }> {
   const { qemu, kernel, deadlineMs, jailer } = probe;
   const jail = jailer === undefined ? undefined : probeJail(jailer, probe.kvmDevice ?? '/dev/kvm');
-  // Beside the images: the kernel is linked there.
+  // Beside the images, so that the kernel can be linked into it.
   const directory = dirname(dirname(kernel));
   const endings: string[] = [];
   for (const cpuModel of kvmCpuModels) {
@@ -168,7 +171,7 @@ async function bootEachModel(probe: AccelerationProbe): Promise<Verdict & { last
   return { ...emulated(reason, "Look for kvm in the host's kernel log (dmesg)."), lasting: false };
 }
 
-/** The jail of a machine, but for its network. */
+/** The jail of a machine, except for its network. */
 function probeJail(jailer: string, kvmDevice: string): Jail {
   const uid = process.getuid?.() === 0 ? probeUid : undefined;
   return { jailer, uid, kvmDevice, internet: false, dieWithParent: true };
@@ -196,7 +199,7 @@ function emulated(reason: string, hint: string): Verdict {
   return { accelerator: 'tcg', reason, hint, cpuModel: tcgCpuModel };
 }
 
-/** The model for emulation is ours to choose, whatever was kept with an answer of an earlier release. */
+/** We choose the CPU model for emulation, whatever an earlier release has kept. */
 function present({ accelerator, reason, hint, cpuModel }: Verdict, cached: boolean): Acceleration {
   return {
     accelerator,

@@ -1,7 +1,7 @@
 import type { HostReadings } from './readings.ts';
 
 export interface CapacityConfig {
-  /** How much memory machines may be promised together, as a multiple of the host's. */
+  /** How much memory all machines together may be promised, as a multiple of the host's memory. */
   readonly memoryOvercommit: number;
   /** Memory that must stay available on the host; by default the larger of 512 MB and 5 % of it. */
   readonly memoryFloorMB?: number | undefined;
@@ -21,16 +21,16 @@ export interface Commitments {
   readonly machines: number;
   /** Guest memory of all machines. */
   readonly committedMB: number;
-  /** Memory that machines which still start are expected to take and don't show in the readings yet. */
+  /** Memory that starting machines are expected to take and that the readings don't show yet. */
   readonly startingMemoryMB: number;
   /** The same for disk. */
   readonly startingDiskMB: number;
 }
 
-/** What a machine asks for. */
+/** What a machine needs. */
 export interface MachineDemand {
   readonly memoryMB: number;
-  /** What it is expected to write while it starts (not the size of its disk, which is sparse). */
+  /** How much it is expected to write while it starts (not the size of its disk, which is sparse). */
   readonly diskMB: number;
 }
 
@@ -43,7 +43,7 @@ export interface AdmissionRequest extends MachineDemand {
 export interface Refusal {
   readonly ok: false;
   readonly code: 'no_capacity';
-  /** Which limit was met. */
+  /** The limit that was reached. */
   readonly limit: 'machines' | 'committed_memory' | 'available_memory' | 'disk';
   readonly message: string;
   readonly hint: string;
@@ -66,7 +66,9 @@ export function diskFloorMB(config: CapacityConfig): number {
   return Math.max(2048, config.minFreeDiskMB);
 }
 
-/** Decides whether the host can take one more machine. Throws RangeError for numbers that are none. */
+/**
+ * Decides whether the host can take one more machine. @throws RangeError for values that are not numbers, or negative
+ */
 export function admit(request: AdmissionRequest): Admission {
   const { memoryMB, diskMB, host, config, current } = request;
   assertNumbers({ memoryMB, diskMB, ...host, ...config, ...current });
@@ -118,7 +120,7 @@ function mb(amount: number): string {
   return `${Math.round(amount)} MB`;
 }
 
-/** A NaN passes every comparison of the kind "too much?", and a negative demand makes room: both must not get in. */
+/** NaN is never greater than a limit, and a negative request would make room: neither may get in. */
 function assertNumbers(numbers: Readonly<Record<string, number | undefined>>): void {
   for (const [name, value] of Object.entries(numbers)) {
     if (value !== undefined && !(Number.isFinite(value) && value >= 0)) {

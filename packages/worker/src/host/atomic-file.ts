@@ -4,8 +4,9 @@ import { dirname } from 'node:path';
 import { withUntrusted } from './untrusted-file.ts';
 
 /**
- * Replaces a file so that a reader, or a crash at any moment, sees the old content or the new, never a part.
- * The parent directory is made if it is missing. Throws the system's error, after which the old content stands.
+ * Replaces a file so that readers, and a crash at any moment, see the old content or the new, never a part. The parent
+ * directory is made if it is missing.
+ * @throws the system's error; the old content is unchanged then
  */
 export async function writeFileAtomic(path: string, content: string, mode = 0o600): Promise<void> {
   const directory = dirname(path);
@@ -27,7 +28,7 @@ export async function writeFileAtomic(path: string, content: string, mode = 0o60
   await syncDirectory(directory);
 }
 
-/** Makes renames and new names in a directory survive a power cut. */
+/** Makes renames and new files in a directory survive a power cut. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {

@@ -84,7 +84,7 @@ describe('admission', () => {
   });
 });
 
-/** A capacity over a host that stays as it is, and a clock that is set by hand. */
+/** The capacity of a host that does not change, with a clock that the test sets. */
 function fixedCapacity(readings: HostReadings, config: CapacityConfig = defaultCapacity) {
   const clock = { now: 0 };
   return { clock, capacity: new Capacity({ config, readings: async () => readings, now: () => clock.now }) };
@@ -156,7 +156,7 @@ describe('whatever the order', () => {
     minFreeDiskMB: 2048,
     maxMachines: 12,
   }));
-  /** Other programs take their part, so that each of the limits is met in some runs. */
+  /** Other programs take some, so that each limit is reached in some runs. */
   const totals = { memoryMB: 8192, othersMB: 5000, diskMB: 8192 };
 
   const command = fc.oneof(

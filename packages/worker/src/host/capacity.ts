@@ -5,7 +5,7 @@ import type { HostReadings } from './readings.ts';
 export { admit, defaultCapacity } from './admission.ts';
 export type { Admission, AdmissionRequest, CapacityConfig, Commitments, MachineDemand } from './admission.ts';
 
-/** How long a machine counts as starting after it began to run: until then the readings don't show what it takes. */
+/** How long a machine counts as starting after it began to run: until then the readings don't show what it uses. */
 export const settlingMs = 30_000;
 
 interface Entry {
@@ -17,13 +17,15 @@ interface Entry {
 
 export interface CapacityOptions {
   readonly config: CapacityConfig;
-  /** What the host has at this moment, e.g. `() => readHost(dataDirectory)`. */
+  /** Reads what the host has now, e.g. `() => readHost(dataDirectory)`. */
   readonly readings: () => Promise<HostReadings>;
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number;
 }
 
-/** What the machines of this host have been promised. Creates may run at once: each is counted before it starts. */
+/**
+ * What the machines of this host have been promised. Several may be created at once: each is counted before it starts.
+ */
 export class Capacity {
   readonly #options: CapacityOptions;
   readonly #now: () => number;
@@ -35,12 +37,12 @@ export class Capacity {
   }
 
   /**
-   * Asks for room for a machine, and takes it if there is any: then follow with `started` or `release`.
-   * Throws if the machine has room already, or the readings can't be had.
+   * Reserves room for a machine, if there is any: then call `started` or `release`.
+   * @throws Error when the machine has room already, or the host cannot be read
    */
   async reserve(machineId: string, demand: MachineDemand): Promise<Admission> {
     const host = await this.#options.readings();
-    // From here on nothing is awaited, so that no other reservation comes between decision and entry.
+    // No await from here on, so that no other reservation comes between the decision and the entry.
     this.#assertUnknown(machineId);
     const { config } = this.#options;
     const { memoryMB, diskMB } = demand;
@@ -49,7 +51,7 @@ export class Capacity {
     return decision;
   }
 
-  /** Notes that a machine runs; 30 s later the readings speak for it. Throws if it has no room. */
+  /** Records that a machine runs; 30 s later the readings include it. @throws Error when it has no room */
   started(machineId: string): void {
     const entry = this.#entries.get(machineId);
     if (entry === undefined) throw new Error(`machine ${machineId} has no reserved capacity`);
@@ -62,7 +64,7 @@ export class Capacity {
     this.#entries.set(machineId, { memoryMB, diskMB: 0, startedAt: this.#now() - settlingMs });
   }
 
-  /** Gives a machine's room back. Says whether it had any, so that it may be called twice. */
+  /** Gives a machine's room back. May be called twice. @returns whether it had room */
   release(machineId: string): boolean {
     return this.#entries.delete(machineId);
   }

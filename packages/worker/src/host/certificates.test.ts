@@ -61,7 +61,7 @@ test('certificates that come with the host are left to the list of the guest', a
   await writeFile(join(directory, 'own.crt'), expiredRoot);
   const egress = await readEgress(await file(expiredRoot + proxyRoot), {}, directory);
   expect(egress.certificates).toEqual([proxyRoot]);
-  // Not the operator's, and no reason to refuse theirs.
+  // Not the operator's certificate, so no reason to refuse the operator's file.
   await writeFile(join(directory, 'damaged.crt'), 'text');
   expect(await readEgress(await file(expiredRoot + proxyRoot), {}, directory)).toEqual(egress);
 });

@@ -3,7 +3,7 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, HostError } from './errors.ts';
 
-/** Where Debian keeps the certificates that come with it, one a file. */
+/** Where Debian keeps its certificates, one per file. */
 export const debianDirectory = '/usr/share/ca-certificates/mozilla';
 
 /** Bundles of operating systems have 150 certificates in 220 KB. */
@@ -51,14 +51,14 @@ export async function readCertificates(file: string): Promise<X509Certificate[]>
 
 /**
  * Fingerprints of the certificates that come with the host's Debian.
- * @returns undefined on a host that is no Debian
+ * @returns undefined on a host that is not Debian
  */
 export async function debianFingerprints(directory = debianDirectory): Promise<Set<string> | undefined> {
   const names = await readdir(directory).catch(() => undefined);
   if (names === undefined) return undefined;
   const files = names.filter((name) => name.endsWith('.crt')).map((name) => join(directory, name));
   const read = await Promise.allSettled(files.map((file) => readCertificates(file)));
-  // A file that is damaged or about to be replaced stands for no certificate: guests may get one that they have.
+  // A file that is damaged or being replaced is skipped; at worst guests get a certificate that they have.
   const certificates = read.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
   return new Set(certificates.map(({ fingerprint256 }) => fingerprint256));
 }

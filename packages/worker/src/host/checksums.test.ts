@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { scratchDirectory } from '../testing/scratch.ts';
-import { checkedBytes, decodeSums, digestOf, encodeSums, sumAgain, sumFile } from './checksums.ts';
+import {
+  checkedBytes,
+  computeChecksums,
+  decodeChecksums,
+  digestOf,
+  encodeChecksums,
+  updateChecksums,
+} from './checksums.ts';
 
 const mebibyte = 1024 * 1024;
 const qemuImg = 'qemu-img';
@@ -21,7 +28,7 @@ async function writeAt(path: string, content: Buffer, position: number): Promise
   await file.close();
 }
 
-/** What the sums of a content are by definition. */
+/** What the checksums of a content are by definition. */
 function expected(content: Buffer): number[] {
   return Array.from({ length: Math.ceil(content.length / checkedBytes) }, (_, index) => {
     const block = Buffer.alloc(checkedBytes);
@@ -35,7 +42,7 @@ describe('the checksums of a file', () => {
     'of %i bytes are those of its blocks',
     async (size) => {
       const content = randomBytes(size);
-      expect([...(await sumFile(await fileOf(content), qemuImg))]).toEqual(expected(content));
+      expect([...(await computeChecksums(await fileOf(content), qemuImg))]).toEqual(expected(content));
     },
   );
 
@@ -49,13 +56,13 @@ describe('the checksums of a file', () => {
       await writeAt(path, part, position);
     }
     expect((await stat(path)).blocks * 512, 'it is sparse').toBeLessThan(mebibyte);
-    expect([...(await sumFile(path, qemuImg))]).toEqual(expected(content));
+    expect([...(await computeChecksums(path, qemuImg))]).toEqual(expected(content));
   });
 
   test('are brought up to date where ranges were written, and there only', async () => {
     const content = randomBytes(4 * mebibyte);
     const path = await fileOf(content);
-    const sums = await sumFile(path, qemuImg);
+    const checksums = await computeChecksums(path, qemuImg);
     const ranges: [number, number][] = [
       [100, 200],
       [checkedBytes - 1, checkedBytes + 1],
@@ -63,36 +70,36 @@ describe('the checksums of a file', () => {
       [4 * mebibyte - 1, 4 * mebibyte],
     ];
     for (const [start, end] of ranges) await writeAt(path, Buffer.alloc(end - start), start);
-    // Nobody says that this was written: its sum stays that of before.
+    // This change is not reported: its checksum stays the old one.
     await writeAt(path, Buffer.alloc(10), mebibyte);
-    await sumAgain(path, sums, ranges);
+    await updateChecksums(path, checksums, ranges);
     for (const [start, end] of ranges) content.fill(0, start, end);
-    expect([...sums]).toEqual(expected(content));
-    expect([...(await sumFile(path, qemuImg))]).not.toEqual(expected(content));
+    expect([...checksums]).toEqual(expected(content));
+    expect([...(await computeChecksums(path, qemuImg))]).not.toEqual(expected(content));
   });
 
   test('are kept in a file, and known again', async () => {
     const size = 3 * mebibyte + 1;
-    const sums = await sumFile(await fileOf(randomBytes(size)), qemuImg);
-    const encoded = encodeSums(sums);
-    expect(decodeSums(encoded, size)).toEqual(sums);
-    expect(decodeSums(encoded, size + checkedBytes)).toBeUndefined();
-    expect(decodeSums(encoded, 1)).toBeUndefined();
-    expect(decodeSums(encoded.subarray(1), size)).toBeUndefined();
-    expect(decodeSums(Buffer.alloc(0), size)).toBeUndefined();
+    const checksums = await computeChecksums(await fileOf(randomBytes(size)), qemuImg);
+    const encoded = encodeChecksums(checksums);
+    expect(decodeChecksums(encoded, size)).toEqual(checksums);
+    expect(decodeChecksums(encoded, size + checkedBytes)).toBeUndefined();
+    expect(decodeChecksums(encoded, 1)).toBeUndefined();
+    expect(decodeChecksums(encoded.subarray(1), size)).toBeUndefined();
+    expect(decodeChecksums(Buffer.alloc(0), size)).toBeUndefined();
     for (const at of [0, 100, encoded.length - 1]) {
       const flipped = Buffer.from(encoded);
       flipped[at] = (flipped[at] ?? 0) ^ 1;
-      expect(decodeSums(flipped, size)).toBeUndefined();
+      expect(decodeChecksums(flipped, size)).toBeUndefined();
     }
   });
 
   test('have a digest that changes with any of them, and with the size', () => {
-    const sums = new Uint32Array([1, 2, 3]);
-    const digest = digestOf(sums, 40_000);
+    const checksums = new Uint32Array([1, 2, 3]);
+    const digest = digestOf(checksums, 40_000);
     expect(digest).toMatch(/^40000-[0-9a-f]{32}$/);
     expect(digestOf(new Uint32Array([1, 2, 4]), 40_000)).not.toBe(digest);
     expect(digestOf(new Uint32Array([2, 1, 3]), 40_000)).not.toBe(digest);
-    expect(digestOf(sums, 40_001)).not.toBe(digest);
+    expect(digestOf(checksums, 40_001)).not.toBe(digest);
   });
 });

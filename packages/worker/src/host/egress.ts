@@ -10,7 +10,7 @@ export const noEgress: Egress = { digest: '', certificates: [], environment: {} 
 /** The system's bundle in the guest, which `update-ca-certificates` maintains there. */
 const bundle = '/etc/ssl/certs/ca-certificates.crt';
 
-/** Makes programs that bring a list of authorities of their own use the system's. */
+/** Variables that make programs with an own list of authorities use the system's. */
 const trustVariables: Readonly<Record<string, string>> = {
   SSL_CERT_FILE: bundle,
   REQUESTS_CA_BUNDLE: bundle,
@@ -21,10 +21,10 @@ const trustVariables: Readonly<Record<string, string>> = {
 };
 
 /**
- * What guests get of the host's network. Certificates that come with the host's Debian are left out: the guest has a
- * list of its own, which may be newer and trust fewer.
+ * The settings of the host's network that guests get. Certificates of the host's Debian are left out: the guest has its
+ * own list, which may be newer and trust fewer.
  * @param file PEM file of certificates, if any
- * @throws HostError when the file or a setting of the proxy is not what it must be
+ * @throws HostError when the file or a setting of the proxy is wrong
  */
 export async function readEgress(
   file: string | undefined,

@@ -1,4 +1,4 @@
-/** Something about the host keeps the worker from doing its job. The message says what, the hint how to mend it. */
+/** Something about the host keeps the worker from doing its job. The message says what, the hint how to fix it. */
 export class HostError extends Error {
   readonly hint: string;
 

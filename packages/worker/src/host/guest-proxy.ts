@@ -1,6 +1,6 @@
 import { HostError } from './errors.ts';
 
-/** The proxy that guests are told of, from settings of the same names. */
+/** The proxy that guests use, from settings of the same names. */
 export interface GuestProxy {
   OPENCOMPUTER_GUEST_HTTP_PROXY?: string | undefined;
   OPENCOMPUTER_GUEST_HTTPS_PROXY?: string | undefined;
@@ -9,9 +9,9 @@ export interface GuestProxy {
 
 const urls = ['OPENCOMPUTER_GUEST_HTTP_PROXY', 'OPENCOMPUTER_GUEST_HTTPS_PROXY'] as const;
 const noProxy = 'OPENCOMPUTER_GUEST_NO_PROXY';
-/** What never needs a proxy: servers in the sandbox itself. */
+/** Hosts that never need a proxy: servers in the sandbox itself. */
 const ownNames = 'localhost,127.0.0.1,::1';
-/** What the lines of /etc/environment can hold. */
+/** The characters that a line of /etc/environment can hold. */
 const plain = /^[!$-&(-[\]-~]+$/;
 
 /**
@@ -38,12 +38,12 @@ export function proxyVariables(proxy: GuestProxy): Record<string, string> {
       'It must be names and addresses with commas between them, such as localhost,.example.com.',
     );
   set(variables, noProxy, hosts === undefined ? ownNames : `${ownNames},${hosts}`);
-  // Node.js looks at the others only when it is told to.
+  // Node.js uses the other variables only when this one is set.
   variables['NODE_USE_ENV_PROXY'] = '1';
   return variables;
 }
 
-/** Programs differ in which of the two spellings they read. */
+/** Some programs read only one of the two spellings. */
 function set(variables: Record<string, string>, setting: string, value: string): void {
   const name = setting.replace('OPENCOMPUTER_GUEST_', '');
   variables[name] = value;

@@ -9,7 +9,7 @@ let now: number;
 let integrity: Integrity;
 let path: string;
 let digest: string;
-/** Of a process that has not written the file. */
+/** As seen by a process that has not written the file. */
 let later: Integrity;
 
 beforeEach(async () => {
@@ -23,7 +23,7 @@ beforeEach(async () => {
 
 const sameLength = 'what was wriTten';
 
-/** Changes the content and hides it from those who only look at size and time. */
+/** Changes the content but neither size nor time. */
 async function rot(): Promise<void> {
   await utimes(path, 1000, 1000);
   digest = await integrity.digest(path);

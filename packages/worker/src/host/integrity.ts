@@ -1,13 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { digestOf, sumOpenFile } from './checksums.ts';
+import { computeChecksumsOf, digestOf } from './checksums.ts';
 import { systemErrorCode } from './errors.ts';
 import { NotOurFile, withUntrusted } from './untrusted-file.ts';
 
 /** Form of a digest: size in bytes, then a hash of the checksums. */
 export const digestPattern = /^\d{1,16}-[0-9a-f]{32}$/;
 
-/** For how long a file that was written or verified, and has not changed since, is taken for whole. */
+/** For how long a file that was written or verified, and has not changed since, counts as undamaged. */
 const trustMs = 3600_000;
 const knownMax = 10_000;
 
@@ -22,19 +22,18 @@ interface Known {
 }
 
 /**
- * Says whether files are what they were when they were saved. Reading a file takes time, so that one that this
- * process has written or verified lately is only looked at: it counts as whole while size and time of the last change
- * are the same.
+ * Verifies that files are as they were saved. Reading a file takes time, so a file that this process has lately written
+ * or verified counts as undamaged while its size and the time of its last change are the same.
  */
 export class Integrity {
   readonly #qemuImg: string;
   readonly #known = new Map<string, Known>();
   readonly #reading = new Map<string, Promise<string>>();
-  /** What reading in the background has found. */
+  /** The damage found in the background. */
   readonly #damaged = new Map<string, FileDamaged>();
   readonly #now: () => number;
 
-  /** @param qemuImg path of qemu-img, which knows where a file has holes */
+  /** @param qemuImg path of qemu-img, which finds the holes of files */
   constructor(qemuImg: string, now = () => performance.now()) {
     this.#qemuImg = qemuImg;
     this.#now = now;
@@ -48,7 +47,7 @@ export class Integrity {
     return digest;
   }
 
-  /** Takes note of the digest of a file that was just written, where it is known without reading. */
+  /** Records the digest of a file that was just written, where it is known without reading the file. */
   async trust(path: string, digest: string): Promise<void> {
     this.#remember(await keyOf(path), digest);
   }
@@ -65,9 +64,9 @@ export class Integrity {
   }
 
   /**
-   * Verifies a large file while it is used already; from then on it is refused if it is damaged.
-   * @param found is told of damage
-   * @throws FileDamaged when that is known
+   * Verifies a large file in the background, while it is used already. If it is damaged, it is refused from then on.
+   * @param found called when damage is found
+   * @throws FileDamaged when damage was found before
    */
   async verifyLater(path: string, digest: string, found: (damage: FileDamaged) => void): Promise<void> {
     const key = await this.#keyOf(path);
@@ -99,26 +98,26 @@ export class Integrity {
     try {
       return await this.#read(path, key);
     } catch (error) {
-      // What file systems with checksums of their own, and disks, answer.
+      // The errors of disks, and of file systems with their own checksums, for damaged data.
       if (systemErrorCode(error) !== 'EIO') throw error;
       throw new FileDamaged(`the file ${basename(path)} cannot be read`, { cause: error });
     }
   }
 
-  /** Callers at the same time share one reading. */
+  /** Simultaneous callers share one reading. */
   #read(path: string, key: string): Promise<string> {
     let reading = this.#reading.get(key);
     if (reading === undefined) {
-      reading = this.#sum(path).finally(() => this.#reading.delete(key));
+      reading = this.#digest(path).finally(() => this.#reading.delete(key));
       this.#reading.set(key, reading);
     }
     return reading;
   }
 
-  async #sum(path: string): Promise<string> {
+  async #digest(path: string): Promise<string> {
     return withUntrusted(path, {}, async (file) => {
-      const sums = await sumOpenFile(file, this.#qemuImg);
-      return digestOf(sums, (await file.stat()).size);
+      const checksums = await computeChecksumsOf(file, this.#qemuImg);
+      return digestOf(checksums, (await file.stat()).size);
     });
   }
 
@@ -130,7 +129,7 @@ export class Integrity {
   }
 }
 
-/** Names the content of a file as it is now, under whichever of its names. */
+/** Identifies the current content of a file, whichever of its names is used. */
 function keyOf(path: string): Promise<string> {
   return withUntrusted(path, {}, async (file: FileHandle) => {
     const { dev, ino, size, mtimeNs } = await file.stat({ bigint: true });

@@ -139,7 +139,7 @@ describe('everywhere', () => {
     let printed = '';
     child.stdout?.on('data', (part: Buffer) => (printed += part.toString()));
     await once(child, 'close');
-    // The directory itself is open while it is listed, at the first number that is free.
+    // While the directory is listed it is open itself, at the first free number.
     expect(printed.trim().split('\n')).toEqual(['0', '1', '2', '3', '4']);
     expect(printed).not.toContain('5');
   });
@@ -200,7 +200,7 @@ for number in (4, 5):
     parent.stdout.on('data', (part: Buffer) => (printed += part.toString()));
     await until(() => printed.includes('\n'));
     const pid = Number(printed);
-    // It is asked for after the change of user.
+    // Because it is applied after the change of user.
     await until(async () => (await readlink(`/proc/${pid}/exe`)).endsWith('sleep'));
     parent.kill('SIGKILL');
     await until(() => processIdentity(pid) === undefined);
@@ -323,7 +323,7 @@ describe.skipIf(!root)('as root', () => {
   ])('with a device of the host at %s it has a node of its own', async (_name, mode) => {
     const directory = await jailableDirectory();
     const device = join(directory, 'kvm');
-    // The numbers of /dev/zero: there is no KVM everywhere.
+    // The device numbers of /dev/zero, since not every host has KVM.
     await execute('mknod', [device, 'c', '1', '5']);
     await chmod(device, mode);
     await chown(device, 0, 109);

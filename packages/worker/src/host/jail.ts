@@ -1,41 +1,40 @@
-/** What QEMU is left with. */
+/** What a jail leaves to QEMU. */
 export interface Jail {
   /** Path of the jailer, of `jailer/`. */
   jailer: string;
-  /** User to become; undefined without root, when user, files and network stay ours. */
+  /** User to become; undefined without root: then user, files and network are our own. */
   uid: number | undefined;
   /** Network namespace to join. */
   networkPath?: string | undefined;
   /** A tap device of that namespace, and the descriptor that QEMU finds it at. */
   tap?: { name: string; descriptor: number } | undefined;
-  /** Device of which it gets a node of its own. */
+  /** A device that exists in the jail. */
   kvmDevice?: string | undefined;
-  /** Whether it may make sockets of the internet protocols: as the user network does. */
+  /** Whether it may use internet sockets, as QEMU's user networking does. */
   internet: boolean;
-  /** No file may grow beyond so many bytes. */
+  /** No file may grow beyond this size, in bytes. */
   fileBytes?: number | undefined;
   /** Whether it is killed when this process ends. */
   dieWithParent?: boolean;
 }
 
-/** A user of no machine, for trying what a machine could do. */
+/** A user that no machine has, for probing what a machine could do. */
 export const probeUid = 299_998;
 
-/** What a program finds open, beside the standard descriptors. */
+/** The descriptors that a program gets beside the standard ones. */
 export interface Opened {
   /** Descriptors above 2 that it is started with. */
   readonly kept?: readonly number[];
   /**
-   * Unix sockets that the jailer makes in place of what has their names, and that accept connections for the program,
-   * by path. Only our own user may connect. The paths are relative to the working directory, which nobody else may
-   * write.
+   * Paths of listening unix sockets that the jailer makes for the program, replacing any file there. Only our own user
+   * may connect. The paths are relative to the working directory, which nobody else may write.
    */
   readonly sockets?: Readonly<Record<string, number>>;
 }
 
 /**
  * Wraps a command so that it runs in a jail. The jailer replaces itself by the program, so the pid stays the same.
- * @param command its first word is a path from the root on
+ * @param command its first word is an absolute path
  */
 export function jailed(
   command: readonly string[],

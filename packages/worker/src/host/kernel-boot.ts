@@ -13,9 +13,9 @@ export interface KernelBoot {
   readonly cpuModel: string;
   /** How long to wait for the first byte on the serial port, in milliseconds. */
   readonly deadlineMs: number;
-  /** Undefined: with all rights of this process. */
+  /** Undefined: it has all rights of this process. */
   readonly jail: Jail | undefined;
-  /** Where a working directory is made, on the file system of the kernel. It is removed again. */
+  /** In which a working directory is made, and removed again. It must be on the kernel's file system. */
   readonly directory: string;
 }
 
@@ -33,8 +33,9 @@ const stderrLimitBytes = 4096;
 const killTimeoutMs = 10_000;
 
 /**
- * Starts a guest kernel under KVM, with no disk and 128 MB, and watches for its first byte on the serial port.
- * Nothing is left running, also when this process is killed meanwhile. Throws only if QEMU survives SIGKILL.
+ * Starts a guest kernel under KVM, with no disk and 128 MB, and watches for its first byte on the serial port. No
+ * process is left, even when this process is killed meanwhile.
+ * @throws Error only when QEMU survives SIGKILL
  */
 export async function bootKernelUnderKvm(boot: KernelBoot): Promise<BootOutcome> {
   let work: string;
@@ -74,7 +75,7 @@ async function bootIn(cwd: string, boot: KernelBoot): Promise<BootOutcome> {
     }, boot.deadlineMs);
     child.stdout.once('data', () => settle({ kind: 'booted', afterMs: performance.now() - startedAt }));
     child.once('error', (error) => settle({ kind: 'not_started', reason: error.message }));
-    // After `close`, unlike after `exit`, everything that was printed has been read.
+    // After `close`, unlike after `exit`, all output has been read.
     child.once('close', (code, signal) => settle(judgeEnding(code, signal, complaint)));
   });
 
@@ -94,11 +95,11 @@ function commandLine({ qemu, cpuModel, jail }: KernelBoot): [string, ...string[]
   return [first, ...rest];
 }
 
-/** The working directory of a machine: the kernel as another name of its file, and nothing that QEMU could write. */
+/** The working directory of a machine: a link to the kernel, and nothing that QEMU could write. */
 async function makeWorkDirectory({ kernel, directory }: KernelBoot): Promise<string> {
   for (const name of await readdir(directory)) {
     const maker = workName.exec(name)?.[1];
-    // What a process has left that was killed in mid-probe.
+    // A directory that was left by a process which was killed during a probe.
     if (maker !== undefined && processIdentity(Number(maker)) === undefined)
       await rm(join(directory, name), { recursive: true, force: true });
   }
@@ -113,7 +114,7 @@ async function makeWorkDirectory({ kernel, directory }: KernelBoot): Promise<str
 
 function judgeEnding(code: number | null, signal: NodeJS.Signals | null, complaint: string): BootOutcome {
   const line = complaint.trim().split('\n', 1)[0]?.slice(0, 300) ?? '';
-  // How the jailer says that it could not do its part, and a shell that it cannot start something.
+  // Exit codes: the jailer failed before it started QEMU; a shell could not start a program.
   if (code === 125 || code === 126 || code === 127) return { kind: 'not_started', reason: line };
   const how = signal === null ? `ended with status ${code}` : `was ended by ${signal}`;
   return { kind: 'ended', ending: line === '' ? `${how} and printed no error` : `${how}: ${line}` };

@@ -11,18 +11,18 @@ const answerTimeoutMs = 5000;
 const presentBit = 1n << 63n;
 
 /**
- * Tries on a child of ours whether its page map and memory can be read, as saving a machine needs.
- * Says what is in the way; undefined when nothing is.
+ * Tries with a child process whether its page map and memory can be read, which saving a machine needs.
+ * @returns why not; undefined when they can
  */
 export async function probePageMap(): Promise<string | undefined> {
-  // It waits for input that never comes, and ends by itself when this process does.
+  // It waits for input, and ends by itself when this process ends.
   const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'], env: { PATH: programPath } });
   const signal = AbortSignal.timeout(answerTimeoutMs);
-  // A child that dies early breaks its pipe; the wait for its answer then ends at the timeout.
+  // If the child ends early the pipe breaks; the wait for its answer then ends at the timeout.
   child.stdin.on('error', () => undefined);
   try {
     await once(child, 'spawn', { signal });
-    // Once it has echoed, it is past exec and its stack is in memory.
+    // Once it has answered, it runs the new program, and its stack is in memory.
     child.stdin.write('\n');
     await once(child.stdout, 'data', { signal });
     return await inspect(`/proc/${child.pid}`);

@@ -64,7 +64,7 @@ test('a running process has an identity that holds until it exits', async () => 
 });
 
 test('a zombie is dead', async () => {
-  // The shell turns into sleep, which never collects the exit of the child that it inherits; the child waits for that.
+  // The shell turns into sleep, which never collects the exit of its child; the child waits until then.
   const child = `sh -c 'while grep -q sh /proc/$PPID/comm; do :; done'`;
   const { line } = await startShell(`${child} & echo $!; exec sleep 60`);
   const zombie = Number(line);
@@ -91,7 +91,7 @@ test.each([-1, 0, 1, 1.5, Number.NaN, 2 ** 53])('pid %d is never signalled', (pi
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   const identity = { pid, startTime: 1, bootId };
   expect(processIdentity(pid)).toBeUndefined();
-  // Signal 0 would be harmless, but must not be reached either: it answers true where anything takes it.
+  // Signal 0 would be harmless, but would return true where any process accepts it.
   expect(kill(identity, 'SIGCONT')).toBe(false);
   expect(killGroup(identity, 'SIGCONT')).toBe(false);
 });
@@ -117,7 +117,7 @@ test('a group ends whose leader has left its children behind', async () => {
 test('a group ends whose leader was over before anybody looked', async () => {
   const child = spawn('sh', ['-c', 'sleep 60 & exit 0'], { detached: true, stdio: 'ignore' });
   const pid = child.pid ?? 0;
-  // In this turn of the event loop nobody collects the exit, so the leader stays a zombie.
+  // During this turn of the event loop nobody collects the exit, so the leader stays a zombie.
   while (!readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')) expect(child.exitCode).toBeNull();
   expect(processIdentity(pid)).toBeUndefined();
   const identity = childIdentity(pid);

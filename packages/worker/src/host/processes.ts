@@ -3,14 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemErrorCode } from './errors.ts';
 
 /**
- * Names one process for as long as the host exists: a pid alone is given to another process sooner or later.
- * It is plain data, so that it can be kept in a file and read by the next worker.
+ * Identifies one process for ever: a pid alone is reused by another process sooner or later. It is plain data, so that
+ * it can be stored in a file and read by the next worker.
  */
 export interface ProcessIdentity {
   readonly pid: number;
   /** When the kernel started it, in clock ticks since the host booted. */
   readonly startTime: number;
-  /** Which boot of the host that was: pids and start times begin again with each. */
+  /** The boot of the host: pids and start times begin again with each. */
   readonly bootId: string;
 }
 
@@ -20,7 +20,7 @@ interface ProcessStat {
   readonly startTime: number;
 }
 
-/** Reads what `/proc/PID/stat` holds. The command in parentheses may itself hold spaces and parentheses. */
+/** Parses `/proc/PID/stat`. The command in parentheses may itself contain spaces and parentheses. */
 export function parseProcessStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
@@ -34,7 +34,7 @@ export function parseProcessStat(text: string): ProcessStat {
   return { state, processGroup, startTime };
 }
 
-/** Undefined when there is no such process. Pids below 2 address groups, everything or init, and are never ours. */
+/** Undefined when there is no such process. Pids below 2 mean groups, all processes or init, and are never ours. */
 function readStat(pid: number): ProcessStat | undefined {
   if (!Number.isSafeInteger(pid) || pid < 2) return undefined;
   try {
@@ -65,15 +65,15 @@ export function processIdentity(pid: number): ProcessIdentity | undefined {
 }
 
 /**
- * The identity of a child that was spawned in the same turn of the event loop. It may be over already, and its
- * pid is still its own then: with this identity its group can be ended nevertheless.
+ * The identity of a child that was spawned in the same turn of the event loop. It may have ended already; its pid is
+ * not reused yet, so with this identity its group can still be ended.
  */
 export function childIdentity(pid: number): ProcessIdentity | undefined {
   const stat = readStat(pid);
   return stat && { pid, startTime: stat.startTime, bootId: hostBootId() };
 }
 
-/** Whether this very process still runs. A zombie is dead, and so is a pid that another process has now. */
+/** Whether exactly this process still runs. A zombie does not count, nor another process with the same pid. */
 export function isSameProcess(identity: ProcessIdentity): boolean {
   const stat = readStat(identity.pid);
   return (
@@ -84,35 +84,36 @@ export function isSameProcess(identity: ProcessIdentity): boolean {
   );
 }
 
-/** Waits until the process is gone, at most `timeoutMs`. Says whether it is; zombies count as gone. */
+/** Waits until the process is gone, at most `timeoutMs`. Zombies count as gone. @returns whether it is gone */
 export async function waitForExit(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   return waitUntil(() => !isSameProcess(identity), timeoutMs);
 }
 
 /**
- * Signals this process, and never another one that got its pid: identity and signal follow each other in one
- * synchronous stretch. Says whether there was a process to signal; throws if the system forbids it (EPERM).
+ * Signals this process, and never another one that got its pid: the check of the identity and the signal are
+ * synchronous.
+ * @returns whether there was a process to signal @throws Error when the system forbids it (EPERM)
  */
 export function kill(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   return isSameProcess(identity) && send(identity.pid, signal);
 }
 
 /**
- * Signals the process group that this process leads (it was spawned with `detached: true`), also when the leader
- * has died and left children: Linux gives no new process a pid that still names a group. Says whether there was
- * anything to signal.
+ * Signals the process group that this process leads (it was spawned with `detached: true`), even when the leader has
+ * ended and left children: Linux does not reuse a pid as long as a group has its number.
+ * @returns whether there was a process to signal
  */
 export function killGroup(leader: ProcessIdentity, signal: NodeJS.Signals): boolean {
   return isSameGroup(leader) && send(-leader.pid, signal);
 }
 
-/** Kills the group of this leader and waits until no member runs, at most `timeoutMs`. Says whether none does. */
+/** Kills the group of this leader and waits until no member runs, at most `timeoutMs`. @returns whether none runs */
 export async function endGroup(leader: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   killGroup(leader, 'SIGKILL');
   return waitUntil(() => !isSameGroup(leader) || groupMembers(leader.pid).length === 0, timeoutMs);
 }
 
-/** Pids of the members of a process group that run. */
+/** Pids of the running members of a process group. */
 export function groupMembers(processGroup: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -139,7 +140,7 @@ function send(target: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** Linux tells only parents of an exit, and an adopted process is not our child: so ask, less and less often. */
+/** Linux reports an exit only to the parent, and an adopted process is not our child. So poll, less and less often. */
 async function waitUntil(condition: () => boolean, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 2, 50)) {

@@ -6,13 +6,13 @@ import { delimiter, join } from 'node:path';
 const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
 
 /**
- * Where programs are looked for. Root takes those of the system, not what is on the operator's own search path: npm
- * puts `node_modules/.bin` of every directory above in front of that. `/usr/local` is last: there an administrator
- * puts what the system lacks.
+ * Where programs are looked for. As root only in the system's directories, not in the operator's search path: npm puts
+ * `node_modules/.bin` of every parent directory in front of that. `/usr/local` is last, for programs that the system
+ * lacks.
  */
 export const programPath = process.getuid?.() === 0 ? systemPath : (process.env['PATH'] ?? systemPath);
 
-/** The path of a program in the directories of a search path such as `PATH`; undefined when none holds it. */
+/** The path of a program in the directories of a search path such as `PATH`; undefined when it is in none. */
 export async function findProgram(name: string, searchPath: string): Promise<string | undefined> {
   for (const directory of searchPath.split(delimiter)) {
     if (directory !== '' && (await isExecutable(join(directory, name)))) return join(directory, name);
@@ -26,14 +26,14 @@ export async function isExecutable(path: string): Promise<boolean> {
     await access(path, constants.X_OK);
     return (await stat(path)).isFile();
   } catch {
-    // Whatever keeps us from looking at it keeps us from running it too.
+    // If we cannot even look at the file, we cannot run it either.
     return false;
   }
 }
 
 /**
- * The standard output of a short program. Rejects when it cannot be started, fails, takes longer than `timeoutMs`
- * or prints more than 64 KiB.
+ * Runs a short program. @returns its standard output @throws Error when it cannot be started, fails, takes longer than
+ * `timeoutMs` or prints more than 64 KiB
  */
 export function outputOf(program: string, args: readonly string[], timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {

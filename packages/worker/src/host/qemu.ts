@@ -7,7 +7,7 @@ export interface QemuVersion {
   readonly major: number;
   readonly minor: number;
   readonly patch: number;
-  /** As QEMU prints it, with the distribution's own suffix: two builds of one version differ in it. */
+  /** As QEMU prints it, with the distribution's suffix, in which two builds of one version differ. */
   readonly text: string;
 }
 
@@ -26,7 +26,7 @@ export interface Qemu {
   readonly features: QemuFeatures;
 }
 
-/** Where to look. Left out, `OPENCOMPUTER_QEMU` decides, or it is looked for where programs of the system are. */
+/** Where to look. Default: `OPENCOMPUTER_QEMU`, or else the directories of the system's programs. */
 export interface QemuLocation {
   /** qemu-system-x86_64 itself, or the directory that holds it and qemu-img. */
   readonly override?: string | undefined;
@@ -42,7 +42,7 @@ export const minimalQemuVersion = { major: 7, minor: 2, patch: 0 } as const;
 const installHint =
   'Install it (Debian: apt-get install qemu-system-x86 qemu-utils), or name it in OPENCOMPUTER_QEMU.';
 
-/** Finds QEMU and its tools. Throws HostError when one is missing, can't be run or is older than 7.2. */
+/** Finds QEMU and its tools. @throws HostError when one is missing, can't be run or is older than 7.2 */
 export async function findQemu(location: QemuLocation = {}): Promise<Qemu> {
   const path = await locateQemu(location);
   const imagePath = await locateQemuImage(location);
@@ -53,7 +53,7 @@ export async function findQemu(location: QemuLocation = {}): Promise<Qemu> {
   return { path, imagePath, version, features: qemuFeatures(version) };
 }
 
-/** The path of qemu-system-x86_64. Throws HostError when it isn't there. */
+/** The path of qemu-system-x86_64. @throws HostError when it is missing */
 export async function locateQemu(location: QemuLocation = {}): Promise<string> {
   const override = overrideOf(location);
   if (override !== '') {
@@ -67,7 +67,10 @@ export async function locateQemu(location: QemuLocation = {}): Promise<string> {
   return (await findProgram(systemProgram, searchPathOf(location))) ?? missing(systemProgram, location);
 }
 
-/** The path of qemu-img: beside an overridden QEMU if it is there, else in PATH. Throws HostError. */
+/**
+ * The path of qemu-img: beside QEMU where its place is set and it is there, else in PATH. @throws HostError when it is
+ * missing
+ */
 export async function locateQemuImage(location: QemuLocation = {}): Promise<string> {
   const override = overrideOf(location);
   if (override !== '') {
@@ -78,7 +81,7 @@ export async function locateQemuImage(location: QemuLocation = {}): Promise<stri
   return (await findProgram(imageProgram, searchPathOf(location))) ?? missing(imageProgram, location);
 }
 
-/** Asks a QEMU program for its version. Throws HostError when it can't be run or prints something else. */
+/** Asks a QEMU program for its version. @throws HostError when it can't be run or prints something else */
 export async function readQemuVersion(program: string): Promise<QemuVersion> {
   let printed: string;
   try {

@@ -25,7 +25,7 @@ export async function readMemory(): Promise<MemoryReadings> {
   return parseMemoryInfo(await readFile('/proc/meminfo', 'latin1'));
 }
 
-/** Reads the text of `/proc/meminfo`. Throws when it lacks what Linux has written there since 3.14. */
+/** Parses the text of `/proc/meminfo`. @throws Error when `MemAvailable`, which Linux has had since 3.14, is missing */
 export function parseMemoryInfo(text: string): MemoryReadings {
   const field = (name: string): number => {
     const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1];

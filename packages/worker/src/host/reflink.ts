@@ -8,7 +8,7 @@ export interface FileSystemFacts {
   readonly type: string;
   /** Copies share blocks until one is written. */
   readonly reflink: boolean;
-  /** A file of the cache directory can have a second name in the data directory. */
+  /** Hard links from the cache directory to the data directory work. */
   readonly hardLink: boolean;
   /** Holes in files take no space. */
   readonly sparse: boolean;
@@ -50,8 +50,8 @@ export async function fileSystemType(path: string): Promise<string> {
 }
 
 /**
- * Tries it out with small files in both directories, which must exist, and removes them again.
- * Throws the system's error when files can't be written there at all.
+ * Tries it with small files in both directories, which must exist, and removes them again.
+ * @throws the system's error when files can't be written there at all
  */
 export async function probeFileSystem(
   dataDirectory: string,

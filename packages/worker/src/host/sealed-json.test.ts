@@ -25,7 +25,7 @@ test('any bit that is flipped is found, or changes nothing', () => {
       } catch {
         continue;
       }
-      // In white space, or in the name of the seal itself.
+      // In white space, or in the name of the field `seal` itself.
       expect(opened).toMatchObject(value);
     }
 });

@@ -1,4 +1,4 @@
-/** Lets so many pieces of work run at once; the others wait for their turn, the first to come first. */
+/** Runs a limited number of tasks at once; the others wait for their turn, in the order in which they came. */
 export class Turns {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -9,7 +9,7 @@ export class Turns {
 
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.#free > 0) this.#free -= 1;
-    // Whoever ends hands its turn over.
+    // A task that ends passes its turn to the next.
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       return await work();

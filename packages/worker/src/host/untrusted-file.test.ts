@@ -7,13 +7,15 @@ import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { failureOf, scratchDirectory } from '../testing/scratch.ts';
 import { syncFile } from './atomic-file.ts';
-import { sumAgain, sumFile } from './checksums.ts';
+import { computeChecksums, updateChecksums } from './checksums.ts';
 import { FileDamaged, Integrity } from './integrity.ts';
 import { NotOurFile, openUntrusted, pathOfHandle, withUntrusted } from './untrusted-file.ts';
 
 const execute = promisify(execFile);
 
-/** What QEMU's user could put in place of a file; opening it by name would follow it, or wait for ever. */
+/**
+ * What QEMU's user could put in place of a file. Opening such a file by its name would follow it, or block for ever.
+ */
 async function impostors(directory: string): Promise<[what: string, path: string][]> {
   const target = join(directory, 'target');
   await writeFile(target, 'of somebody else');
@@ -41,7 +43,7 @@ describe('a file that QEMU may have replaced', () => {
     for (const [what, path] of await impostors(await scratchDirectory()))
       for (const flags of [constants.O_RDONLY, constants.O_RDWR]) {
         const error = await failureOf(openUntrusted(path, { flags }));
-        // A folder cannot be opened for writing in the first place.
+        // A directory cannot be opened for writing anyway.
         if (path.endsWith('folder') && flags === constants.O_RDWR) expect(error.message).toContain('EISDIR');
         else expect([error.name, error.message]).toEqual(['NotOurFile', expect.stringContaining(what)]);
         expect(error.message).toContain(path);
@@ -67,13 +69,13 @@ describe('a file that QEMU may have replaced', () => {
     await expect(openUntrusted(path, { links: 1 })).rejects.toThrow('has 2 names, and should have 1');
   });
 
-  test('nothing that reads, sums, verifies or syncs one hangs', async () => {
+  test('nothing that reads, verifies or syncs one hangs', async () => {
     const integrity = new Integrity('qemu-img');
     for (const [, path] of await impostors(await scratchDirectory())) {
       await expect(integrity.verify(path, '1-00')).rejects.toThrow(FileDamaged);
       if (path.endsWith('folder')) continue;
-      await expect(sumFile(path, 'qemu-img')).rejects.toThrow(NotOurFile);
-      await expect(sumAgain(path, new Uint32Array(1), [[0, 1]])).rejects.toThrow(NotOurFile);
+      await expect(computeChecksums(path, 'qemu-img')).rejects.toThrow(NotOurFile);
+      await expect(updateChecksums(path, new Uint32Array(1), [[0, 1]])).rejects.toThrow(NotOurFile);
       await expect(syncFile(path)).rejects.toThrow(NotOurFile);
       await expect(integrity.digest(path)).rejects.toThrow(NotOurFile);
     }
@@ -83,7 +85,7 @@ describe('a file that QEMU may have replaced', () => {
     const path = join(await scratchDirectory(), 'file');
     await writeFile(path, 'x');
     await truncate(path, 64 * 1024 * 1024);
-    const sums = await sumFile(path, 'qemu-img');
-    expect(new Set(sums).size).toBe(2);
+    const checksums = await computeChecksums(path, 'qemu-img');
+    expect(new Set(checksums).size).toBe(2);
   });
 });

@@ -2,25 +2,25 @@ import { constants, type FileHandle, open } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { systemErrorCode } from './errors.ts';
 
-/** What a file must be to be opened. */
+/** What a file must be like to be opened. */
 export interface Expectation {
   /** Default: for reading. `O_NOFOLLOW` and `O_NONBLOCK` are always added. */
   flags?: number;
-  /** Whether the owner may be this user. Default: any. */
+  /** Whether the owner may be this user. Default: any user may. */
   owner?: (uid: number) => boolean;
   /** How many names it may have. Default: any number. */
   links?: number;
 }
 
-/** Something else stands where a file of ours should be: somebody has replaced it. */
+/** Something else is in the place of a file of ours: somebody has replaced it. */
 export class NotOurFile extends Error {
   override readonly name = 'NotOurFile';
 }
 
 /**
- * Opens a file in a directory to which QEMU's user may have had access. Links are not followed, nothing is waited for,
- * and what was opened is looked at before it is used: read, change and seal it by the handle, never by its name.
- * @throws NotOurFile when it is no regular file, or another one than expected
+ * Opens a file in a directory to which QEMU's user may have had access. Links are not followed, opening never blocks,
+ * and the opened file is checked before it is used. Read and change it by the handle, never by its name.
+ * @throws NotOurFile when it is not a regular file, or not the expected one
  */
 export async function openUntrusted(path: string, expected: Expectation = {}): Promise<FileHandle> {
   const { flags = constants.O_RDONLY } = expected;
@@ -65,7 +65,7 @@ export async function withUntrusted<Result>(
   }
 }
 
-/** A path by which another program opens the very file that a handle of ours is open on, while that is open. */
+/** A path by which another program opens exactly the file of a handle, as long as the handle is open. */
 export function pathOfHandle(file: FileHandle): string {
   return `/proc/${process.pid}/fd/${file.fd}`;
 }

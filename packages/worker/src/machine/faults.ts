@@ -6,7 +6,7 @@ import { endProcessesOf } from '../qemu/process.ts';
 import { machinePrefix } from '../qemu/setup.ts';
 import { watchSteps } from './steps.ts';
 
-/** How often a step that is held looks whether it may go on. */
+/** How often a held step checks whether it may go on. */
 const lookAgainMs = 10;
 
 /**
@@ -17,7 +17,7 @@ const lookAgainMs = 10;
  *     hibernate:stopped full      the next write of the step fails, as on a full disk
  *     hibernate:stopped hold      the step waits: the file is renamed to end in `.held`, until that is removed
  *
- * The file is gone when it happens.
+ * The file is removed before it happens.
  */
 export function injectFaults(file: string, instanceTag: string): void {
   watchSteps(async (step, machine) => {

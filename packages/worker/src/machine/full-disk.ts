@@ -6,8 +6,8 @@ import type { Qmp } from '../qemu/qmp.ts';
 const tryAgainMs = 2000;
 
 /**
- * Watches a machine for a full disk of the host. QEMU stops such a machine instead of failing the guest's writes,
- * which would damage its file system; here it is let run again, and again, until the write goes through.
+ * Handles a full disk of the host. QEMU pauses the machine whose write failed: reporting the failure to the guest would
+ * damage its file system. Here the machine is resumed again and again, until the write succeeds.
  */
 export class FullDiskWatch {
   readonly #qmp: Qmp;
@@ -26,21 +26,21 @@ export class FullDiskWatch {
     qmp.once('close', () => clearTimeout(this.#timer));
   }
 
-  /** For a machine that a predecessor of this worker may have left standing. */
+  /** Checks a machine that may have been paused while no worker ran. */
   async look(): Promise<void> {
     if ((await runState(this.#qmp)) === 'io-error') this.#wait();
   }
 
-  get standsStill(): boolean {
+  get paused(): boolean {
     return this.#timer !== undefined;
   }
 
-  /** @throws ApiError `no_space` while the machine stands still */
+  /** @throws ApiError `no_space` while the machine is paused */
   assertRuns(): void {
-    if (this.standsStill) throw this.#error();
+    if (this.paused) throw this.#error();
   }
 
-  /** Waits for something that the guest does. @throws ApiError `no_space` once the machine stands still meanwhile */
+  /** Waits for something that the guest does. @throws ApiError `no_space` as soon as the machine is paused meanwhile */
   async unlessFull<Result>(work: Promise<Result>): Promise<Result> {
     work.catch(() => undefined);
     this.assertRuns();
@@ -65,7 +65,7 @@ export class FullDiskWatch {
     if (this.#timer !== undefined) return;
     this.#log.error(
       { machine: this.#id },
-      'the disk of the host is full: the machine stands still until it is not',
+      'the disk of the host is full: the machine is paused until there is space',
     );
     this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
     for (const reject of this.#waiting) reject(this.#error());
@@ -75,14 +75,14 @@ export class FullDiskWatch {
     try {
       if ((await runState(this.#qmp)) !== 'io-error') {
         this.#timer = undefined;
-        this.#log.info({ machine: this.#id }, 'the machine goes on: its write went through');
+        this.#log.info({ machine: this.#id }, 'the machine goes on: its write succeeded');
         return;
       }
-      // The write that failed is made again; if it fails again the machine stands still at the next look.
+      // QEMU repeats the failed write; if it fails again, the machine is paused at the next check.
       await this.#qmp.run('cont');
     } catch (error) {
       if (!this.#qmp.open) return;
-      this.#log.warn({ machine: this.#id, err: error }, 'a machine that stands still cannot be let run yet');
+      this.#log.warn({ machine: this.#id, err: error }, 'a paused machine cannot be resumed yet');
     }
     this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
   }

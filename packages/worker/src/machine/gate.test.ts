@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
 import { Gate } from './gate.ts';
 
-/** Whether a promise is settled by now; the microtasks that are due have run. */
+/** Whether a promise is settled once all due microtasks have run. */
 async function settled(promise: Promise<unknown>): Promise<boolean> {
   let done = false;
   const note = (): void => {
@@ -14,7 +14,7 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 describe('a gate', () => {
-  it('lets operations in side by side', async () => {
+  it('lets calls in side by side', async () => {
     const gate = new Gate();
     const first = Promise.withResolvers<string>();
     const slow = gate.pass(() => first.promise);
@@ -23,18 +23,18 @@ describe('a gate', () => {
     expect(await slow).toBe('first');
   });
 
-  it('keeps operations waiting from its closing to its opening', async () => {
+  it('keeps calls waiting from its closing to its opening', async () => {
     const gate = new Gate();
     await gate.close(1000);
-    const operation = vi.fn(() => Promise.resolve('done'));
-    const waiting = gate.pass(operation);
+    const call = vi.fn(() => Promise.resolve('done'));
+    const waiting = gate.pass(call);
     expect(await settled(waiting)).toBe(false);
-    expect(operation).not.toHaveBeenCalled();
+    expect(call).not.toHaveBeenCalled();
     gate.open();
     expect(await waiting).toBe('done');
   });
 
-  it('closes once the operations inside are over, failed ones too', async () => {
+  it('closes once the calls inside are over, failed ones too', async () => {
     const gate = new Gate();
     const good = Promise.withResolvers<void>();
     const bad = Promise.withResolvers<void>();
@@ -49,7 +49,7 @@ describe('a gate', () => {
     expect((await failed).message).toBe('bad');
   });
 
-  it('waits no longer than its patience for an operation inside, and lets that one end', async () => {
+  it('waits for a call inside at most the given time, and lets that call end', async () => {
     const gate = new Gate();
     const stuck = Promise.withResolvers<string>();
     const inside = gate.pass(() => stuck.promise);

@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '@opencomputer/protocol';
 
-/** How long an operation waits for a change that is under way. */
+/** How long a call waits for a change that is under way. */
 const longestWaitMs = 120_000;
-/** How long transfers that are under way may go on before a change of the machine's life cuts them off. */
-const patienceMs = 10_000;
+/** How long a change waits for calls that are under way before it cuts them off. */
+const callsMayTakeMs = 10_000;
 
 /**
- * Stands between a machine's operations and the changes of its life: operations run side by side, a change waits
- * for them and keeps new ones waiting.
+ * Keeps calls to a machine's guest and changes of the machine apart: calls run side by side; a change waits for them
+ * and makes new ones wait.
  */
 export class Gate {
   readonly #waitMs: number;
   #inside = 0;
   #empty: (() => void) | undefined;
   #closed: PromiseWithResolvers<void> | undefined;
-  /** How often it was closed: an operation that failed can tell whether a change came between. */
+  /** How often it was closed: shows a call that failed whether a change began meanwhile. */
   #closings = 0;
 
   constructor(waitMs = longestWaitMs) {
@@ -30,13 +30,13 @@ export class Gate {
     return this.#closed === undefined;
   }
 
-  /** Runs an operation once the gate is open. @throws ApiError `busy` when it stays closed for long */
-  async pass<Result>(operation: () => Promise<Result>): Promise<Result> {
-    // Nothing may come between the last look and the entry: a change would count those inside without this one.
+  /** Runs a call once the gate is open. @throws ApiError `busy` when it stays closed for long */
+  async pass<Result>(call: () => Promise<Result>): Promise<Result> {
+    // No await between this check and the count, or a change could begin without waiting for this call.
     while (this.#closed !== undefined) await this.waitOpen();
     this.#inside++;
     try {
-      return await operation();
+      return await call();
     } finally {
       this.#inside--;
       if (this.#inside === 0) this.#empty?.();
@@ -54,17 +54,17 @@ export class Gate {
   }
 
   /**
-   * Closes the gate and waits for the operations inside, at most `patienceMs`; what is still inside then is going
-   * to be cut off. Callers see to it that only one change is under way.
+   * Closes the gate and waits for the calls inside, at most `atMostMs`; the caller cuts off those that are left.
+   * Callers make sure that only one change is under way.
    */
-  async close(patienceMs: number): Promise<void> {
+  async close(atMostMs: number): Promise<void> {
     this.#closed ??= Promise.withResolvers<void>();
     this.#closings++;
     if (this.#inside === 0) return;
     const empty = new Promise<void>((resolve) => {
       this.#empty = resolve;
     });
-    await Promise.race([empty, delay(patienceMs, undefined, { ref: false })]);
+    await Promise.race([empty, delay(atMostMs, undefined, { ref: false })]);
     this.#empty = undefined;
   }
 
@@ -75,14 +75,14 @@ export class Gate {
 }
 
 /**
- * Closes a machine to operations for the time of `change`, and opens it again whatever happens. A machine that the
- * change ended stays closed to those who hold it; they look it up again.
+ * Closes the gate of a machine while `change` runs, and opens it again whatever happens. Calls that waited look the
+ * machine up again, since the change may have replaced or ended it.
  */
 export async function withGateClosed<Result>(
   { gate }: { readonly gate: Gate },
   change: () => Promise<Result>,
 ): Promise<Result> {
-  await gate.close(patienceMs);
+  await gate.close(callsMayTakeMs);
   try {
     return await change();
   } finally {

@@ -24,10 +24,10 @@ import type { Gate } from './gate.ts';
 import { identityOf } from './identity.ts';
 import { type MachineRecord, writeRecord } from './record.ts';
 
-/** Why a machine ended that asked to be started again: its kernel crashed, or somebody in it said reboot. */
+/** The reason of an end where the guest restarted: its kernel crashed, or somebody in it ran `reboot`. */
 export const guestReset = 'the guest restarted or its kernel crashed';
 
-/** How long a process may take to disappear after its monitor closed, and a monitor to answer again. */
+/** How long a process may take to end after its monitor closed, and a monitor to answer again. */
 const exitMs = 3000;
 
 export interface MachineParts {
@@ -41,19 +41,19 @@ export interface MachineParts {
 }
 
 /**
- * One running machine, from the moment its QEMU runs until it has ended. Watches the process and says once when it
- * ended without having been asked to.
+ * One running machine, from the start of its QEMU process to the end of it. It watches the process, and reports once
+ * when that ends by itself.
  */
 export class Machine {
   readonly directory: string;
   readonly slot: NetworkSlot;
-  /** Operations pass it; changes of the machine's life close it. */
+  /** Calls to the guest pass it; changes of the machine close it. */
   readonly gate: Gate;
   readonly process: MachineProcess;
   readonly channel: GuestChannel;
   #record: MachineRecord;
   #qmp: Qmp;
-  /** Set once the machine is being ended, or let go of, on purpose. */
+  /** Set once the machine is ended, or no longer watched, on purpose. */
   #ending = false;
   #shutdownReason: string | undefined;
   #failure: string | undefined;
@@ -70,7 +70,7 @@ export class Machine {
     this.channel = new GuestChannel({
       socketPath: join(this.runDirectory, machineFiles.agent),
       identity: () => identityOf(this.#record),
-      heartbeat: { standsStill: () => this.#fullDisk.standsStill },
+      heartbeat: { paused: () => this.#fullDisk.paused },
       prepare: (session, agent) => this.#bringEgress(session, agent, parts.egress),
     });
     this.#onEnd = onEnd;
@@ -80,12 +80,15 @@ export class Machine {
     this.#watch();
   }
 
-  /** A guest that cannot take the settings (its disk is full) runs without them. */
+  /** A guest that cannot store the settings (its disk is full) runs without them. */
   async #bringEgress(session: ClientHttp2Session, agent: HandshakeAnswer, egress: Egress): Promise<void> {
     try {
       await bringEgress(session, agent, egress, false);
     } catch (error) {
-      this.#log.warn({ machine: this.id, err: error }, 'a guest has no settings of the network');
+      this.#log.warn(
+        { machine: this.id, err: error },
+        "a guest did not get the settings of the host's network",
+      );
     }
   }
 
@@ -114,7 +117,7 @@ export class Machine {
     return this.#qmp;
   }
 
-  /** Why it ended, once it has ended unasked. */
+  /** Why it ended, once it has ended by itself. */
   get failure(): string | undefined {
     return this.#failure;
   }
@@ -123,28 +126,28 @@ export class Machine {
     return machineInfo(this.#record, 'running');
   }
 
-  /** Whether the processes of an earlier machine of this id go on in this one. */
+  /** Whether the processes of an earlier machine with this id go on in this one. */
   continues(earlier: Machine): boolean {
     if (this === earlier) return true;
     return this.#record.run === earlier.#record.run && this.#record.startedFrom === 'memory';
   }
 
-  /** @throws ApiError `no_space` while the machine stands still because the host's disk is full */
+  /** @throws ApiError `no_space` while the machine is paused because the host's disk is full */
   assertRuns(): void {
     this.#fullDisk.assertRuns();
   }
 
-  /** Waits for something that the guest does. @throws ApiError `no_space` once the machine stands still meanwhile */
+  /** Waits for something that the guest does. @throws ApiError `no_space` as soon as the machine is paused meanwhile */
   unlessFull<Result>(work: Promise<Result>): Promise<Result> {
     return this.#fullDisk.unlessFull(work);
   }
 
-  /** @throws Error when its process has ended: what has not run yet can be begun again */
+  /** @throws Error when its process has ended; a call that was not sent yet can be made again */
   assertAlive(): void {
     if (!isSameProcess(this.process.identity)) throw new Error('its QEMU process ended before it ran');
   }
 
-  /** Finds out whether the machine stood still before anybody watched. */
+  /** Finds out whether the machine was paused before this worker watched it. */
   async lookForFullDisk(): Promise<void> {
     try {
       await this.#fullDisk.look();
@@ -153,12 +156,12 @@ export class Machine {
     }
   }
 
-  /** From here on the end of the process is no surprise; the machine can still be talked to. */
+  /** From here on the end of the process is expected; calls to the machine still work. */
   expectShutdown(): void {
     this.#ending = true;
   }
 
-  /** From here on the end of the process is no surprise; it is no longer watched. */
+  /** From here on the end of the process is expected, and it is no longer watched. */
   expectEnd(): void {
     this.#ending = true;
     this.channel.close();
@@ -174,11 +177,11 @@ export class Machine {
     this.#qmp.once('close', () => {
       if (!this.#ending) void this.#monitorClosed();
     });
-    // A process that ended before anybody listened has closed it already.
+    // If the process ended before we listened, the monitor is closed already.
     if (!this.#qmp.open) void this.#monitorClosed();
   }
 
-  /** The process has ended, or its monitor alone broke and is opened again. */
+  /** Either the process has ended, or only its monitor broke; then that is opened again. */
   async #monitorClosed(): Promise<void> {
     const reason = await this.#reconnect();
     if (reason === undefined || this.#ending) return;
@@ -215,7 +218,7 @@ export class Machine {
   }
 }
 
-/** What the server is told of a machine. */
+/** What is reported to the server about a machine. */
 export function machineInfo(record: MachineRecord, state: MachineState, reason?: string): MachineInfo {
   const { id, spec, accelerator, startedAt, startedFrom, coldBootReason, timings } = record;
   return {
@@ -232,7 +235,7 @@ export function machineInfo(record: MachineRecord, state: MachineState, reason?:
   };
 }
 
-/** How a process ended that is gone already; the news of it may be a moment behind. */
+/** How a process ended that is gone already; its exit code may come a moment later. */
 async function exitOf(child: ChildProcess): Promise<string | number | undefined> {
   if (child.signalCode === null && child.exitCode === null) {
     const heard = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -241,7 +244,7 @@ async function exitOf(child: ChildProcess): Promise<string | number | undefined>
   return child.signalCode ?? child.exitCode ?? undefined;
 }
 
-/** Why a machine ended, for its user. */
+/** Why a machine ended, in words for its user. */
 export function describeEnd(
   shutdownReason: string | undefined,
   exit: string | number | undefined,
@@ -259,7 +262,7 @@ export function describeEnd(
   return `its QEMU process ${how}${printed === '' ? '' : `: ${printed}`}`;
 }
 
-/** The error for an operation on a machine that has ended. */
+/** The error for a call to a machine that has ended. */
 export function machineEnded(id: string, reason: string): ApiError {
   return new ApiError('sandbox_stopped', `sandbox ${id} has failed: ${reason}`);
 }

@@ -69,7 +69,7 @@ test.each([
   ['a machine id that is none', JSON.stringify({ ...record, machineId: 'x' })],
   ['no spec', JSON.stringify({ ...record, spec: undefined })],
   ['ready that is a word', JSON.stringify({ ...record, ready: 'yes' })],
-])('%s: damaged, and the file stays for whoever mends it', async (_name, content) => {
+])('%s: damaged, and the file stays for somebody to repair it', async (_name, content) => {
   const directory = await scratchDirectory();
   await writeFile(join(directory, 'machine.json'), content);
   const error = await failureOf(readRecord(directory));

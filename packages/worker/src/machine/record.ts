@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { machineSpecSchema, sandboxIdPattern } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { writeFileAtomic } from '../host/atomic-file.ts';
+import { systemErrorCode } from '../host/errors.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed, sealJson } from '../host/sealed-json.ts';
 import { compatibilitySchema } from '../snapshots/manifest.ts';
@@ -15,7 +16,7 @@ const digest = z.string().regex(digestPattern);
 const layerSchema = z.object({
   file: fileName,
   format: z.enum(['raw', 'qcow2']),
-  /** Absent until it is known: of older workers, and of a snapshot that did not complete. */
+  /** Absent until it is known: in records of older workers, and after a snapshot that did not complete. */
   digest: digest.optional(),
 });
 
@@ -23,9 +24,9 @@ const recordSchema = z.object({
   format: z.literal(1),
   id: z.string().regex(sandboxIdPattern),
   spec: machineSpecSchema,
-  /** What it began from: the key of a template, or the id of a snapshot. */
+  /** What it was created from: the key of a template, or the id of a snapshot. */
   origin: z.string(),
-  /** Number of its present run; its files are in the directory `run-N`. */
+  /** Number of its current run, whose files are in the directory `run-N`. */
   run: z.number().int().min(1),
   /** Immutable layers of its disk, the oldest first, and the writable overlay, as the run's directory names them. */
   layers: z.array(layerSchema).max(256),
@@ -51,15 +52,17 @@ const recordSchema = z.object({
     .object({ pid: z.number().int().min(2), startTime: z.number().int().min(0), bootId: z.string().max(64) })
     .optional(),
   uid: z.number().int().min(0),
-  /** False until the agent has taken the identity: a machine that is not ready when the worker starts is undone. */
+  /**
+   * False until the guest agent has applied the identity: a machine that is not ready when a worker starts is removed.
+   */
   ready: z.boolean(),
-  /** Set when it shall be deleted: a worker that starts finishes that. */
+  /** Set when it is being deleted: the next worker finishes that. */
   deleting: z.boolean(),
   startedAt: z.string(),
   timings: z.record(z.string(), z.number()),
 });
 
-/** What the worker keeps of a machine on disk, beside its files. */
+/** What the worker stores about a machine, beside its files. */
 export type MachineRecord = z.infer<typeof recordSchema>;
 
 /** What is new when a machine starts again. */
@@ -67,11 +70,11 @@ export interface Start {
   /** The slot of its network, and the user that it runs as. */
   slot: { index: number; uid: number };
   from: MachineRecord['startedFrom'];
-  /** Why it does not go on from its memory, where it was to. */
+  /** Why its memory was not used, where that was asked for. */
   coldBootReason?: string | undefined;
 }
 
-/** The record of a machine that starts again: without what was true of its last start only. */
+/** The record of a machine that starts again, without the fields that described its last start. */
 export function startedAgain(record: MachineRecord, { slot, from, coldBootReason }: Start): MachineRecord {
   const { coldBootReason: _reason, saved: _saved, process: _process, ...kept } = record;
   return {
@@ -96,7 +99,7 @@ export async function readRecord(directory: string): Promise<MachineRecord | und
   try {
     text = await readFile(join(directory, recordFile), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   try {

@@ -6,30 +6,30 @@ import { MachineRegistry } from './registry.ts';
 import { id, record, startMachine } from './testing/started-machine.ts';
 
 describe('a registry', () => {
-  it('knows a machine as running or at rest, never as both', async () => {
+  it('knows a machine as running or as dormant, never as both', async () => {
     const registry = new MachineRegistry();
     expect(registry.list()).toEqual([]);
     const machine = await startMachine();
     registry.setRunning(machine);
     expect(registry.list()).toMatchObject([{ id, state: 'running' }]);
-    registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+    registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
     expect(registry.list()).toMatchObject([{ id, state: 'hibernated', hibernationBytes: 4096 }]);
     expect(registry.findRunning(id)).toBeUndefined();
     registry.setRunning(machine);
     expect(registry.list()).toMatchObject([{ id, state: 'running' }]);
-    expect(registry.findResting(id)).toBeUndefined();
+    expect(registry.findDormant(id)).toBeUndefined();
     registry.remove(id);
     expect(registry.list()).toEqual([]);
     expect(registry.record(id)).toBeUndefined();
   });
 
-  it('says why a machine takes no operations', async () => {
+  it('says why a machine takes no calls', async () => {
     const registry = new MachineRegistry();
-    const refusal = (): Promise<Error> => failureOf(registry.operate(id, () => Promise.resolve()));
+    const refusal = (): Promise<Error> => failureOf(registry.call(id, () => Promise.resolve()));
     expect(await refusal()).toMatchObject({ code: 'sandbox_not_found' });
-    registry.setResting({ record, state: 'hibernated', reason: undefined });
+    registry.setDormant({ record, state: 'hibernated', reason: undefined });
     expect(await refusal()).toMatchObject({ code: 'hibernated' });
-    registry.setResting({ record, state: 'failed', reason: 'its QEMU process was killed' });
+    registry.setDormant({ record, state: 'failed', reason: 'its QEMU process was killed' });
     expect(await refusal()).toMatchObject({
       code: 'sandbox_stopped',
       message: expect.stringContaining('its QEMU process was killed') as string,
@@ -38,69 +38,69 @@ describe('a registry', () => {
   });
 });
 
-describe('an operation that waits for a change', () => {
+describe('a call that waits for a change', () => {
   it('is made on the machine that the change put in the place of the first', async () => {
     const registry = new MachineRegistry();
     const [before, after] = [await startMachine(), await startMachine({ run: 2 })];
     registry.setRunning(before);
     await before.gate.close(0);
-    const used = registry.operate(id, (channel) => Promise.resolve(channel));
+    const used = registry.call(id, (channel) => Promise.resolve(channel));
     registry.setRunning(after);
     before.gate.open();
     expect((await used) === after.channel).toBe(true);
   });
 
-  it('is refused, and not made, where the change laid the machine to rest', async () => {
+  it('is refused, and not made, where the change ended the process', async () => {
     const registry = new MachineRegistry();
     const machine = await startMachine();
     registry.setRunning(machine);
     await machine.gate.close(0);
     let made = false;
     const refused = failureOf(
-      registry.operate(id, () => {
+      registry.call(id, () => {
         made = true;
         return Promise.resolve();
       }),
     );
-    registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+    registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
     machine.gate.open();
     expect(await refused).toMatchObject({ code: 'hibernated' });
     expect(made).toBe(false);
   });
 });
 
-describe('an operation that a change cuts off', () => {
-  /** Ends the first call as a change does that had no patience for it. */
-  function cutOffOnce(machine: Machine): { calls: () => number; operation: () => Promise<string> } {
+describe('a call that a change cuts off', () => {
+  /** Cuts off the first call, as a change does after its wait. */
+  function cutOffOnce(machine: Machine): { count: () => number; call: () => Promise<string> } {
     let calls = 0;
-    const operation = async (): Promise<string> => {
+    const call = async (): Promise<string> => {
       calls += 1;
       if (calls > 1) return 'done';
       await machine.gate.close(0);
       setImmediate(() => machine.gate.open());
       throw new ApiError('guest_failed', 'the guest closed the call without an answer');
     };
-    return { calls: () => calls, operation };
+    return { count: () => calls, call };
   }
 
   it('is made again after it where that does no harm', async () => {
     const registry = new MachineRegistry();
     const machine = await startMachine();
     registry.setRunning(machine);
-    const { calls, operation } = cutOffOnce(machine);
-    expect(await registry.operate(id, operation, 'repeats')).toBe('done');
-    expect(calls()).toBe(2);
+    const { count, call } = cutOffOnce(machine);
+    expect(await registry.call(id, call, 'repeats')).toBe('done');
+    expect(count()).toBe(2);
   });
 
   it('fails otherwise, and so does one that the guest fails by itself', async () => {
     const registry = new MachineRegistry();
     const machine = await startMachine();
     registry.setRunning(machine);
-    const { calls, operation } = cutOffOnce(machine);
-    expect(await failureOf(registry.operate(id, operation))).toMatchObject({ code: 'guest_failed' });
-    expect(calls()).toBe(1);
+    const { count, call } = cutOffOnce(machine);
+    expect(await failureOf(registry.call(id, call))).toMatchObject({ code: 'guest_failed' });
+    expect(count()).toBe(1);
     const nonsense = (): Promise<never> => Promise.reject(new ApiError('guest_failed', 'nonsense'));
-    expect(await failureOf(registry.operate(id, nonsense, 'repeats'))).toMatchObject({ message: 'nonsense' });
+    expect(await failureOf(registry.call(id, nonsense, 'repeats'))).toMatchObject({ message: 'nonsense' });
   });
 });
 

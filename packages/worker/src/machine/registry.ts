@@ -4,44 +4,44 @@ import type { Machine } from './machine.ts';
 import { machineEnded, machineInfo } from './machine.ts';
 import type { MachineRecord } from './record.ts';
 
-/** A machine of which nothing runs. Its disk is kept. */
-export interface RestingMachine {
+/** A machine without a process. Its disk is kept. */
+export interface DormantMachine {
   record: MachineRecord;
   state: 'hibernated' | 'failed';
   /** Why it failed. */
   reason: string | undefined;
 }
 
-/** What machines this host has, running or at rest. */
+/** The machines of this host, running or dormant. */
 export class MachineRegistry {
   readonly #running = new Map<string, Machine>();
-  readonly #resting = new Map<string, RestingMachine>();
+  readonly #dormant = new Map<string, DormantMachine>();
 
   setRunning(machine: Machine): void {
-    this.#resting.delete(machine.id);
+    this.#dormant.delete(machine.id);
     this.#running.set(machine.id, machine);
   }
 
-  setResting(resting: RestingMachine): void {
-    this.#running.delete(resting.record.id);
-    this.#resting.set(resting.record.id, resting);
+  setDormant(dormant: DormantMachine): void {
+    this.#running.delete(dormant.record.id);
+    this.#dormant.set(dormant.record.id, dormant);
   }
 
   remove(id: string): void {
     this.#running.delete(id);
-    this.#resting.delete(id);
+    this.#dormant.delete(id);
   }
 
   findRunning(id: string): Machine | undefined {
     return this.#running.get(id);
   }
 
-  findResting(id: string): RestingMachine | undefined {
-    return this.#resting.get(id);
+  findDormant(id: string): DormantMachine | undefined {
+    return this.#dormant.get(id);
   }
 
   record(id: string): MachineRecord | undefined {
-    return this.#running.get(id)?.record ?? this.#resting.get(id)?.record;
+    return this.#running.get(id)?.record ?? this.#dormant.get(id)?.record;
   }
 
   allRunning(): Machine[] {
@@ -51,18 +51,18 @@ export class MachineRegistry {
   list(): MachineInfo[] {
     return [
       ...this.#running.values().map((machine) => machine.info()),
-      ...this.#resting.values().map(restingInfo),
+      ...this.#dormant.values().map(dormantInfo),
     ];
   }
 
   /** @throws ApiError `sandbox_not_found` */
   info(id: string): MachineInfo {
-    const resting = this.#resting.get(id);
-    if (resting !== undefined) return restingInfo(resting);
+    const dormant = this.#dormant.get(id);
+    if (dormant !== undefined) return dormantInfo(dormant);
     return this.running(id).info();
   }
 
-  /** A machine that takes operations. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `hibernated`, `no_space` */
+  /** A machine that takes calls. @throws ApiError `sandbox_not_found`, `sandbox_stopped`, `hibernated`, `no_space` */
   running(id: string): Machine {
     const machine = this.#running.get(id);
     if (machine !== undefined) {
@@ -72,22 +72,23 @@ export class MachineRegistry {
     throw this.refusal(id);
   }
 
-  /** Why a machine that does not run takes no operations. */
+  /** Why a machine that does not run takes no calls. */
   refusal(id: string): ApiError {
-    const resting = this.#resting.get(id);
-    if (resting === undefined) return new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
-    if (resting.state === 'hibernated') return new ApiError('hibernated', `sandbox ${id} is hibernated`);
-    return machineEnded(id, resting.reason ?? 'unknown');
+    const dormant = this.#dormant.get(id);
+    if (dormant === undefined) return new ApiError('sandbox_not_found', `this worker has no machine ${id}`);
+    if (dormant.state === 'hibernated') return new ApiError('hibernated', `sandbox ${id} is hibernated`);
+    return machineEnded(id, dormant.reason ?? 'unknown');
   }
 
   /**
-   * Runs an operation on a machine, not in the middle of a change of its life. A change waits a while for it.
-   * @param cutOff what becomes of one that a change had no patience for: made again after it, where that does no harm
+   * Makes a call to the guest of a machine, not during a change of the machine. A change waits a while for it.
+   * @param cutOff what happens to a call that a change cuts off: `repeats` makes it again after the change, for calls
+   * where that does no harm
    * @throws ApiError like `running`
    */
-  async operate<Result>(
+  async call<Result>(
     id: string,
-    operation: (channel: GuestChannel) => Promise<Result>,
+    make: (channel: GuestChannel) => Promise<Result>,
     cutOff: 'fails' | 'repeats' = 'fails',
   ): Promise<Result> {
     for (;;) {
@@ -96,8 +97,8 @@ export class MachineRegistry {
       try {
         const done = await machine.gate.pass(async () => {
           closings = machine.gate.closings;
-          // The change that it waited for may have put another in its place, or laid it to rest.
-          return this.#running.get(id) === machine ? { result: await operation(machine.channel) } : undefined;
+          // The change that it waited for may have replaced the machine, or ended it.
+          return this.#running.get(id) === machine ? { result: await make(machine.channel) } : undefined;
         });
         if (done !== undefined) return done.result;
       } catch (error) {
@@ -109,6 +110,6 @@ export class MachineRegistry {
   }
 }
 
-function restingInfo({ record, state, reason }: RestingMachine): MachineInfo {
+function dormantInfo({ record, state, reason }: DormantMachine): MachineInfo {
   return machineInfo(record, state, reason);
 }

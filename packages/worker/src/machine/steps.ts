@@ -1,7 +1,6 @@
 /**
- * The steps of the changes of a machine's life, in their order: the places between which something has changed on
- * disk or in a process, and where a crash therefore makes a difference. `tests/chaos` ends worker and machine at
- * every one of them.
+ * The steps of each change of a machine, in order. Between two steps something changes on disk or in a process, so that
+ * a crash has another effect. `tests/chaos` kills worker and machine at every step.
  */
 export const steps = {
   create: ['network', 'files', 'loaded', 'answered', 'recorded'],
@@ -37,12 +36,12 @@ type Hook = (step: Step, machine: string) => Promise<void>;
 
 let hook: Hook | undefined;
 
-/** Is told of every step from now on; what it throws is a failure of the step. For tests. */
+/** Calls `watcher` at every step from now on; an error that it throws makes the step fail. For tests. */
 export function watchSteps(watcher: Hook | undefined): void {
   hook = watcher;
 }
 
-/** Says that a change of a machine is at a step. */
+/** Reports that a change of a machine has reached a step. */
 export function atStep(step: Step, machine: string): Promise<void> | undefined {
   return hook?.(step, machine);
 }

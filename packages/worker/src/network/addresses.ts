@@ -1,18 +1,22 @@
-/** What every guest sees, on every host and in both modes, so that a restored guest finds nothing changed. */
+/**
+ * The addresses that every guest sees, on every host and in both modes, so that nothing changes for a restored guest.
+ */
 export const guestNetwork = {
   guest: '172.30.0.2',
   gateway: '172.30.0.1',
   prefix: 30,
   subnet: '172.30.0.0/30',
   guestMac: '52:54:00:6f:63:01',
-  /** The address QEMU's user networking gives to the gateway, so that ARP caches survive a change of mode. */
+  /**
+   * The hardware address that QEMU's user networking gives to the gateway, so that ARP caches survive a change of mode.
+   */
   gatewayMac: '52:55:ac:1e:00:01',
   tap: 'tap0',
 } as const;
 
 /**
- * Ranges no guest reaches. The documentation and benchmark ranges are not among them: some sites route
- * their package mirrors there.
+ * Ranges that no guest may reach. The documentation and benchmark ranges are not among them: some sites route their
+ * package mirrors there.
  */
 export const deniedRanges: readonly string[] = [
   '0.0.0.0/8',
@@ -32,7 +36,7 @@ export interface Block {
   prefix: number;
 }
 
-/** @throws RangeError when the text is no dotted IPv4 address. */
+/** @throws RangeError when the text is not a dotted IPv4 address. */
 export function parseAddress(text: string): number {
   const parts = text.split('.');
   const bytes = parts.map((part) => (/^(0|[1-9][0-9]{0,2})$/.test(part) ? Number(part) : 256));
@@ -42,7 +46,7 @@ export function parseAddress(text: string): number {
   return bytes.reduce((sum, byte) => sum * 256 + byte, 0);
 }
 
-/** Dotted form of an unsigned 32-bit number. */
+/** An unsigned 32-bit number as a dotted address. */
 export function formatAddress(address: number): string {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
 }

@@ -2,9 +2,9 @@ import { guestNetwork } from './addresses.ts';
 import type { NetworkSlot } from './types.ts';
 
 /**
- * QEMU arguments for the host side of a machine's network card.
- * @param id name by which the device (`-device virtio-net-...,netdev=<id>`) refers to it
- * @param tapDescriptor where QEMU finds the tap device opened; without it QEMU opens it by itself
+ * QEMU's arguments for the host side of a machine's network card.
+ * @param id the name by which the device (`-device virtio-net-...,netdev=<id>`) refers to it
+ * @param tapDescriptor the descriptor of the opened tap device; without it QEMU opens the device itself
  */
 export function networkArgs(slot: NetworkSlot, id = 'net0', tapDescriptor?: number): string[] {
   if (slot.mode === 'user') return ['-netdev', userNetdev(id)];
@@ -17,9 +17,9 @@ function tapNetdev(tap: string, id: string): string {
 }
 
 /**
- * The guest is to find the addresses of the other mode. The name server takes the gateway's: any address the
- * user network answers for serves as a gateway, and its own "host" (the alias of the host's loopback) goes to
- * the guest's broadcast address, which programs in the guest cannot connect to.
+ * The guest must see the same addresses as in the other mode. The name server gets the gateway's address: every address
+ * that the user network answers for works as a gateway. Its own `host` (an alias of the host's loopback) gets the
+ * guest's broadcast address, to which programs in the guest cannot connect.
  */
 function userNetdev(id: string): string {
   const { subnet, gateway, guest } = guestNetwork;

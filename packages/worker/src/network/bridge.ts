@@ -22,7 +22,7 @@ export function linkExists(name: string): boolean {
   return existsSync(`/sys/class/net/${name}`);
 }
 
-/** Turns routing on. @throws Error with what to do where the host forbids it. */
+/** Turns routing on. @throws Error that says what to do where the host forbids it. */
 export async function enableForwarding(): Promise<void> {
   const path = '/proc/sys/net/ipv4/ip_forward';
   if ((await readFile(path, 'utf8')).trim() === '1') return;
@@ -33,7 +33,7 @@ export async function enableForwarding(): Promise<void> {
   }
 }
 
-// A fixed hardware address: otherwise the bridge takes that of its lowest port and changes with every slot.
+// A fixed hardware address: otherwise the bridge uses that of its lowest port, which changes with the slots.
 function bridgeMac(bridge: string): string {
   return `02:6f:${bridge.slice(2).replace(/(..)(?=.)/g, '$1:')}`;
 }
@@ -52,8 +52,8 @@ async function ensureLink(bridge: string): Promise<void> {
 }
 
 /**
- * Takes a block for the bridge. The route is added first and only if no equal one exists: the kernel so
- * decides between two instances that choose at the same moment.
+ * Claims a block for the bridge. The route is added first, and only if no equal one exists: that way the kernel decides
+ * between two instances that choose at the same moment.
  * @returns false when another device has the block.
  */
 async function take(bridge: string, block: Block): Promise<boolean> {
@@ -72,7 +72,7 @@ async function take(bridge: string, block: Block): Promise<boolean> {
   return true;
 }
 
-/** Makes the bridge whole with a block it already owns. @throws Error when another device has it now. */
+/** Repairs the bridge with a block that it already owns. @throws Error when another device has the block now. */
 export async function restoreBridge(names: Names, block: Block): Promise<void> {
   await ensureLink(names.bridge);
   if (!(await take(names.bridge, block))) {
@@ -84,8 +84,8 @@ export async function restoreBridge(names: Names, block: Block): Promise<void> {
 }
 
 /**
- * Makes the bridge with a block nothing else uses.
- * @param preferred tried first, where it is a candidate at all
+ * Makes the bridge with a block that nothing else uses.
+ * @param preferred tried first, where it is a candidate
  */
 export async function createBridge(
   names: Names,
@@ -105,7 +105,7 @@ export async function createBridge(
   throw poolExhausted(pool);
 }
 
-/** Removes the bridge; its address and route go with it. Does nothing when there is none. */
+/** Removes the bridge with its address and route. Does nothing when there is none. */
 export async function removeBridge(names: Names): Promise<void> {
   if (linkExists(names.bridge)) await run(['ip', 'link', 'del', names.bridge]);
 }

@@ -6,16 +6,16 @@ test('namespace mode misses nothing', () => {
     mode: 'namespace',
     reasons: [],
     missing: [],
-    mend: [],
+    fixes: [],
   });
 });
 
 test('user mode says why, what is not held and what to do', () => {
   const facts = describeNetworkMode({
     mode: 'user',
-    shortcomings: [{ check: 'root', problem: 'not running as root', mend: 'start OpenComputer as root' }],
+    shortcomings: [{ check: 'root', problem: 'not running as root', fix: 'start OpenComputer as root' }],
   });
   expect(facts.reasons).toEqual(['not running as root']);
-  expect(facts.mend).toEqual(['start OpenComputer as root']);
+  expect(facts.fixes).toEqual(['start OpenComputer as root']);
   expect(facts.missing.join()).toContain('169.254.169.254');
 });

@@ -1,17 +1,17 @@
 import type { Detection } from './detect.ts';
 import type { NetworkMode } from './types.ts';
 
-/** What holds for the network of machines on this host, for the doctor to print. */
+/** A description of the network of machines on this host, for the doctor to print. */
 export interface NetworkFacts {
   mode: NetworkMode;
   /** One sentence. */
   summary: string;
-  /** Why not better, one sentence each; empty in namespace mode. */
+  /** Why the full policy is not enforced, one sentence per reason; empty in namespace mode. */
   reasons: string[];
-  /** Parts of the network policy that are not held. */
+  /** Parts of the network policy that are not enforced. */
   missing: string[];
   /** What to do, in the order of `reasons`. */
-  mend: string[];
+  fixes: string[];
 }
 
 const unheld = [
@@ -21,7 +21,7 @@ const unheld = [
   'denied connections are not refused by a firewall of their own, and connections are not counted',
 ];
 
-/** States which network policy a host holds, why not more, and how to mend that. */
+/** Says which network policy a host enforces, why not all of it, and how to fix that. */
 export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkFacts {
   if (mode === 'namespace') {
     return {
@@ -30,7 +30,7 @@ export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkF
         'Each machine has a network namespace of its own: internet yes; host, other sandboxes, private and link-local ranges no.',
       reasons: [],
       missing: [],
-      mend: [],
+      fixes: [],
     };
   }
   return {
@@ -39,6 +39,6 @@ export function describeNetworkMode({ mode, shortcomings }: Detection): NetworkF
       'Machines use QEMU user networking: internet yes, other sandboxes no, nothing gets in; but the host and its networks are open to them.',
     reasons: shortcomings.map(({ problem }) => problem),
     missing: unheld,
-    mend: shortcomings.map(({ mend }) => mend),
+    fixes: shortcomings.map(({ fix }) => fix),
   };
 }

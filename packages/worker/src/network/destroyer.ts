@@ -1,10 +1,10 @@
 import type { Names } from './names.ts';
 import { destroySlots, slotRemains } from './slots.ts';
 
-/** Slots removed per batch: few enough that claims get their turn with the kernel. */
-const BATCH = 64;
+/** Slots removed per batch: few, so that claims do not wait long for the kernel. */
+const batchSize = 64;
 
-/** Removes slots; those asked for meanwhile go in one batch. */
+/** Removes slots; requests that come meanwhile are collected into one batch. */
 export class Destroyer {
   readonly #names: Names;
   readonly #queue = new Map<number, PromiseWithResolvers<void>>();
@@ -14,7 +14,7 @@ export class Destroyer {
     this.#names = names;
   }
 
-  /** @throws Error when the slot is still there afterwards. */
+  /** @throws Error when the slot still exists afterwards. */
   destroy(index: number): Promise<void> {
     const known = this.#queue.get(index);
     if (known !== undefined) return known.promise;
@@ -26,10 +26,10 @@ export class Destroyer {
 
   async #drain(): Promise<void> {
     this.#draining = true;
-    // Releases of the same turn go together.
+    // Releases of one turn of the event loop are handled together.
     await Promise.resolve();
     while (this.#queue.size > 0) {
-      const batch = [...this.#queue].slice(0, BATCH);
+      const batch = [...this.#queue].slice(0, batchSize);
       let failure: unknown;
       try {
         await destroySlots(

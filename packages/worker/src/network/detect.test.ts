@@ -14,7 +14,7 @@ describe.skipIf(needsRoot)('what the host can do', () => {
     });
   });
 
-  // A checkout below root's own home can still be read.
+  // So that a checkout in root's home directory can be read.
   const asNobody = [
     ...['--reuid=65534', '--clear-groups'],
     ...['--inh-caps=-all,+dac_read_search', '--ambient-caps=-all,+dac_read_search'],
@@ -31,6 +31,6 @@ describe.skipIf(needsRoot)('what the host can do', () => {
     const { mode, shortcomings } = JSON.parse(stdout) as Detection;
     expect(mode).toBe('user');
     expect(shortcomings.map((shortcoming) => shortcoming.check)).toEqual([check]);
-    expect(shortcomings[0]!.mend).not.toBe('');
+    expect(shortcomings[0]!.fix).not.toBe('');
   });
 });

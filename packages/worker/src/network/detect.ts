@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, open, readFile } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
 import { namespaceDirectory } from './names.ts';
 import { namespaceRules } from './rules.ts';
 import { CommandError, installed, run } from './run.ts';
 import type { NetworkMode } from './types.ts';
 
-/** A thing that namespaces need and this host lacks. */
+/** Something that namespaces need and this host lacks. */
 export interface Shortcoming {
   check: 'root' | 'capabilities' | 'tools' | 'tun' | 'forwarding' | 'namespaces' | 'nftables';
   problem: string;
-  mend: string;
+  fix: string;
 }
 
 export interface Detection {
@@ -19,8 +20,11 @@ export interface Detection {
   shortcomings: Shortcoming[];
 }
 
-const CAP_NET_ADMIN = 12n;
-const CAP_SYS_ADMIN = 21n;
+/** Capabilities by their bit in `/proc/PID/status`. */
+const neededCapabilities = [
+  { name: 'CAP_NET_ADMIN', bit: 12n },
+  { name: 'CAP_SYS_ADMIN', bit: 21n },
+];
 
 const tools = [
   { program: 'ip', from: 'iproute2' },
@@ -30,21 +34,18 @@ const tools = [
 
 async function privileges(): Promise<Shortcoming[]> {
   if (process.getuid?.() !== 0) {
-    return [{ check: 'root', problem: 'not running as root', mend: 'start OpenComputer as root' }];
+    return [{ check: 'root', problem: 'not running as root', fix: 'start OpenComputer as root' }];
   }
   const status = await readFile('/proc/self/status', 'utf8');
   const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
-  const lacking = [
-    { name: 'CAP_NET_ADMIN', bit: CAP_NET_ADMIN },
-    { name: 'CAP_SYS_ADMIN', bit: CAP_SYS_ADMIN },
-  ].filter(({ bit }) => ((held >> bit) & 1n) === 0n);
+  const lacking = neededCapabilities.filter(({ bit }) => ((held >> bit) & 1n) === 0n);
   if (lacking.length === 0) return [];
   const names = lacking.map(({ name }) => name).join(' and ');
   return [
     {
       check: 'capabilities',
       problem: `${names} missing`,
-      mend: `grant ${names} to the process or container`,
+      fix: `grant ${names} to the process or container`,
     },
   ];
 }
@@ -56,7 +57,7 @@ function missingTools(): Shortcoming[] {
     {
       check: 'tools',
       problem: `not installed: ${missing.map(({ program }) => program).join(', ')}`,
-      mend: `apt-get install ${missing.map(({ from }) => from).join(' ')}`,
+      fix: `apt-get install ${missing.map(({ from }) => from).join(' ')}`,
     },
   ];
 }
@@ -66,12 +67,12 @@ async function tun(): Promise<Shortcoming[]> {
     await (await open('/dev/net/tun', 'r+')).close();
     return [];
   } catch (error) {
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    const code = systemErrorCode(error) ?? 'unknown error';
     return [
       {
         check: 'tun',
         problem: `/dev/net/tun cannot be opened (${code})`,
-        mend: 'modprobe tun; in a container, pass the device /dev/net/tun in',
+        fix: 'modprobe tun; in a container, pass the device /dev/net/tun in',
       },
     ];
   }
@@ -88,7 +89,7 @@ async function forwarding(): Promise<Shortcoming[]> {
       {
         check: 'forwarding',
         problem: 'IPv4 forwarding is off and cannot be turned on from here',
-        mend: 'sysctl -w net.ipv4.ip_forward=1 on the host',
+        fix: 'sysctl -w net.ipv4.ip_forward=1 on the host',
       },
     ];
   }
@@ -98,7 +99,7 @@ function said(error: unknown): string {
   return error instanceof CommandError ? error.stderr.trim() || error.message : String(error);
 }
 
-/** Holding a capability proves little in a container: make a namespace and check a rule set. */
+/** In a container, to have a capability proves little: make a namespace and check a rule set. */
 async function trial(): Promise<Shortcoming[]> {
   const name = `ocprobe-${randomBytes(4).toString('hex')}`;
   try {
@@ -108,7 +109,7 @@ async function trial(): Promise<Shortcoming[]> {
       {
         check: 'namespaces',
         problem: `a network namespace cannot be made: ${said(error)}`,
-        mend: `run on the host or in a privileged container, with ${namespaceDirectory} writable`,
+        fix: `run on the host or in a privileged container, with ${namespaceDirectory} writable`,
       },
     ];
   }
@@ -122,7 +123,7 @@ async function trial(): Promise<Shortcoming[]> {
       {
         check: 'nftables',
         problem: `nftables rules cannot be set: ${said(error)}`,
-        mend: 'use a kernel with nf_tables, its NAT and reject modules (any distribution kernel has them)',
+        fix: 'use a kernel with nf_tables, its NAT and reject modules (any distribution kernel has them)',
       },
     ];
   } finally {
@@ -130,7 +131,7 @@ async function trial(): Promise<Shortcoming[]> {
   }
 }
 
-/** Finds what networks this host can give to machines, by trying. */
+/** Finds out by trying which networks this host can give to machines. */
 export async function detectNetworkMode(): Promise<Detection> {
   const shortcomings = [...(await privileges()), ...missingTools()];
   if (shortcomings.length === 0) shortcomings.push(...(await tun()), ...(await forwarding()));

@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
 import { installed, run } from './run.ts';
 
-/** What must pass a firewall that other software set up on the host. */
+/** The traffic that must pass firewalls which other software set up on the host. */
 export interface Passage {
   bridge: string;
   gateway: string;
   dnsPort: number;
 }
 
-/** A base chain of nftables, as `nft -j list chains` tells it. */
+/** A base chain of nftables, as `nft -j list chains` shows it. */
 interface BaseChain {
   family: string;
   table: string;
@@ -17,7 +18,10 @@ interface BaseChain {
   policy?: string;
 }
 
-type Rule = { chain: string; args: string[] };
+interface Rule {
+  chain: string;
+  args: string[];
+}
 
 async function baseChains(): Promise<BaseChain[]> {
   const { stdout } = await run(['nft', '-j', 'list', 'chains']);
@@ -29,12 +33,12 @@ async function legacyFilterInUse(): Promise<boolean> {
   try {
     return (await readFile('/proc/net/ip_tables_names', 'utf8')).split('\n').includes('filter');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    if (systemErrorCode(error) === 'ENOENT') return false;
     throw error;
   }
 }
 
-/** The iptables programs whose filter table exists; asking any other would create its table. */
+/** The iptables programs whose filter table exists; to run any other would create its table. */
 async function activePrograms(chains: readonly BaseChain[]): Promise<string[]> {
   const modern = chains.some((chain) => chain.family === 'ip' && chain.table === 'filter');
   const legacy = await legacyFilterInUse();
@@ -42,7 +46,7 @@ async function activePrograms(chains: readonly BaseChain[]): Promise<string[]> {
 }
 
 function wanted({ bridge, gateway, dnsPort }: Passage, listing: string): Rule[] {
-  // Docker keeps DOCKER-USER over its restarts, but puts its own rules before others in FORWARD.
+  // Docker leaves DOCKER-USER alone when it restarts, but puts its own rules before all others in FORWARD.
   const forward = listing.includes('-N DOCKER-USER') ? 'DOCKER-USER' : 'FORWARD';
   const note = ['-m', 'comment', '--comment', 'opencomputer'];
   const dns = (protocol: string): Rule => ({
@@ -72,7 +76,7 @@ function wanted({ bridge, gateway, dnsPort }: Passage, listing: string): Rule[] 
   ];
 }
 
-/** Rules of a listing that name the bridge, as arguments for -D. */
+/** The rules of a listing that name the bridge, as arguments for -D. */
 function rulesOf(bridge: string, listing: string): Rule[] {
   return listing
     .split('\n')
@@ -86,15 +90,15 @@ async function list(program: string): Promise<string> {
 }
 
 async function remove(program: string, rules: readonly Rule[]): Promise<void> {
-  // Exit code 1: the rule went in the meantime.
+  // Exit code 1: the rule was removed meanwhile.
   for (const { chain, args } of rules)
     await run([program, '-w', '5', '-D', chain, ...args], { accept: [0, 1] });
 }
 
 /**
- * Lets our traffic through the host's iptables filter, where one is in use (Docker's sets FORWARD to DROP).
- * What the policy denies was refused before, in our own chains.
- * @returns names of base chains of other nftables firewalls that drop by default; those we cannot open.
+ * Lets our traffic through the host's iptables filter, where one is in use (Docker sets FORWARD to DROP). Our own
+ * chains come first and have refused what the policy denies.
+ * @returns names of base chains of other nftables firewalls that drop by default; we cannot open those.
  */
 export async function openFirewall(passage: Passage): Promise<string[]> {
   const chains = await baseChains();
@@ -119,7 +123,7 @@ export async function openFirewall(passage: Passage): Promise<string[]> {
     .map((chain) => `${chain.family} ${chain.table} ${chain.name}`);
 }
 
-// The listing spells a rule with more words than were given ("-m udp"), never with fewer.
+// The listing shows a rule with more words than were given ("-m udp"), never with fewer.
 function matches(rule: Rule, present: Rule): boolean {
   return rule.args.every((word) => present.args.includes(word));
 }

@@ -8,7 +8,7 @@ import { hostRules } from './rules.ts';
 import { run } from './run.ts';
 import type { NetworkLog } from './types.ts';
 
-const CHECK_MS = 10_000;
+const checkEveryMs = 10_000;
 
 export interface HostOptions {
   /** Milliseconds between checks. */
@@ -17,13 +17,13 @@ export interface HostOptions {
   block: Block;
   dnsPort: number;
   log: NetworkLog;
-  /** Called when the bridge had to be made anew, and all slots lost their place on it. */
+  /** Called when the bridge had to be made again, so that no slot is attached to it any more. */
   onBridgeRestored: () => Promise<void>;
 }
 
 /**
- * Lets a machine's unprivileged process open its own tap. Opening the device gives nothing by itself: only the
- * owner of a tap, or an administrator, may attach to one. Most systems ship it this way.
+ * Lets a machine's unprivileged process open its own tap. To open the device is harmless: only the owner of a tap, or
+ * an administrator, may attach to it. On most systems it is open anyway.
  */
 export async function openTunDevice(log: NetworkLog): Promise<void> {
   const device = '/dev/net/tun';
@@ -33,7 +33,7 @@ export async function openTunDevice(log: NetworkLog): Promise<void> {
   log.info({ device }, 'made the tap device accessible to the machines\u2019 users');
 }
 
-/** The host's half of the policy: rules and routing, kept in force while other software changes its own. */
+/** The host's half of the policy: rules and routing, restored when other software removes them. */
 export class Host {
   readonly #options: HostOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -51,23 +51,23 @@ export class Host {
     try {
       await this.#passFirewall();
     } catch (error) {
-      // Without passage machines may have no network, but no more than the policy allows either.
+      // If this fails machines may have no network, but never more than the policy allows.
       this.#complain(error, 'the host\u2019s firewall could not be opened for machines');
     }
     this.#timer = setInterval(() => {
       this.#check ??= this.check().finally(() => {
         this.#check = undefined;
       });
-    }, this.#options.checkMs ?? CHECK_MS).unref();
+    }, this.#options.checkMs ?? checkEveryMs).unref();
   }
 
-  /** Ends the checks and leaves the rules in force. */
+  /** Ends the checks and leaves the rules in place. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#check;
   }
 
-  /** Takes everything away; to be called after `stop`. */
+  /** Removes everything; to be called after `stop`. */
   async remove(): Promise<void> {
     const { names } = this.#options;
     await run(['nft', '-f', '-'], {
@@ -77,14 +77,14 @@ export class Host {
     await removeBridge(names);
   }
 
-  /** Mends what is no longer as it was; never fails, but logs. */
+  /** Restores what has changed. Never fails; failures are logged. */
   async check(): Promise<void> {
     const { names, block, log, onBridgeRestored } = this.#options;
     try {
       await enableForwarding();
       const addresses = networkInterfaces()[names.bridge] ?? [];
       if (!addresses.some(({ address }) => address === gatewayOf(block))) {
-        log.warn({ bridge: names.bridge }, 'the bridge was removed or taken down; making it anew');
+        log.warn({ bridge: names.bridge }, 'the bridge was removed or taken down; making it again');
         await restoreBridge(names, block);
         await onBridgeRestored();
       }

@@ -10,7 +10,7 @@ export type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
 /**
  * Prepares this host's networking for machines.
- * @throws RangeError on a malformed option; Error when the host cannot be prepared, with nothing left behind.
+ * @throws RangeError for a malformed option; Error when the host cannot be prepared; nothing is left behind then.
  */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
   const { uidBase = firstMachineUid } = options;

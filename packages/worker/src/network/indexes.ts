@@ -1,8 +1,8 @@
 import { NetworkFullError } from './types.ts';
 
 /**
- * Slot numbers. A number given back is used again as late as possible: connections of its last holder may
- * still be known to the host, and its user id to the file system.
+ * Slot numbers. A number that was given back is reused as late as possible: the host may still track connections of its
+ * last slot, and the file system may have files of its user.
  */
 export class Indexes {
   readonly #limit: number;
@@ -23,7 +23,7 @@ export class Indexes {
     return index;
   }
 
-  /** Marks one as taken, after a restart. New ones are then sought past it. */
+  /** Marks one as taken, after a restart. The search for free ones goes on after it. */
   reserve(index: number): void {
     if (!Number.isInteger(index) || index < 0 || index >= this.#limit) {
       throw new RangeError(`network slot ${index} must be a whole number from 0 to ${this.#limit - 1}`);

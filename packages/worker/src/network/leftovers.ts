@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises';
+import { systemErrorCode } from '../host/errors.ts';
 import { namespaceDirectory } from './names.ts';
 import type { Names } from './names.ts';
 
@@ -6,7 +7,7 @@ async function entries(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (systemErrorCode(error) === 'ENOENT') return [];
     throw error;
   }
 }

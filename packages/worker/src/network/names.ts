@@ -1,4 +1,4 @@
-/** Names of everything one platform instance makes on its host; all carry the instance tag. */
+/** Names of everything that one installation makes on its host; all contain the instance tag. */
 export interface Names {
   bridge: string;
   /** nftables table on the host, family inet. */
@@ -6,7 +6,7 @@ export interface Names {
   /** Host end of a slot's veth pair. At most 15 characters, the kernel's limit. */
   link: (index: number) => string;
   namespace: (index: number) => string;
-  /** Slot index in a namespace's or a link's name, undefined if it is not of this instance. */
+  /** The slot index in the name of a namespace or a link; undefined where it belongs to another instance. */
   indexOf: (name: string) => number | undefined;
 }
 

@@ -91,7 +91,7 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     await until('a slot is ready', async () => (await traces(tag)).includes(`oc-${tag}-0`));
     await network.release(await network.claim());
     await until('the next is there', async () => (await traces(tag)).includes(`oc-${tag}-1`));
-    // The last thing that is set up in a namespace; without its link the rest of the work would fail.
+    // This is set up last in a namespace; without its link the rest would fail.
     await until('the next is ready', async () => {
       const { stdout } = await run(['ip', '-n', `oc-${tag}-1`, 'neigh', 'show', 'nud', 'permanent']);
       return stdout.includes('dev tap0');
@@ -158,7 +158,7 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     const [machine, dropped] = worker.slots as [NetworkSlot, NetworkSlot];
     const guest = await lab.guest(machine);
     await worker.kill();
-    // Meanwhile other software does its worst.
+    // Meanwhile other software removes everything it can.
     await run(['ip', 'netns', 'exec', nameOf(machine), 'nft', 'flush', 'ruleset']);
     await run(['nft', 'delete', 'table', 'inet', `oc_${tag}`]);
     await run(['ip', 'link', 'del', `oc${tag}`]);
@@ -186,7 +186,7 @@ describe.skipIf(needsRoot)('a network of namespaces', () => {
     expect(await traces(tag)).toContain(nameOf(machine));
   });
 
-  test('mends what other software undid under running machines', async () => {
+  test('restores what other software removed under running machines', async () => {
     await using lab = new Lab();
     const tag = randomTag();
     const options = { instanceTag: tag, stateDir: await lab.directory(), warm: 0, log: quiet };

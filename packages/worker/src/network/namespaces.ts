@@ -10,9 +10,9 @@ import { slotLimit } from './subnet.ts';
 import { NetworkFullError } from './types.ts';
 import type { Network, NetworkOptions, NetworkSlot } from './types.ts';
 
-const RETRY_MS = 5000;
+const remakeAfterMs = 5000;
 
-/** Networks in a namespace per machine. */
+/** Networks with one namespace per machine. */
 export class NamespaceNetwork implements Network {
   readonly mode = 'namespace';
   readonly #options: NetworkOptions;
@@ -42,12 +42,12 @@ export class NamespaceNetwork implements Network {
         this.#drop(index);
       },
       onRefillError: (error) =>
-        options.log.error({ err: error }, 'network slots could not be made ahead of need'),
-      retryMs: RETRY_MS,
+        options.log.error({ err: error }, 'network slots could not be made in advance'),
+      retryMs: remakeAfterMs,
     });
   }
 
-  /** @throws Error when the host cannot be prepared; nothing stays behind then. */
+  /** @throws Error when the host cannot be prepared; nothing is left behind then. */
   static async open(options: SetupOptions): Promise<NamespaceNetwork> {
     let network: NamespaceNetwork | undefined;
     const setup = await setUp(options, async () => {
@@ -68,14 +68,14 @@ export class NamespaceNetwork implements Network {
     }
     await repairSlot(this.#setup.fabric, index);
     if (!this.#leftovers.delete(index)) {
-      throw new Error(`network namespace ${names.namespace(index)} was removed while it was taken back`);
+      throw new Error(`network namespace ${names.namespace(index)} was removed while it was adopted`);
     }
     return this.#hold(index);
   }
 
   async release(slot: NetworkSlot): Promise<void> {
     const { index } = slot;
-    // A slot released twice must not hit the machine that has its number by now.
+    // Released a second time, a slot must not affect the machine that may have its number by now.
     if (this.#held.get(index) !== slot && !this.#leftovers.has(index)) return;
     await this.#destroy(index);
   }
@@ -134,20 +134,20 @@ export class NamespaceNetwork implements Network {
       await makeSlots(this.#setup.fabric, indexes);
       return indexes;
     } catch (error) {
-      // Usually gone already; what is not stays reserved and is found by the next sweep.
+      // Usually gone already; what is left stays reserved, and the next sweep finds it.
       for (const index of indexes) this.#drop(index);
       throw error;
     }
   }
 
-  /** Destroys a slot nobody waits for. */
+  /** Destroys a slot in the background. */
   #drop(index: number): void {
     this.#destroy(index).catch((error: unknown) => {
       this.#options.log.error({ err: error, index }, 'a network slot could not be removed');
     });
   }
 
-  /** Runs once however often it is asked for, since the number may belong to another machine right after. */
+  /** Runs once, however often it is called: right after it, the number may belong to another machine. */
   #destroy(index: number): Promise<void> {
     const known = this.#doomed.get(index);
     if (known !== undefined) return known;
@@ -170,13 +170,13 @@ export class NamespaceNetwork implements Network {
     this.#indexes.free(index);
   }
 
-  /** Puts every slot in use back on a bridge that was made anew. */
+  /** Attaches every slot in use to a bridge that was made again. */
   async #reattach(): Promise<void> {
     for (const index of this.#held.keys()) {
       try {
         await repairSlot(this.#setup.fabric, index);
       } catch (error) {
-        this.#options.log.error({ err: error, index }, 'a machine could not be put back on the bridge');
+        this.#options.log.error({ err: error, index }, 'a machine could not be attached to the bridge again');
       }
     }
   }

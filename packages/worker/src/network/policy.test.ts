@@ -9,8 +9,8 @@ import { Lab, needsRoot, randomTag } from './testing/lab.ts';
 import { fakeResolver } from './testing/resolver.ts';
 import { quiet } from '../testing/log.ts';
 
-const PORT = 18_080;
-// The last addresses of a documentation range: the policy has to allow them, since sites use them inside.
+const testPort = 18_080;
+// The last addresses of a documentation range, which the policy must allow, since some sites use them internally.
 const internet = '198.51.100.254';
 const hostAddress = '198.51.100.253';
 const metadata = '169.254.169.254';
@@ -42,8 +42,8 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
 
   beforeAll(async () => {
     const far = await lab.internet(internet, hostAddress, [metadata, ...privateAddresses]);
-    await lab.greeter(far, '0.0.0.0', PORT);
-    await lab.greeter(undefined, '0.0.0.0', PORT);
+    await lab.greeter(far, '0.0.0.0', testPort);
+    await lab.greeter(undefined, '0.0.0.0', testPort);
     const upstream = await fakeResolver({ address: '127.0.0.77', port: 53 }, '203.0.113.99');
     lab.defer(async () => upstream[Symbol.asyncDispose]());
     const stateDir = await lab.directory();
@@ -58,14 +58,14 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     const network = await open();
     [slot, neighbour] = await Promise.all([network.claim(), network.claim()]);
     stranger = await (await open()).claim();
-    for (const other of [neighbour, stranger]) await lab.greeter(nameOf(other), '0.0.0.0', PORT);
+    for (const other of [neighbour, stranger]) await lab.greeter(nameOf(other), '0.0.0.0', testPort);
     guest = await lab.guest(slot);
   });
 
   afterAll(() => lab[Symbol.asyncDispose]());
 
   test('the internet answers, and sees the host’s address', async () => {
-    const [reached] = await lab.probe(guest, [{ connect: internet, port: PORT }]);
+    const [reached] = await lab.probe(guest, [{ connect: internet, port: testPort }]);
     expect(reached!.result).toBe(`from ${hostAddress}`);
   });
 
@@ -81,10 +81,10 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
   test('the host is refused at once, at each of its addresses', async () => {
     const bridge = await bridgeAddress(slot);
     const strange = await bridgeAddress(stranger);
-    const targets = [bridge, strange, hostAddress].map((connect) => ({ connect, port: PORT }));
+    const targets = [bridge, strange, hostAddress].map((connect) => ({ connect, port: testPort }));
     const fromHost = await lab.probe(undefined, targets);
     expect(fromHost.every(({ result }) => result.startsWith('from '))).toBe(true);
-    const fromGuest = await lab.probe(guest, [...targets, { connect: guestNetwork.gateway, port: PORT }]);
+    const fromGuest = await lab.probe(guest, [...targets, { connect: guestNetwork.gateway, port: testPort }]);
     expect(fromGuest.map(({ result }) => result)).toEqual(
       targets.map(() => 'ECONNREFUSED').concat('ECONNREFUSED'),
     );
@@ -97,7 +97,7 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
   });
 
   test('private, link-local and metadata addresses that the host reaches are refused at once', async () => {
-    const targets = [metadata, ...privateAddresses].map((connect) => ({ connect, port: PORT }));
+    const targets = [metadata, ...privateAddresses].map((connect) => ({ connect, port: testPort }));
     const fromHost = await lab.probe(undefined, targets);
     expect(fromHost.map(({ result }) => result)).toEqual(targets.map(() => `from ${hostAddress}`));
     const fromGuest = await lab.probe(guest, targets);
@@ -106,8 +106,8 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
 
   test('sandboxes of this and of another instance are refused at once', async () => {
     const targets = [
-      { connect: await uplinkAddress(neighbour), port: PORT },
-      { connect: await uplinkAddress(stranger), port: PORT },
+      { connect: await uplinkAddress(neighbour), port: testPort },
+      { connect: await uplinkAddress(stranger), port: testPort },
     ];
     const fromGuest = await lab.probe(guest, targets);
     expect(fromGuest.map(({ result }) => result)).toEqual(['ECONNREFUSED', 'ECONNREFUSED']);
@@ -117,20 +117,20 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     await using bare = new Lab();
     await run(['ip', 'netns', 'exec', nameOf(neighbour), 'nft', 'flush', 'ruleset']);
     const targets = [await bridgeAddress(slot), hostAddress, metadata, await uplinkAddress(stranger)].map(
-      (connect) => ({ connect, port: PORT }),
+      (connect) => ({ connect, port: testPort }),
     );
     const outcomes = await bare.probe(nameOf(neighbour), targets);
     expect(outcomes.map(({ result }) => result)).toEqual(targets.map(() => 'ECONNREFUSED'));
     const [isolated, reached] = await bare.probe(nameOf(neighbour), [
-      { connect: await uplinkAddress(slot), port: PORT },
-      { connect: internet, port: PORT },
+      { connect: await uplinkAddress(slot), port: testPort },
+      { connect: internet, port: testPort },
     ]);
     expect(isolated!.result).toMatch(/^(EHOSTUNREACH|timeout)$/);
     expect(reached!.result).toBe(`from ${hostAddress}`);
   });
 
   test('a process in the namespace itself has no network', async () => {
-    const [reached] = await lab.probe(nameOf(slot), [{ connect: internet, port: PORT }]);
+    const [reached] = await lab.probe(nameOf(slot), [{ connect: internet, port: testPort }]);
     expect(reached!.result).toMatch(/^(EPERM|timeout)$/);
   });
 
@@ -139,7 +139,7 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     await run(['ip', '-n', guest, '-batch', '-'], {
       input: `address add ${forged}/32 dev eth0\nroute add ${internet} via ${guestNetwork.gateway} src ${forged}\n`,
     });
-    const [reached] = await lab.probe(guest, [{ connect: internet, port: PORT }]);
+    const [reached] = await lab.probe(guest, [{ connect: internet, port: testPort }]);
     await run(['ip', '-n', guest, '-batch', '-'], {
       input: `route del ${internet}\naddress del ${forged}/32 dev eth0\n`,
     });
@@ -149,8 +149,8 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
   test('IPv6 gets no answer', async () => {
     await run(['ip', '-n', nameOf(slot), 'addr', 'add', 'fd77::1/64', 'dev', 'tap0', 'nodad']);
     await run(['ip', '-n', guest, 'addr', 'add', 'fd77::2/64', 'dev', 'eth0', 'nodad']);
-    await lab.greeter(nameOf(slot), '::', PORT);
-    const [reached] = await lab.probe(guest, [{ connect: 'fd77::1', port: PORT }]);
+    await lab.greeter(nameOf(slot), '::', testPort);
+    const [reached] = await lab.probe(guest, [{ connect: 'fd77::1', port: testPort }]);
     expect(reached!.result).toMatch(/^(EHOSTUNREACH|timeout)$/);
   });
 
@@ -159,11 +159,11 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     const user = { mode: 'user', index: 7, uid: slot.uid } as const;
     const other = await lab.guest(user, 'user');
     expect(await lab.neighbour(other)).toBe(guestNetwork.gatewayMac);
-    const [reached] = await lab.probe(other, [{ connect: internet, port: PORT }]);
+    const [reached] = await lab.probe(other, [{ connect: internet, port: testPort }]);
     expect(reached!.result).toBe(`from ${hostAddress}`);
   });
 
-  // Last, since it takes the host's rules away.
+  // Last, since it removes the host's rules.
   test('the namespace refuses by itself, without the rules of the host', async () => {
     await run(['nft', 'delete', 'table', 'inet', nameOf(slot).replace(/^oc-([0-9a-f]+)-.*$/, 'oc_$1')]);
     const targets = [
@@ -174,7 +174,7 @@ describe.skipIf(needsRoot)('the policy, seen from a guest', () => {
     ];
     const outcomes = await lab.probe(
       guest,
-      targets.map((connect) => ({ connect, port: PORT })),
+      targets.map((connect) => ({ connect, port: testPort })),
     );
     expect(outcomes.map(({ result }) => result)).toEqual(targets.map(() => 'ECONNREFUSED'));
   });

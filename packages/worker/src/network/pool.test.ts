@@ -56,7 +56,7 @@ test('a failure reaches those who wait, and the next claim works', async () => {
   expect(await pool.claim()).toBe(5);
 });
 
-test('a failed refill is told and tried again', async () => {
+test('a failed refill is reported and tried again', async () => {
   const onRefillError = vi.fn<(error: unknown) => void>();
   let tries = 0;
   const make = async (): Promise<number[]> => {

@@ -4,15 +4,15 @@ import { NetworkFullError } from './types.ts';
 export interface PoolOptions {
   /** Slots to keep ready. */
   warm: number;
-  /** Makes about this many slots, at least one; all that it returns are whole. */
+  /** Makes about this many slots, at least one; all that it returns are complete. */
   make: (count: number) => Promise<number[]>;
-  /** Whether a ready slot is still whole. */
+  /** Whether a ready slot is still complete. */
   usable: (index: number) => boolean;
-  /** Gets slots that were ready but are no longer usable. */
+  /** Called with slots that were ready and are no longer usable. */
   discard: (index: number) => void;
-  /** Told when slots could not be made ahead of need. */
+  /** Called when slots could not be made in advance. */
   onRefillError: (error: unknown) => void;
-  /** Milliseconds to the next try after that. */
+  /** Milliseconds until the next try after that. */
   retryMs: number;
 }
 
@@ -21,10 +21,10 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
-/** One batch keeps a waiting claim no longer than this many slots take. */
-const BATCH = 16;
+/** Slots per batch: a claim that waits does so for one batch at most. */
+const batchSize = 16;
 
-/** Slots made ahead of need, refilled in the background; claims beyond them wait for a batch. */
+/** Slots made in advance, refilled in the background; further claims wait for the next batch. */
 export class Pool {
   readonly #options: PoolOptions;
   readonly #ready: number[] = [];
@@ -53,7 +53,7 @@ export class Pool {
     });
   }
 
-  /** Ends service. @returns slots that were ready and belong to the caller now. */
+  /** Closes the pool. @returns the slots that were ready; they belong to the caller now */
   async close(): Promise<number[]> {
     this.#closed = true;
     clearTimeout(this.#retry);
@@ -65,29 +65,29 @@ export class Pool {
   #pump(): void {
     this.#work ??= this.#makeAll().finally(() => {
       this.#work = undefined;
-      // A claim may have come after the last look at the queue.
+      // A claim may have come after the queue was last checked.
       if (this.#waiters.length > 0) this.#pump();
     });
   }
 
   async #makeAll(): Promise<void> {
-    // Claims of the same turn are made together, and one that found a ready slot goes ahead of its replacement.
+    // Claims of one turn of the event loop are made together, and before replacements for slots that were ready.
     await setImmediate();
     while (!this.#closed) {
       const wanted = this.#waiters.length || this.#options.warm - this.#ready.length;
       if (wanted <= 0) return;
       try {
-        const made = await this.#options.make(Math.min(wanted, BATCH));
+        const made = await this.#options.make(Math.min(wanted, batchSize));
         for (const index of made) {
           const waiter = this.#waiters.shift();
           if (waiter === undefined) this.#ready.push(index);
           else waiter.resolve(index);
         }
       } catch (error) {
-        const failed = this.#waiters.splice(0, error instanceof NetworkFullError ? Infinity : BATCH);
+        const failed = this.#waiters.splice(0, error instanceof NetworkFullError ? Infinity : batchSize);
         for (const waiter of failed) waiter.reject(error);
         if (failed.length > 0) continue;
-        // A full host is no fault; the next release or claim tries again.
+        // A full host is not an error; the next release or claim tries again.
         if (!(error instanceof NetworkFullError)) this.#options.onRefillError(error);
         this.#retry = setTimeout(() => this.#pump(), this.#options.retryMs).unref();
         return;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { systemErrorCode } from '../host/errors.ts';
 import { formatBlock, parseBlock } from './addresses.ts';
 import type { Block } from './addresses.ts';
 import { instancePrefix } from './subnet.ts';
@@ -9,7 +10,7 @@ import { instancePrefix } from './subnet.ts';
 const fileOf = (stateDir: string): string => join(stateDir, 'network.json');
 
 /**
- * The block this instance had before, from its record, else from its bridge.
+ * The block that this instance had before, from its record, else from its bridge.
  * @throws Error when the record is damaged.
  */
 export async function readBlock(stateDir: string, bridge: string): Promise<Block | undefined> {
@@ -17,7 +18,7 @@ export async function readBlock(stateDir: string, bridge: string): Promise<Block
   try {
     text = await readFile(fileOf(stateDir), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
     const address = networkInterfaces()[bridge]?.find(({ family }) => family === 'IPv4')?.address;
     return address === undefined ? undefined : parseBlock(`${address}/${instancePrefix}`);
   }
@@ -30,7 +31,7 @@ export async function readBlock(stateDir: string, bridge: string): Promise<Block
   }
 }
 
-/** Keeps the block for the next start. A record that says so already is left alone: the disk may be full. */
+/** Records the block for the next start. A record with this block is not written again: the disk may be full. */
 export async function writeBlock(stateDir: string, block: Block): Promise<void> {
   const file = fileOf(stateDir);
   const text = `${JSON.stringify({ subnet: formatBlock(block) })}\n`;

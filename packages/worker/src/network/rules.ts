@@ -8,12 +8,12 @@ export const uplink = 'uplink';
 /** Name of the nftables table inside every namespace. */
 export const namespaceTable = 'opencomputer';
 
-/** Tracked connections one sandbox may hold, so that none fills the host's table (usually 262144). */
-const CONNECTION_LIMIT = 8192;
+/** Tracked connections per sandbox, so that none fills the host's table (usually 262,144). */
+const connectionLimit = 8192;
 
 const denied = `{ ${deniedRanges.join(', ')} }`;
 
-// A client told "no" at once reports it; a client that hears nothing hangs until its own timeout.
+// A client that is refused reports that at once; one that gets no answer waits for its timeout.
 const reject = [
   'meta l4proto tcp reject with tcp reset',
   'meta nfproto ipv4 reject with icmp type admin-prohibited',
@@ -28,7 +28,7 @@ function chain(name: string, hook: string, rules: readonly string[]): string {
   ].join('\n');
 }
 
-/** One transaction: the table is whole before and after, whatever stood there. */
+/** One transaction: the table is replaced as a whole, whatever was there. */
 function replaceTable(name: string, body: readonly string[]): string {
   return [
     `add table inet ${name}`,
@@ -62,7 +62,7 @@ export function namespaceRules({ gateway, limitConnections }: NamespaceRules): s
     chain('guest', '', [
       `ether saddr != ${guestMac} drop`,
       `ip saddr != ${guest} drop`,
-      ...(limitConnections ? [`ct state new ct count over ${CONNECTION_LIMIT} goto refuse`] : []),
+      ...(limitConnections ? [`ct state new ct count over ${connectionLimit} goto refuse`] : []),
       `ct status dnat ip daddr ${gateway} udp dport 53 accept`,
       `ct status dnat ip daddr ${gateway} tcp dport 53 accept`,
       `ip daddr ${denied} goto refuse`,
@@ -81,7 +81,7 @@ export function namespaceRules({ gateway, limitConnections }: NamespaceRules): s
       `iifname "${tap}" ip daddr ${inner} icmp type echo-request accept`,
       `iifname "${tap}" goto refuse`,
     ]),
-    // Only answers leave the namespace itself: whoever breaks out of a guest into QEMU finds no network.
+    // Only answers leave the namespace itself: an attacker who gets from a guest into QEMU has no network.
     chain('output', 'type filter hook output priority filter; policy drop;', [
       'ct state established,related accept',
     ]),
@@ -93,11 +93,11 @@ export interface HostRules {
   bridge: string;
   block: Block;
   gateway: string;
-  /** Port of the forwarder on the bridge address; queries to 53 are led there. */
+  /** Port of the forwarder on the bridge's address; queries to port 53 are redirected there. */
   dnsPort: number;
 }
 
-/** nftables script of the host: only DNS comes in from the bridge, only the internet is beyond it. */
+/** nftables script of the host: from the bridge only DNS may reach the host, and only the internet lies beyond it. */
 export function hostRules({ table, bridge, block, gateway, dnsPort }: HostRules): string {
   const subnet = formatBlock(block);
   const led =
@@ -126,7 +126,7 @@ export function hostRules({ table, bridge, block, gateway, dnsPort }: HostRules)
       'accept',
     ]),
     chain('forward', 'type filter hook forward priority filter - 10; policy accept;', [
-      // Uplinks narrower than the guest's 1500 bytes, such as tunnels, would lose large segments.
+      // Over uplinks with a smaller MTU than the guest's 1500 bytes, such as tunnels, large segments would be lost.
       `iifname "${bridge}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu`,
       `oifname "${bridge}" tcp flags syn / syn,rst tcp option maxseg size set rt mtu`,
       `oifname "${bridge}" ct state established,related accept`,

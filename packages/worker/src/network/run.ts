@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { systemErrorCode } from '../host/errors.ts';
 import { programPath } from '../host/programs.ts';
 
 /** What a finished command printed. */
@@ -35,7 +36,7 @@ export class CommandError extends Error {
   }
 }
 
-const OUTPUT_LIMIT = 16 * 1024 * 1024;
+const outputLimitBytes = 16 * 1024 * 1024;
 
 const environment = { PATH: programPath, LC_ALL: 'C' };
 
@@ -71,16 +72,16 @@ export function run(command: readonly [string, ...string[]], options: RunOptions
       const chunks: Buffer[] = [];
       stream.on('data', (chunk: Buffer) => {
         size += chunk.length;
-        if (size > OUTPUT_LIMIT) stop(`printed more than ${OUTPUT_LIMIT} bytes`);
+        if (size > outputLimitBytes) stop(`printed more than ${outputLimitBytes} bytes`);
         else chunks.push(chunk);
       });
       return chunks;
     };
     const stdout = collect(child.stdout);
     const stderr = collect(child.stderr);
-    // A command may end before it reads its input; its exit code tells what went wrong.
-    child.stdin.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') stop(`its input failed: ${error.message}`);
+    // A command may end before it reads its input; its exit code shows what went wrong.
+    child.stdin.on('error', (error) => {
+      if (systemErrorCode(error) !== 'EPIPE') stop(`its input failed: ${error.message}`);
     });
     child.stdin.end(input);
     child.on('error', (error) => {

@@ -1,3 +1,4 @@
+import { systemErrorCode } from '../host/errors.ts';
 import { contains, formatBlock } from './addresses.ts';
 import type { Block } from './addresses.ts';
 import { createBridge, enableForwarding, gatewayOf, removeBridge, restoreBridge } from './bridge.ts';
@@ -14,13 +15,13 @@ import type { Fabric } from './slots.ts';
 import { parsePool } from './subnet.ts';
 import type { NetworkOptions } from './types.ts';
 
-/** All that an instance has on its host besides slots. */
+/** Everything that an instance has on its host besides slots. */
 export interface Setup {
   fabric: Fabric;
   host: Host;
   /** Ends the DNS service. */
   stopDns: () => Promise<void>;
-  /** Slots of an earlier run: names of what is there, by index. */
+  /** Slots of an earlier run: names of what exists, by index. */
   leftovers: Map<number, string[]>;
 }
 
@@ -28,7 +29,7 @@ export type SetupOptions = NetworkOptions & { uidBase: number };
 
 /**
  * Prepares the host.
- * @param onBridgeRestored called when the bridge had to be made anew
+ * @param onBridgeRestored called when the bridge had to be made again
  */
 export async function setUp(options: SetupOptions, onBridgeRestored: () => Promise<void>): Promise<Setup> {
   const { instanceTag, stateDir, log, uidBase } = options;
@@ -77,7 +78,7 @@ export async function setUp(options: SetupOptions, onBridgeRestored: () => Promi
   };
 }
 
-/** With slots of an earlier run about, their block is kept; otherwise any that is free will do. */
+/** If slots of an earlier run exist, their block is kept; otherwise any free block is used. */
 async function ensureBridge(
   { instanceTag, stateDir, subnet, log }: NetworkOptions,
   names: Names,
@@ -104,7 +105,7 @@ async function ensureBridge(
   return createBridge(names, instanceTag, pool, recorded);
 }
 
-/** Port 53 where it is free: a name server of the host's own may hold it on every address. */
+/** Port 53 where it is free: the host's own name server may use it on every address. */
 async function listen(
   options: Omit<Parameters<typeof DnsForwarder.listen>[0], 'port'>,
 ): Promise<DnsForwarder> {
@@ -112,7 +113,7 @@ async function listen(
     try {
       return await DnsForwarder.listen({ ...options, port });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      if (systemErrorCode(error) !== 'EADDRINUSE') throw error;
     }
   }
   throw new Error(`no port for the DNS forwarder on ${options.address}: 53 and three others are in use`);

@@ -8,7 +8,7 @@ import type { Names } from './names.ts';
 import { namespaceRules, uplink } from './rules.ts';
 import { CommandError, run } from './run.ts';
 
-/** What the slots of one instance share. */
+/** What all slots of one instance have in common. */
 export interface Fabric {
   names: Names;
   block: Block;
@@ -16,17 +16,17 @@ export interface Fabric {
   limitConnections: boolean;
 }
 
-/** Two cores are enough for the few processes a slot needs; more at once only queue in the kernel. */
-const PARALLEL = 4;
+/** How many slots are made at once. More would only wait in the kernel. */
+const parallelSlots = 4;
 
 /** How long links may outlive their namespace before they are removed by name. */
-const LINGER_MS = 300;
+const lingerMs = 300;
 
 export function namespacePath(names: Names, index: number): string {
   return `${namespaceDirectory}/${names.namespace(index)}`;
 }
 
-/** Whether a slot's namespace exists and is plugged into the bridge. */
+/** Whether a slot's namespace exists and is attached to the bridge. */
 export function slotWhole(names: Names, index: number): boolean {
   return existsSync(namespacePath(names, index)) && existsSync(`/sys/class/net/${names.link(index)}/brport`);
 }
@@ -43,7 +43,7 @@ function attachLines(names: Names, index: number): string[] {
   ];
 }
 
-/** Inside the namespace, all but the tap; every line may be repeated. */
+/** The commands inside the namespace, all but the tap's; each may be repeated. */
 function insideLines(fabric: Fabric, index: number): string[] {
   const { tap, gateway, gatewayMac, prefix, guest, guestMac } = guestNetwork;
   return [
@@ -64,7 +64,7 @@ function insideLines(fabric: Fabric, index: number): string[] {
 async function configureInside(fabric: Fabric, index: number, before: readonly string[]): Promise<void> {
   const namespace = fabric.names.namespace(index);
   const enter = ['nsenter', `--net=${namespacePath(fabric.names, index)}`, '--'] as const;
-  // The policy is in force before the tap is up.
+  // The policy is in place before the tap is up.
   await run([...enter, 'nft', '-f', '-'], {
     input: namespaceRules({ gateway: gatewayOf(fabric.block), limitConnections: fabric.limitConnections }),
   });
@@ -90,7 +90,7 @@ async function inParallel(indexes: readonly number[], work: (index: number) => P
       }
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL }, lane));
+  await Promise.all(Array.from({ length: parallelSlots }, lane));
   if (failures.length > 0) throw failures[0];
 }
 
@@ -122,17 +122,16 @@ export async function makeSlots(fabric: Fabric, indexes: readonly number[]): Pro
 }
 
 /**
- * Removes these slots; whatever is already gone is no error.
- * @throws Error naming what stayed.
+ * Removes these slots; parts that are already gone are fine.
+ * @throws Error that names what is left.
  */
 export async function destroySlots(names: Names, indexes: readonly number[]): Promise<void> {
   const spaces = indexes.filter((index) => existsSync(namespacePath(names, index)));
   const namespacesLeft = await remove(spaces.map((index) => `netns del ${names.namespace(index)}`));
-  // The kernel takes the links along, all at once and far faster than one by one; but not while a process
-  // lingers in the namespace.
+  // With a namespace the kernel removes its links, much faster than one by one; but not while a process is left in it.
   const links = (): number[] => indexes.filter((index) => linkExists(names.link(index)));
-  const patience = performance.now() + (spaces.length === 0 ? 0 : LINGER_MS);
-  while (links().length > 0 && performance.now() < patience) await setTimeout(5);
+  const deadline = performance.now() + (spaces.length === 0 ? 0 : lingerMs);
+  while (links().length > 0 && performance.now() < deadline) await setTimeout(5);
   const linksLeft = await remove(links().map((index) => `link del ${names.link(index)}`));
 
   const left = indexes.filter((index) => slotRemains(names, index));
@@ -147,7 +146,7 @@ export function slotRemains(names: Names, index: number): boolean {
   return linkExists(names.link(index)) || existsSync(namespacePath(names, index));
 }
 
-/** Runs every line whatever becomes of the others. @returns what was complained about. */
+/** Runs every command, even when others fail. @returns their error messages */
 async function remove(lines: readonly string[]): Promise<string> {
   if (lines.length === 0) return '';
   const input = [...lines, ''].join('\n');
@@ -160,8 +159,8 @@ interface TapDetails {
 }
 
 /**
- * Makes a slot whole around a tap that a running machine holds.
- * @throws Error when namespace or tap is gone, which nothing can mend under a live machine.
+ * Repairs a slot around a tap that a running machine has open.
+ * @throws Error when the namespace or the tap is gone: neither can be replaced under a running machine.
  */
 export async function repairSlot(fabric: Fabric, index: number): Promise<void> {
   const { names } = fabric;

@@ -2,16 +2,16 @@ import { blockSize, contains, formatBlock, overlaps, parseBlock } from './addres
 import type { Block } from './addresses.ts';
 import { run } from './run.ts';
 
-/** A Linux bridge holds 1023 ports, so a larger range per instance would be of no use. */
+/** A Linux bridge has at most 1023 ports, so a larger range per instance would be of no use. */
 export const instancePrefix = 22;
 
-/** Slots one instance can hold: the addresses of its range less network, gateway and broadcast, rounded down. */
+/** Slots per instance: the addresses of its range without network, gateway and broadcast, rounded down. */
 export const slotLimit = 1000;
 
-const DEFAULT_POOL = '10.213.0.0/16';
+const defaultPool = '10.213.0.0/16';
 
-/** Reads the configured range. @throws RangeError when malformed or smaller than one instance needs. */
-export function parsePool(subnet: string = DEFAULT_POOL): Block {
+/** Parses the configured range. @throws RangeError when it is malformed, or smaller than one instance needs. */
+export function parsePool(subnet: string = defaultPool): Block {
   const pool = parseBlock(subnet);
   if (pool.prefix > instancePrefix || pool.prefix < 8) {
     throw new RangeError(`subnet ${subnet} must have a prefix between /8 and /${instancePrefix}`);
@@ -26,7 +26,7 @@ interface Entry {
   addr_info?: { local?: string; prefixlen?: number }[];
 }
 
-/** Ranges that addresses and routes of this host name, less those on the device given. */
+/** Ranges of the addresses and routes of this host, without those of the given device. */
 export async function rangesInUse(exceptDevice: string): Promise<Block[]> {
   const [routes, addresses] = await Promise.all([
     run(['ip', '-j', '-4', 'route', 'show', 'table', 'all']),
@@ -45,9 +45,9 @@ export async function rangesInUse(exceptDevice: string): Promise<Block[]> {
 }
 
 /**
- * Blocks of the pool an instance may take, best first: blocks nothing overlaps, then blocks that lie in a
- * route broader than the whole pool (a company network's 10.0.0.0/8, say), which our route would shadow.
- * Where the search starts depends on the tag, so that instances seldom compete.
+ * Blocks of the pool that an instance may use, best first: blocks that nothing overlaps, then blocks inside a route
+ * that is broader than the pool (such as a company network's 10.0.0.0/8), which our route would shadow. The search
+ * starts at a place that depends on the tag, so that instances seldom compete.
  */
 export function candidateBlocks(pool: Block, inUse: readonly Block[], instanceTag: string): Block[] {
   const size = 2 ** (32 - instancePrefix);

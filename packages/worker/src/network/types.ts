@@ -9,9 +9,9 @@ export type NetworkSlot =
   | {
       readonly mode: 'namespace';
       readonly index: number;
-      /** The machine's user; owns the tap. */
+      /** The machine's user, who owns the tap. */
       readonly uid: number;
-      /** Absolute path to enter the namespace by, such as /run/netns/oc-1a2b3c4d-0. */
+      /** Absolute path of the namespace, such as /run/netns/oc-1a2b3c4d-0. */
       readonly namespacePath: string;
       /** Interface in the namespace that the machine opens. */
       readonly tap: string;
@@ -19,14 +19,14 @@ export type NetworkSlot =
   | {
       readonly mode: 'user';
       readonly index: number;
-      /** User to run the machine as: our own unless we are root. */
+      /** User to run the machine as: our own, unless we are root. */
       readonly uid: number;
     };
 
 export interface NetworkOptions {
-  /** Eight lower-case hexadecimal digits that tell this platform instance from others on the host. */
+  /** Eight lower-case hexadecimal digits that distinguish this installation from others on the host. */
   instanceTag: string;
-  /** Directory, which exists, for what must be known after a restart. */
+  /** An existing directory for what must be known after a restart. */
   stateDir: string;
   /** User of slot 0; slot n has `uidBase + n`. Default `firstMachineUid`. */
   uidBase?: number;
@@ -43,14 +43,14 @@ export interface NetworkOptions {
   resolvConf?: string;
 }
 
-/** The networks of all machines of one platform instance on this host. */
+/** The networks of all machines of one installation on this host. */
 export interface Network {
   readonly mode: NetworkMode;
-  /** Takes a fresh slot, never used before. @throws NetworkFullError when all slots are in use. */
+  /** Claims a fresh slot, never used before. @throws NetworkFullError when all slots are in use. */
   claim(): Promise<NetworkSlot>;
-  /** Takes back the slot of a machine that outlived the worker, and mends it. @throws Error if it is beyond that. */
+  /** Adopts the slot of a machine that outlived the worker, and repairs it. @throws Error when that is impossible. */
   adopt(index: number): Promise<NetworkSlot>;
-  /** Destroys a slot, which nobody gets again. A slot that is already gone is no error. */
+  /** Destroys a slot; nobody gets it again. A slot that is already gone is fine. */
   release(slot: NetworkSlot): Promise<void>;
   /**
    * Destroys what an earlier run of this instance left behind and nobody adopted.
@@ -59,8 +59,8 @@ export interface Network {
    */
   sweep(keep: Iterable<number>): Promise<string[]>;
   /**
-   * Ends service. With `keep`, claimed slots and the rules they need stay for the next run (which brings DNS
-   * back); without, everything of this instance is removed.
+   * Closes the network. With `keep`, claimed slots and the rules that they need stay for the next run (which starts DNS
+   * again); without, everything of this instance is removed.
    */
   close(options: { keep: boolean }): Promise<void>;
 }

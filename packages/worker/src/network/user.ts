@@ -2,7 +2,7 @@ import { Indexes } from './indexes.ts';
 import { slotLimit } from './subnet.ts';
 import type { Network, NetworkSlot } from './types.ts';
 
-/** Networks by QEMU itself, where namespaces cannot be had: nothing to make, nothing to leave behind. */
+/** QEMU's own user networking, where namespaces are not possible: nothing to make, nothing to leave behind. */
 export class UserNetwork implements Network {
   readonly mode = 'user';
   readonly #indexes = new Indexes(slotLimit);

@@ -81,7 +81,7 @@ const common = {
   ],
 };
 
-/** One option a line, as a person would write it. */
+/** One option per line, as a person would write it. */
 function lines(argv: readonly string[]): string[] {
   const result: string[] = [];
   for (const word of argv)
@@ -168,7 +168,7 @@ describe('each part of a setup', () => {
         'read-only': true,
         file: { driver: 'file', filename: `layer-${index}`, 'read-only': true },
       });
-      // A raw image has nothing below it and QEMU refuses the word.
+      // A raw image has no backing file, and QEMU refuses the option.
       if (index === 0) expect(node).not.toHaveProperty('backing');
       else expect(node['backing']).toBe(`layer${index - 1}`);
     });

@@ -1,7 +1,7 @@
 import { agentPortName } from '@opencomputer/protocol';
 import type { QemuFeatures } from '../host/qemu.ts';
 
-/** Names of what a machine's directory holds. QEMU runs with it as working directory and sees nothing else. */
+/** Names of the files in a run directory. It is QEMU's working directory; QEMU sees nothing else. */
 export const machineFiles = {
   ram: 'ram',
   /** The state of its devices, while a snapshot is taken. */
@@ -11,7 +11,7 @@ export const machineFiles = {
   initramfs: 'initramfs',
   qmp: 'qmp.sock',
   agent: 'agent.sock',
-  /** Label of the character device behind the agent port. */
+  /** Label of the character device behind the guest agent's port. */
   agentDevice: 'agent',
   layer: (index: number) => `layer-${index}`,
 } as const;
@@ -23,7 +23,7 @@ export interface DiskLayer {
 
 /** Everything that a QEMU command line depends on. */
 export interface MachineSetup {
-  /** Shown by `ps`, and how a worker finds the machines of a predecessor: letters, digits, dots and hyphens. */
+  /** Shown by `ps`; a worker finds the machines of an earlier one by it. Letters, digits, dots and hyphens. */
   name: string;
   features: QemuFeatures;
   accelerator: 'kvm' | 'tcg';
@@ -40,17 +40,20 @@ export interface MachineSetup {
   /** From `networkArgs`: the -netdev part, with id `net0`. */
   network: readonly string[];
   guestMac: string;
-  /** The parts that make monitor and agent port. Default: sockets that the jailer hands over as `machineDescriptors`. */
+  /**
+   * How QEMU gets the sockets of its monitor and of the guest agent's port. Default: the jailer passes them as
+   * `machineDescriptors`.
+   */
   sockets?: readonly string[];
   /** boot: start the kernel; restore: load the device state from file descriptor 3 and wait for `cont`. */
   start: { kind: 'boot'; kernelArgs: string } | { kind: 'restore' };
 }
 
-/** Which descriptors QEMU is started with. */
+/** The descriptors that QEMU is started with. */
 export const machineDescriptors = {
   /** The device state to restore, for reading. */
   state: 3,
-  /** Listening sockets of the monitor and of the agent port. */
+  /** Listening sockets of the monitor and of the guest agent's port. */
   qmp: 4,
   agent: 5,
   /** The tap device of its network. */
@@ -63,7 +66,10 @@ const listeningSockets = [
   ...['-chardev', `socket,id=${machineFiles.agentDevice},fd=${machineDescriptors.agent},server=on,wait=off`],
 ];
 
-/** For a QEMU that makes its sockets by itself, as all once did: it is in the keys of what was saved. */
+/**
+ * For a QEMU that makes its sockets itself, as every QEMU once did. These words are part of the keys of what was saved
+ * then.
+ */
 export const socketsByName = [
   ...['-qmp', `unix:${machineFiles.qmp},server=on,wait=off`],
   ...['-chardev', `socket,id=${machineFiles.agentDevice},path=${machineFiles.agent},server=on,wait=off`],
@@ -71,7 +77,7 @@ export const socketsByName = [
 
 const consoleBytes = 64 * 1024;
 
-/** Nothing that has a meaning in an option of QEMU; the empty name stands for any. */
+/** No character that has a meaning in QEMU's options; the empty name stands for any name. */
 const namePattern = /^(?:[a-z0-9][a-z0-9.-]{0,127})?$/i;
 
 /** Upper bound of the emulator's cache of translated code per machine, in MiB; it is filled only as code runs. */
@@ -117,9 +123,9 @@ function diskArgs({ layers, top }: MachineSetup): string[] {
 }
 
 /**
- * The command line of one machine, without the program's name. The same setup gives the same list: what is not a
- * path or a name in it is part of the compatibility key of snapshots.
- * @throws Error for a name that QEMU could take for more
+ * The command line of one machine, without the program's name. The same setup gives the same list. All of it but paths
+ * and names is part of the compatibility key of snapshots.
+ * @throws Error for a name that QEMU could take for options
  */
 export function machineArgv(setup: MachineSetup): string[] {
   if (!namePattern.test(setup.name))
@@ -132,11 +138,11 @@ export function machineArgv(setup: MachineSetup): string[] {
     ...['-machine', 'q35,suppress-vmdesc=on,memory-backend=ram,vmport=off,smbus=off,sata=off,hpet=off'],
     ...['-accel', accelerator(setup), '-cpu', setup.cpuModel, '-smp', String(setup.cpuCount)],
     ...['-m', `${setup.memoryMB}M`, '-object', ramObject(setup)],
-    // Device state is loaded without RAM and from a stream that holds nothing else.
+    // The device state is loaded without RAM, from a stream that holds nothing else.
     ...['-global', 'migration.send-configuration=off'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-action', 'reboot=shutdown', '-rtc', 'base=utc'],
-    // A ring, since a guest may print for ever.
+    // A ring buffer, since a guest may print for ever.
     ...['-chardev', `ringbuf,id=console,size=${consoleBytes}`, '-serial', 'chardev:console'],
     ...(setup.sockets ?? listeningSockets),
     ...['-device', 'virtio-serial-pci,id=serial,addr=0x4,max_ports=2'],

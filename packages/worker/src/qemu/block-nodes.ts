@@ -2,12 +2,12 @@ import { z } from 'zod';
 import type { Qmp } from './qmp.ts';
 
 /**
- * How long QEMU may take for a command about a disk, in milliseconds. It answers nothing while it waits for the host's
- * disk, and that may be busy with what a guest has written.
+ * How long QEMU may take for a command about a disk, in milliseconds. It does not answer while it waits for the host's
+ * disk, which may be busy with what a guest has written.
  */
 const diskCommandMs = 60_000;
 
-/** Runs a command about a machine's disk. @throws QmpError like `Qmp.run`, after a longer time */
+/** Runs a command about a machine's disk, with a longer deadline. @throws QmpError like `Qmp.run` */
 export function runDiskCommand(
   qmp: Qmp,
   execute: string,
@@ -16,7 +16,7 @@ export function runDiskCommand(
   return qmp.run(execute, args, diskCommandMs);
 }
 
-/** The writable block node of a live machine: after a crash the record may be one step ahead of it. */
+/** The writable block node of a running machine. After a crash the record may be one step ahead of it. */
 export async function liveNode(qmp: Qmp): Promise<string> {
   const blocks = (await runDiskCommand(qmp, 'query-block')) as {
     inserted?: { 'node-name'?: unknown };
@@ -28,17 +28,17 @@ export async function liveNode(qmp: Qmp): Promise<string> {
 
 const jobsSchema = z.array(z.object({ id: z.string(), status: z.string(), error: z.string().optional() }));
 
-/** A job as QEMU lists it: `concluded` until it is dismissed, and `error` where it did not succeed. */
+/** A job as QEMU lists it: `concluded` from its end until it is dismissed; `error` where it failed. */
 export type BlockJob = z.output<typeof jobsSchema>[number];
 
-/** The jobs that work on a machine's disk, and those that have ended and were not dismissed. */
+/** The jobs on a machine's disk: those that run, and those that have ended and were not dismissed. */
 export async function listJobs(qmp: Qmp): Promise<BlockJob[]> {
   return jobsSchema.parse(await runDiskCommand(qmp, 'query-jobs'));
 }
 
 /**
  * Names of all block nodes of a machine, in use or not.
- * @throws Error while a job is listed, in whatever state: QEMU 7.2 crashes when nodes are listed between the end of
+ * @throws Error while a job is listed, in any state: QEMU 7.2 crashes when nodes are listed between the end of
  *   a job and its dismissal
  */
 export async function nodeNames(qmp: Qmp): Promise<string[]> {
@@ -49,7 +49,7 @@ export async function nodeNames(qmp: Qmp): Promise<string[]> {
   return nodes.map((node) => node['node-name']).filter((name) => typeof name === 'string');
 }
 
-/** Deletes block nodes that the disk does not stand on. @throws Error while a job is listed: it holds nodes */
+/** Deletes block nodes that the disk does not use. @throws Error while a job is listed, since it uses nodes */
 export async function deleteNodes(qmp: Qmp, names: readonly string[]): Promise<void> {
   await requireNoJob(qmp);
   for (const name of names) await runDiskCommand(qmp, 'blockdev-del', { 'node-name': name });
@@ -59,5 +59,5 @@ async function requireNoJob(qmp: Qmp): Promise<void> {
   const [job] = await listJobs(qmp);
   if (job === undefined) return;
   const { id, status } = job;
-  throw new Error(`the disk belongs to the job ${id} (${status}) until QEMU has forgotten it`);
+  throw new Error(`the disk belongs to the job ${id} (${status}) until QEMU has dismissed it`);
 }

@@ -5,9 +5,9 @@ import type { Qmp } from './qmp.ts';
 import { makeFileFor } from './run-files.ts';
 
 /**
- * Saves the device state of a stopped machine, without RAM and disks, to the file `devices` in its run directory.
- * QEMU has the command for Xen's tools, but it serves any machine.
- * @param uid the machine's user, who may make no file there; undefined where it is ourselves
+ * Saves the device state of a paused machine, without RAM and disks, to the file `devices` in its run directory. QEMU
+ * has this command for Xen's tools, but it works for every machine.
+ * @param uid the machine's user, who may not create files there; undefined where it is our own
  */
 export async function saveDevices(qmp: Qmp, run: string, uid: number | undefined): Promise<void> {
   const file = join(run, machineFiles.devices);

@@ -1,7 +1,7 @@
 /**
- * Only under emulation, which is no isolation boundary anyway: mitigations of processor faults that an emulator does
- * not have, and random addresses, which make it translate the same program anew at every start (a warm `echo` takes
- * half the time without).
+ * Only under emulation, which is no isolation boundary anyway: turns off mitigations of processor bugs that an emulator
+ * does not have, and random addresses, which make it translate the same program again at every start (without them a
+ * warm `echo` takes half the time).
  */
 const emulationArgs = ['no_timer_check', 'mitigations=off', 'norandmaps'];
 
@@ -12,11 +12,11 @@ export function kernelArgs(accelerator: 'kvm' | 'tcg'): string {
     'quiet',
     'root=/dev/vda',
     'rw',
-    // A crashed kernel ends the machine at once, and the worker tells why.
+    // A kernel that crashes ends the machine at once, and the worker reports why.
     'panic=-1',
     'net.ifnames=0',
     'random.trust_cpu=on',
-    // Security modules that nobody configured only cost start-up time.
+    // Security modules that nobody configured only make the start slower.
     'lsm=landlock,yama',
     ...(accelerator === 'tcg' ? emulationArgs : []),
   ].join(' ');

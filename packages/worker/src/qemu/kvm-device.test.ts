@@ -11,7 +11,7 @@ import { assembleCounter, CounterMachine, missingTools } from './testing/counter
 const execute = promisify(execFile);
 const bootMs = 60_000;
 const uid = 345_678;
-/** Any that is not a machine's. */
+/** Any user that is not a machine's. */
 const kvmGroup = 109;
 const missing = await missingTools();
 const obstacle =
@@ -47,7 +47,7 @@ describe.skipIf(obstacle !== undefined)('a machine under KVM', { timeout: 3 * bo
     try {
       await machine.countsBeyond(0, bootMs);
     } catch (error) {
-      // Some nested KVM hardly runs what a BIOS does; that it could be opened has been seen.
+      // Some nested KVM hardly runs a BIOS; here it is enough that the device could be opened.
       context.skip(`the KVM of this host does not run the guest: ${(error as Error).message}`);
     }
     await machine.stop();

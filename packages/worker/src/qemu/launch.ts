@@ -8,14 +8,14 @@ import { Qmp, QmpTimeout } from './qmp.ts';
 
 const monitorMs = 30_000;
 
-/** A started QEMU and the connection to its monitor. */
+/** A started QEMU, and the connection to its monitor. */
 export interface Launched {
   process: MachineProcess;
   qmp: Qmp;
 }
 
 /**
- * Starts QEMU and connects to its monitor. When that fails, nothing is left running.
+ * Starts QEMU and connects to its monitor. When this fails, no process is left.
  * @throws Error with the last lines that QEMU printed
  */
 export async function launch(setup: ProcessSetup): Promise<Launched> {
@@ -38,7 +38,7 @@ export async function runState(qmp: Qmp): Promise<string> {
   return typeof answer.status === 'string' ? answer.status : 'unknown';
 }
 
-/** Waits until a restored machine has loaded its device state; it stands still then. @throws Error when it is late */
+/** Waits until a restored machine has loaded its device state; it is paused then. @throws Error after the deadline */
 export async function waitUntilLoaded(qmp: Qmp, deadlineMs = monitorMs): Promise<void> {
   const end = Date.now() + deadlineMs;
   while ((await runState(qmp)) === 'inmigrate') {

@@ -50,7 +50,7 @@ test('a guest that makes QEMU print without end does not fill the disk, and what
   await print('echo the end >&2');
   expect(await lastLines(path)).toMatch(/Guest.*the end$/);
   expect(warnings.join('')).toContain('sb-01234567');
-  // A link, or a machine without a log, ends nothing.
+  // A link, or a machine without a log, does no harm.
   await mkdir(join(directory, 'sb-11111111'));
   await mkdir(join(directory, 'sb-22222222'));
   await symlink('/etc/passwd', join(directory, 'sb-22222222', 'qemu.log'));

@@ -5,12 +5,12 @@ import type { Logger } from 'pino';
 import { systemErrorCode } from '../host/errors.ts';
 import { withUntrusted } from '../host/untrusted-file.ts';
 
-/** What QEMU prints. It appends: what is cut off in between does no harm. */
+/** What QEMU prints. QEMU appends to it, so that it can be cut meanwhile. */
 export const machineLogFile = 'qemu.log';
 
-/** A guest decides how much QEMU complains of it, and the file is outside of what its disk may grow to. */
+/** A guest can make QEMU print any amount, and this file does not count towards the limit of its disk. */
 const mostBytes = 1024 * 1024;
-/** What is kept of one that has grown beyond that. */
+/** How much is kept of a log that has grown beyond that. */
 const keptBytes = 64 * 1024;
 const lastBytes = 4096;
 const betweenLooksMs = 2000;
@@ -34,9 +34,9 @@ export async function lastLines(logFile: string): Promise<string> {
 }
 
 /**
- * Cuts a log that has grown too long down to its end. What is printed in the very moment of the cut is lost, hence all
- * of it in one turn.
- * @returns whether it had
+ * Cuts a log that has grown too long; its end is kept. Lines that QEMU prints during the cut are lost, so it is done
+ * synchronously.
+ * @returns whether it was too long
  */
 export function shortenLog(logFile: string): Promise<boolean> {
   const flags = constants.O_RDWR | constants.O_APPEND;
@@ -51,9 +51,9 @@ export function shortenLog(logFile: string): Promise<boolean> {
 }
 
 /**
- * Keeps the logs of all machines short, whether they run, rest or could not be taken over, until it is disposed.
+ * Keeps the logs of all machines short, running or not, until it is disposed.
  * @param directory of all machines
- * @param everyMs pause between two looks, in milliseconds
+ * @param everyMs pause between two checks, in milliseconds
  */
 export function keepLogsShort(
   directory: string,
@@ -70,7 +70,7 @@ export function keepLogsShort(
       } catch (error) {
         // It has printed nothing yet, or was deleted.
         if (!['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? ''))
-          log.warn({ machine: id, err: error }, 'the log of QEMU cannot be kept short');
+          log.warn({ machine: id, err: error }, 'the log of QEMU could not be cut');
       }
     }
   };
@@ -79,7 +79,7 @@ export function keepLogsShort(
   };
   const run = (): void => {
     look()
-      .catch((error: unknown) => log.warn({ err: error }, 'the logs of QEMU cannot be kept short'))
+      .catch((error: unknown) => log.warn({ err: error }, 'the logs of QEMU could not be cut'))
       .finally(again);
   };
   run();

@@ -17,10 +17,10 @@ import {
   trailBytes,
 } from './testing/counter.ts';
 
-// Save, restore and fork of machines, with a guest so small that it runs under any KVM, and under emulation.
+// Save, restore and fork of machines with a tiny guest, which runs under any KVM and under emulation.
 const page = 4096;
 const bootMs = 240_000;
-/** What a processor of a PC sees here is ROM, which QEMU patches as it loads, and not the memory below. */
+/** The processor of a PC sees ROM at these addresses, which QEMU changes while it loads, and not the RAM below. */
 const romStart = 0xa0000;
 const romEnd = 0x100000;
 /** Where the page of the generation id holds it (docs/specs/vmgenid.rst of QEMU). */
@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 const hosts = [
-  // Without the register that some hosts lack; where it is there the guest does not need it.
+  // Without a register that some hosts lack; the guest does not need it.
   { accelerator: 'kvm', cpuModel: 'host,-arch-capabilities' },
   { accelerator: 'tcg', cpuModel: 'max,-erms,-fsrm' },
 ] as const;
@@ -57,7 +57,7 @@ function countIn(ram: Buffer): number {
 }
 
 describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
-  /** Why this host cannot run the guest so. */
+  /** Why this host cannot run the guest this way. */
   let obstacle = missing;
   if (model.accelerator === 'kvm' && !existsSync('/dev/kvm')) obstacle ??= 'there is no /dev/kvm';
 
@@ -70,16 +70,16 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
   const host = () => ({ ...model, bootImage });
 
   interface Template extends CounterSnapshot {
-    /** What the machine showed while it ran and when it was stopped. */
+    /** The counter while the machine ran, and after it was paused. */
     printed: string;
     count: number;
     trail: Buffer;
   }
 
-  /** What a template is: a machine that booted on a shared RAM file, stopped; the file is its image. */
+  /** A template: a machine that booted on a shared RAM file, paused. The file is its memory image. */
   async function makeTemplate(): Promise<Template> {
     const machine = await CounterMachine.start(join(shared, model.accelerator), host());
-    // Some nested KVM is slow at what a BIOS does.
+    // Some nested KVM is slow in running a BIOS.
     await machine.countsBeyond(20_000, bootMs);
     const printed = await machine.printed();
     await machine.stop();
@@ -101,7 +101,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
     needGuest(context);
     if (model.accelerator === 'kvm')
       await template().catch((error: unknown) => {
-        // A KVM that exists and runs nothing is the host's fault; emulation proves the guest itself.
+        // A KVM that runs nothing is a fault of the host; under emulation the guest is tested all the same.
         obstacle = `the KVM of this host does not run the guest: ${(error as Error).message}`;
       });
     needGuest(context);
@@ -142,7 +142,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
     let different = 0;
     for (let at = 0; at < bytes.length; at += page)
       if (!bytes.subarray(at, at + page).equals(before.subarray(at, at + page))) different++;
-    // The counter's page and the trail; a page may be written and hold what it held.
+    // The counter's page and the trail. Other pages may be listed, too: written, with the same content.
     expect(different).toBeGreaterThanOrEqual(1 + trailBytes / page);
     expect(saved.changed).toBeGreaterThanOrEqual(different * page);
     expect(saved.changed).toBeLessThan(100 * page);
@@ -157,7 +157,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
     await machine.stop();
     const live = await machine.memory(0, memoryMB * 1024 * 1024);
     const saved = await machine.save();
-    // The original runs on, and its twin must not see that.
+    // The original runs on; its copy must not see that.
     await machine.launched.qmp.run('cont');
     await machine.countsBeyond(countIn(live));
     const twin = await CounterMachine.start(join(directory, 'twin'), host(), saved, { paused: true });
@@ -165,7 +165,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
     const differing: number[] = [];
     for (let at = 0; at < live.length; at = at + page === romStart ? romEnd : at + page)
       if (!theirs.subarray(at, at + page).equals(live.subarray(at, at + page))) differing.push(at);
-    // All but the generation id, by which a guest learns that it is a copy.
+    // All but the generation id, which tells a guest that it is a copy.
     expect(differing).toHaveLength(1);
     const [at = 0] = differing;
     const withoutId = (memory: Buffer): Buffer =>
@@ -219,7 +219,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
       const ram = await readFile(from.ram);
       expect(countIn(ram)).toBe(stopped);
       expect(stopped).toBeGreaterThan(count);
-      // The last word of its trail is the count, or the one before where it stopped between the two.
+      // The last entry of its trail is the count, or the one before it if it was paused between the two writes.
       const last = ram.readUInt32LE(trailAddress + ((stopped * 4) & 0xfffc));
       expect([stopped, stopped - trailBytes / 4]).toContain(last);
       count = stopped;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { chmod, mkdir, readFile, readlink, realpath, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { systemErrorCode } from '../host/errors.ts';
 import { isSameProcess, processIdentity, type ProcessIdentity } from '../host/processes.ts';
 import { programPath } from '../host/programs.ts';
 import { jailableDirectory, testJailer } from '../testing/jailer.ts';
@@ -95,7 +96,7 @@ describe('starting', () => {
     });
     let printed = '';
     worker.stdout.on('data', (part: Buffer) => (printed += part.toString()));
-    // It ends by itself: nothing of a machine keeps a worker running.
+    // It ends by itself: a machine does not keep a worker's event loop alive.
     const [code] = await once(worker, 'close', { signal: AbortSignal.timeout(10_000) });
     expect(code).toBe(0);
     const identity = processIdentity(Number(printed));
@@ -143,7 +144,7 @@ function findOpen(path: string): string[] {
       return readlinkSync(`/proc/self/fd/${descriptor}`) === path;
     } catch (error) {
       // The descriptor that lists the directory is closed by now.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      if (systemErrorCode(error) === 'ENOENT') return false;
       throw error;
     }
   });
@@ -205,7 +206,7 @@ describe('finding', () => {
         argv: ['-name', name],
         jail: { jailer, uid, internet: false },
       });
-      // Another tenant's, which has escaped and calls itself so.
+      // Another tenant's process, which has escaped and uses this name.
       const elsewhere = join(setup.directory, '..', 'elsewhere');
       await mkdir(elsewhere, { mode: 0o711 });
       const forged = await start({
@@ -214,7 +215,7 @@ describe('finding', () => {
         directory: elsewhere,
         jail: { jailer, uid: uid + 1, internet: false },
       });
-      // A script shows its shell as its program.
+      // For a script, the program that `/proc` shows is its shell.
       const claim = { directory: setup.directory, uid, qemu: await realpath('/bin/sh'), identity: undefined };
       const claimants = (more: object = {}): ProcessIdentity[] =>
         listProcesses(`claim-${process.pid}-`)

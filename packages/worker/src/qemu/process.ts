@@ -17,15 +17,15 @@ export interface ProcessSetup {
   argv: readonly string[];
   /** Working directory: the machine's files. */
   directory: string;
-  /** Where QEMU's own messages go. */
+  /** File for QEMU's own messages. */
   logFile: string;
-  /** File to hand over as descriptor 3: the device state to restore. */
+  /** File to pass as descriptor 3: the device state to restore. */
   stateFile?: string;
-  /** What it is left with. Undefined leaves it all that we have; then it makes its sockets by itself. */
+  /** The jail that it runs in. Undefined: it has all rights of this process, and makes its sockets itself. */
   jail?: Jail | undefined;
 }
 
-/** A QEMU process: our child, or one that a predecessor of this worker started. */
+/** A QEMU process: our child, or one that an earlier worker started. */
 export interface MachineProcess {
   readonly identity: ProcessIdentity;
   /** Undefined for an adopted process. */
@@ -37,7 +37,7 @@ export interface MachineProcess {
  * @throws Error when it cannot be started
  */
 export async function startProcess(setup: ProcessSetup): Promise<MachineProcess> {
-  // Node would name the program as what is missing.
+  // Node would report the program as missing.
   await access(setup.directory);
   await using stack = new AsyncDisposableStack();
   const log = stack.use(await open(setup.logFile, 'a', 0o600));
@@ -75,17 +75,18 @@ export async function endProcess(identity: ProcessIdentity): Promise<void> {
 }
 
 /**
- * Ends all QEMU processes of this installation whose names begin so, and what else machines run below a directory.
+ * Ends all QEMU processes of this installation whose names begin with a prefix, and all others of machines below a
+ * directory.
  * @throws Error when one cannot be ended
  */
 export async function endProcessesOf(prefix: string, directory?: string): Promise<void> {
   for (const { identity } of listProcesses(prefix, directory)) await endProcess(identity);
 }
 
-/** A process of a machine, or one that says it is. */
+/** A process of a machine, or one that claims to be. */
 export interface FoundProcess {
   identity: ProcessIdentity;
-  /** The `-name` of its command line: what it says of itself, and can change. */
+  /** The `-name` of its command line: what it claims, and can change. */
   name: string | undefined;
   uid: number;
   /** Its working directory. */
@@ -94,7 +95,7 @@ export interface FoundProcess {
   program: string;
 }
 
-/** The running QEMU processes of this installation by the rest of the `-name` that they show. */
+/** The running QEMU processes of this installation, by the rest of their `-name` after the prefix. */
 export function findProcesses(prefix: string): Map<string, ProcessIdentity> {
   return new Map(
     listProcesses(prefix).map(({ name = '', identity }) => [name.slice(prefix.length), identity]),
@@ -102,7 +103,7 @@ export function findProcesses(prefix: string): Map<string, ProcessIdentity> {
 }
 
 /**
- * The running processes of our own user and those of machines that have such a name, or are QEMU and work below a
+ * The running processes of our own user and of machines' users that have such a name, or that are QEMU and work below a
  * directory.
  * @param prefix what the names begin with
  */
@@ -119,8 +120,8 @@ export function listProcesses(prefix: string, directory?: string): FoundProcess[
 }
 
 /**
- * Whether a process is the one that runs a machine. A name proves nothing, since an escaped guest chooses it; what the
- * kernel says of user, directory and program it cannot.
+ * Whether a process is the one that runs a machine. Its name proves nothing, since an escaped guest can choose it; it
+ * cannot choose the user, directory and program that the kernel reports.
  * @param machine.directory the run directory
  * @param machine.identity of the process that was started, where it is known
  */
@@ -138,7 +139,7 @@ function nameOfProgram(path: string): string {
   return basename(path.replace(/ \(deleted\)$/, ''));
 }
 
-/** Some distributions start it by a script and give the program itself a longer name. */
+/** Some distributions start QEMU by a script, and its program has a longer name. */
 function isQemu(path: string): boolean {
   return nameOfProgram(path).includes('qemu-system');
 }
@@ -152,7 +153,7 @@ function lookAt(pid: number): FoundProcess | undefined {
   return orGone(() => {
     const place = join('/proc', String(pid));
     const owner = statSync(place).uid;
-    // Anyone may give a process any command line.
+    // Anyone may start a process with any command line.
     if (!isMachineUser(owner) && owner !== process.getuid?.()) return undefined;
     const identity = processIdentity(pid);
     if (identity === undefined) return undefined;
@@ -165,12 +166,12 @@ function lookAt(pid: number): FoundProcess | undefined {
   });
 }
 
-/** What can be read of a process; undefined when it is gone, or is a thread of the kernel. */
+/** What `/proc` says of a process; undefined when it is gone, or is a kernel thread. */
 function orGone<Result>(read: () => Result): Result | undefined {
   try {
     return read();
   } catch (error) {
-    // Processes come and go while we look.
+    // Processes come and go meanwhile.
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(systemErrorCode(error) ?? '')) return undefined;
     throw error;
   }

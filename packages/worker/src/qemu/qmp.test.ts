@@ -83,7 +83,7 @@ test('lines come in any pieces, and several at once', async () => {
   expect(await qmp.run('pieces')).toBe('é€😀');
 });
 
-test('events between answers are told, and answers in another order find their commands', async () => {
+test('events between answers are reported, and answers in another order find their commands', async () => {
   const waiting: number[] = [];
   const { path } = await startMonitor({
     answer: ({ id }, socket) => {

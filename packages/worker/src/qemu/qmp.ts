@@ -2,8 +2,9 @@ import { connect, type Socket } from 'node:net';
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { systemErrorCode } from '../host/errors.ts';
 
-/** Longest line that QEMU may send; it could be under the guest's control. */
+/** Longest line that QEMU may send; a guest may have taken control of it. */
 const lineBytes = 1024 * 1024;
 
 const messageSchema = z.union([
@@ -13,12 +14,12 @@ const messageSchema = z.union([
   z.object({ id: z.number(), error: z.object({ class: z.string(), desc: z.string() }) }),
 ]);
 
-/** A refusal by QEMU, or a monitor that broke. */
+/** A command that QEMU refused, or a broken connection to the monitor. */
 export class QmpError extends Error {
   override readonly name = 'QmpError';
 }
 
-/** QEMU runs, but did not do in time what it was to do. */
+/** QEMU runs, but did not carry out a command in time. */
 export class QmpTimeout extends QmpError {}
 
 interface Pending {
@@ -52,7 +53,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
 
   /**
    * Connects to a monitor, waiting for its socket to appear, and negotiates.
-   * @param alive says whether the process still runs; when it does not, waiting ends
+   * @param alive whether the process still runs; waiting ends when it does not
    * @throws QmpError when the process ended or the deadline passed
    */
   static async connect(path: string, deadlineMs: number, alive: () => boolean): Promise<Qmp> {
@@ -100,7 +101,7 @@ export class Qmp extends EventEmitter<QmpEvents> {
 
   /**
    * Runs one command.
-   * @throws QmpError with QEMU's own words, or when no answer came within `deadlineMs`
+   * @throws QmpError with QEMU's message, or when no answer came within `deadlineMs`
    */
   async run(execute: string, args: Record<string, unknown> = {}, deadlineMs = 10_000): Promise<unknown> {
     if (this.#closed) throw new QmpError(`${execute}: the monitor of QEMU is closed`);
@@ -180,8 +181,8 @@ function dial(path: string): Promise<Socket | undefined> {
       socket.removeAllListeners('error');
       resolve(socket);
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(undefined);
+    socket.once('error', (error) => {
+      if (['ENOENT', 'ECONNREFUSED'].includes(systemErrorCode(error) ?? '')) resolve(undefined);
       else reject(new QmpError(`the monitor of QEMU cannot be reached: ${error.message}`));
     });
   });

@@ -82,7 +82,7 @@ describe('dirtyRuns', () => {
       [1, 2],
       [4, 1],
     ]);
-    // The page's number, soft-dirty and exclusive bits say nothing.
+    // The page's number, and the soft-dirty and exclusive bits, must not matter.
     expect(dirtyRuns(pagemap([(1n << 55n) | 0xfffn, present | (1n << 56n) | 0x123n]))).toEqual([[1, 1]]);
     expect(dirtyRuns(pagemap([swapped | fileOrShared]))).toEqual([]);
   });
@@ -104,7 +104,7 @@ describe('dirtyRuns', () => {
         ([there, swap, file, rest]) =>
           rest | (there ? present : 0n) | (swap ? swapped : 0n) | (file ? fileOrShared : 0n),
       );
-    // Long stretches, so that runs reach their limit.
+    // Long ranges, so that runs reach their limit.
     const stretch = fc
       .tuple(entry, fc.integer({ min: 1, max: 400 }))
       .map(([value, count]) => Array.from({ length: count }, () => value));

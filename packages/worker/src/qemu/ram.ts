@@ -14,9 +14,9 @@ const pageBytes = 4096;
 const entryBytes = 8;
 /** Largest run of pages that is copied at once. */
 const runBytes = 1024 * 1024;
-/** Runs from here on are copied by other threads. */
+/** Runs of this size and more are copied by other threads. */
 const longBytes = 256 * 1024;
-/** How long copying goes on before other work of this process has its turn. */
+/** How long the event loop may be blocked by copying. */
 const turnMs = 5;
 
 /** Bits of an entry of /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst), in its upper 32 bits. */
@@ -29,8 +29,9 @@ interface Mapping {
 }
 
 /**
- * Where a process has mapped all of the RAM file. The kernel lists a mapping in pieces where flags differ, and files
- * of other file systems may have the same inode number: only pieces that make up the whole file count.
+ * The address at which a process has mapped all of the RAM file. The kernel lists a mapping in pieces where flags
+ * differ, and a file of another file system may have the same inode number: only pieces that make up the whole file
+ * count.
  */
 export function findMapping(maps: string, file: { inode: number; size: number }): Mapping | undefined {
   let found: Mapping | undefined;
@@ -38,16 +39,17 @@ export function findMapping(maps: string, file: { inode: number; size: number })
     const [range = '', , offset = '', , inode] = line.split(/\s+/);
     if (Number(inode) !== file.inode) continue;
     const [start = 0, end = 0] = range.split('-').map((hex) => Number.parseInt(hex, 16));
-    const position = Number.parseInt(offset, 16);
-    if (found !== undefined && start === found.end && position === start - found.start) found.end = end;
-    else found = position === 0 ? { start, end } : undefined;
+    const fileOffset = Number.parseInt(offset, 16);
+    if (found !== undefined && start === found.end && fileOffset === start - found.start) found.end = end;
+    else found = fileOffset === 0 ? { start, end } : undefined;
     if (found !== undefined && found.end - found.start === file.size) return found;
   }
   return undefined;
 }
 
 /**
- * The runs of pages that a process wrote to in a private mapping of a file: there, and no longer the file's.
+ * The runs of pages that a process has written in a private mapping of a file: present, and no longer backed by the
+ * file.
  * @param pagemap its entries, 8 bytes a page
  * @returns pairs of page number and number of pages
  */
@@ -71,18 +73,18 @@ export function dirtyRuns(pagemap: Buffer): [page: number, count: number][] {
 const readSome = promisify(read);
 const writeSome = promisify(write);
 
-function assertRead(bytesRead: number, position: number): void {
-  if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${position}`);
+function assertRead(bytesRead: number, offset: number): void {
+  if (bytesRead === 0) throw new Error(`the memory of the machine ends at ${offset}`);
 }
 
-/** Reads and writes by threads: for what is long, and where the disk may make a writer wait. */
+/** Copies in the thread pool: for long runs, and where writing may have to wait for the disk. */
 async function copyByThreads(from: number, to: number, part: Buffer, at: { from: number; to: number }) {
   await readFully(from, part, at.from);
   for (let done = 0; done < part.length;)
     done += (await writeSome(to, part, done, part.length - done, at.to + done)).bytesWritten;
 }
 
-/** Does the same at once: for what is done sooner than handed over to a thread. */
+/** Copies synchronously: for runs so short that handing them to a thread would take longer. */
 function copyAtOnce(from: number, to: number, part: Buffer, at: { from: number; to: number }): void {
   for (let done = 0; done < part.length;) {
     const bytes = readSync(from, part, done, part.length - done, at.from + done);
@@ -92,21 +94,21 @@ function copyAtOnce(from: number, to: number, part: Buffer, at: { from: number; 
   for (let done = 0; done < part.length;) done += writeSync(to, part, done, part.length - done, at.to + done);
 }
 
-async function readFully(file: number, buffer: Buffer, position: number): Promise<void> {
+async function readFully(file: number, buffer: Buffer, offset: number): Promise<void> {
   for (let done = 0; done < buffer.length;) {
-    const { bytesRead } = await readSome(file, buffer, done, buffer.length - done, position + done);
-    assertRead(bytesRead, position + done);
+    const { bytesRead } = await readSome(file, buffer, done, buffer.length - done, offset + done);
+    assertRead(bytesRead, offset + done);
     done += bytesRead;
   }
 }
 
-/** Copies a RAM image, holes as holes and blocks shared where the file system can. */
+/** Copies a RAM image. Holes stay holes, and blocks are shared where the file system can do that. */
 export function copyRamImage(image: string, target: string): Promise<void> {
   return withUntrusted(image, {}, (file) => copyWithHoles(pathOfHandle(file), target));
 }
 
 async function copyWithHoles(from: string, target: string): Promise<void> {
-  // Node's own copy fills the holes of a sparse file.
+  // Node's `copyFile` fills the holes of a sparse file.
   try {
     await execute('cp', ['--reflink=auto', '--sparse=auto', '--', from, target], {
       timeout: 300_000,
@@ -129,7 +131,7 @@ export function ramMode(features: QemuFeatures): number {
   return features.readonlyRam ? 0o444 : 0o666;
 }
 
-/** Makes the RAM image of a machine that begins with empty memory. */
+/** Makes the RAM image of a machine that starts with empty memory. */
 export async function makeEmptyRam(target: string, memoryMB: number, features: QemuFeatures): Promise<void> {
   const file = await open(target, 'wx', 0o600);
   try {
@@ -153,12 +155,12 @@ async function readPagemap(pid: number, mapping: Mapping): Promise<Buffer> {
 }
 
 /**
- * Writes the pages that a stopped machine has changed over a copy of the image that it maps privately. The machine
- * stands still meanwhile, so what takes microseconds is not handed to other threads.
+ * Writes the pages that a paused machine has changed over a copy of the image that it maps privately. To keep the pause
+ * short, runs that take microseconds are not handed to other threads.
  * @param pid the QEMU process
  * @param image the file that it maps
  * @param target the copy; it is not yet durable when this returns
- * @returns what the machine had changed, in order
+ * @returns the byte ranges that the machine had changed, in order
  */
 export async function saveDirtyPages(pid: number, image: string, target: string): Promise<ByteRange[]> {
   const { ino: inode, size } = await withUntrusted(image, {}, (file) => file.stat());

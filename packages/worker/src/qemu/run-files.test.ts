@@ -27,7 +27,7 @@ const root = process.getuid?.() === 0;
 const uid = 345_678;
 const other = 345_679;
 
-/** Directories of a machine: its own, which is ours alone, and that of its run, in which QEMU works. */
+/** The directories of a machine: its own, which only we can use, and that of its run, in which QEMU works. */
 async function machine(): Promise<{ directory: string; run: string; stock: OverlayStock }> {
   const directory = join(await scratchDirectory(), 'sb-01234567');
   await mkdir(directory, { mode: 0o700 });
@@ -36,7 +36,7 @@ async function machine(): Promise<{ directory: string; run: string; stock: Overl
   return { directory, run, stock: new OverlayStock(join(directory, '..', 'stock'), 'qemu-img') };
 }
 
-/** Runs a line of shell as code would that has escaped into QEMU: its user, its directory, no privileges. */
+/** Runs a line of shell like an attacker who controls QEMU: with its user, in its directory, without privileges. */
 async function asQemu(run: string, line: string): Promise<{ ok: boolean; printed: string }> {
   const user = [
     `--reuid=${uid}`,
@@ -84,7 +84,7 @@ describe.skipIf(!root)('code that has escaped into QEMU', () => {
   test('cannot have an overlay made where its link leads: it is made elsewhere and renamed', async () => {
     const { directory, run, stock } = await machine();
     const stolen = join(directory, '..', 'stolen');
-    // As a worker that let machines write there has left it.
+    // As an older worker, which let machines write there, has left it.
     await symlink(stolen, join(run, 'disk-1.qcow2'));
     await makeOverlay(join(run, 'disk-1.qcow2'), stock, 64, uid);
     await expect(lstat(stolen)).rejects.toThrow('ENOENT');
@@ -177,7 +177,7 @@ test('a crash while an overlay is made leaves a file that recovery knows', async
   const directory = await mkdtemp(join(await scratchDirectory(), 'm-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const stock = new OverlayStock(join(directory, 'stock'), 'qemu-img');
-  // The rename fails: what was made is gone.
+  // The rename fails, and the new file is removed.
   await expect(makeOverlay(join(directory, 'missing', 'disk'), stock, 64, undefined)).rejects.toThrow(
     'ENOENT',
   );

@@ -20,9 +20,9 @@ export interface Images {
   rootfsKey: string;
 }
 
-/** What every machine of this host is made with. */
+/** What all machines of this host have in common. */
 export interface HostSetup {
-  /** Tells this installation from others on the host: 8 hex digits. */
+  /** Distinguishes this installation from others on the host: 8 hex digits. */
   instanceTag: string;
   qemu: Qemu;
   /** Path of the program that starts QEMU. */
@@ -34,9 +34,9 @@ export interface HostSetup {
   overlays: OverlayStock;
   integrity: Integrity;
   network: Network;
-  /** What guests need to get out through the network of this host. */
+  /** The settings that guests need to reach the internet through this host's network. */
   egress: Egress;
-  /** Where deleted directories go until they are gone. */
+  /** The directory for deleted directories until they are removed. */
   trash: string;
   log: Logger;
 }
@@ -48,17 +48,17 @@ export interface Shape {
   diskMB: number;
 }
 
-/** What the names of all QEMU processes of an installation begin with. */
+/** The prefix of the names of all QEMU processes of an installation. */
 export function processPrefix(instanceTag: string): string {
   return `opencomputer-${instanceTag}-`;
 }
 
-/** What the names of all QEMU processes of one machine begin with; the number of the run follows. */
+/** The prefix of the names of all QEMU processes of one machine; the number of the run follows. */
 export function machinePrefix(instanceTag: string, id: string): string {
   return `${processPrefix(instanceTag)}${id}.`;
 }
 
-/** What follows the prefix in the names of machines that become templates. */
+/** The part after the prefix in the names of machines that become templates. */
 export const templateNamePrefix = 'template-';
 
 /** The setup of a machine's command line on this host. */
@@ -88,12 +88,12 @@ export function machineSetup(
   };
 }
 
-/** The user that a machine runs as; undefined when we are not root and it runs as ourselves. */
+/** The user that a machine runs as; undefined when we are not root, and it runs as our own user. */
 export function machineUid(slot: NetworkSlot): number | undefined {
   return process.getuid?.() === 0 ? slot.uid : undefined;
 }
 
-/** What a machine's process is left with. */
+/** The jail of a machine's process. */
 export function jailOf(
   { jailer, acceleration }: Pick<HostSetup, 'jailer' | 'acceleration'>,
   slot: NetworkSlot,
@@ -104,7 +104,7 @@ export function jailOf(
     uid: machineUid(slot),
     kvmDevice: acceleration.accelerator === 'kvm' ? '/dev/kvm' : undefined,
     internet: slot.mode === 'user',
-    // An overlay is larger than its disk by its tables, and by what it has let go of.
+    // An overlay may be larger than its disk: by its tables, and by clusters that are no longer used.
     fileBytes: (2 * diskMB + memoryMB + 1024) * 1024 * 1024,
   };
   if (slot.mode === 'user') return jail;

@@ -13,7 +13,7 @@ const bare = ['--clear-groups', '--no-new-privs', '--bounding-set=-all', '--'];
 const obstacle = (await missingTools()) ?? (process.getuid?.() === 0 ? undefined : 'a namespace needs root');
 
 test.skipIf(obstacle !== undefined)(
-  'a machine saved with a tap that QEMU opened goes on, in a jail, with one that is handed over',
+  'a machine saved with a tap that QEMU opened goes on, in a jail, with one that is passed to it',
   { timeout: 120_000 },
   async () => {
     const directory = await scratchDirectory();
@@ -40,7 +40,7 @@ test.skipIf(obstacle !== undefined)(
 
     const before = await CounterMachine.start(join(directory, 'before'), host, undefined, {
       network: network('ifname=tap0,script=no,downscript=no'),
-      // As releases did that had no jail under emulation.
+      // As older releases did, which had no jail under emulation.
       wrapper: {
         command: [
           'nsenter',

@@ -1,52 +1,56 @@
 import { stat, writeFile } from 'node:fs/promises';
 import {
-  type BlockSums,
+  type BlockChecksums,
   type ByteRange,
-  decodeSums,
+  decodeChecksums,
   digestOf,
-  encodeSums,
-  sumAgain,
-  sumFile,
+  encodeChecksums,
+  updateChecksums,
+  computeChecksums,
 } from '../host/checksums.ts';
 import { systemErrorCode } from '../host/errors.ts';
 import { withUntrusted } from '../host/untrusted-file.ts';
 import type { HostSetup } from '../qemu/setup.ts';
 
 /** Name of the file that holds the checksums of a RAM image, beside it. */
-export function sumsFile(image: string): string {
+export function checksumsPath(image: string): string {
   return `${image}.sums`;
 }
 
 /**
- * The checksums that a copy of a RAM image begins with: those of the image. What the copy does not share with it any
- * more is found that way. They are made where there are none, or none that are whole.
+ * The checksums for a copy of a RAM image, to be updated for the pages that change: those of the image, so that damage
+ * to the copy is found, too. They are computed where the image has none, or damaged ones.
  */
-export async function inheritSums(host: HostSetup, image: string, copy: string): Promise<BlockSums> {
+export async function inheritChecksums(
+  host: HostSetup,
+  image: string,
+  copy: string,
+): Promise<BlockChecksums> {
   const { size } = await withUntrusted(image, {}, (file) => file.stat());
   try {
-    const kept = await withUntrusted(sumsFile(image), {}, (file) => file.readFile());
-    const sums = decodeSums(kept, size);
-    if (sums !== undefined) return sums;
+    const kept = await withUntrusted(checksumsPath(image), {}, (file) => file.readFile());
+    const checksums = decodeChecksums(kept, size);
+    if (checksums !== undefined) return checksums;
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-  return sumFile(copy, host.qemu.imagePath);
+  return computeChecksums(copy, host.qemu.imagePath);
 }
 
 /**
- * Brings the checksums of a RAM image up to date and puts them beside it.
- * @param changed bytes that were written over it since
+ * Updates the checksums of a RAM image and writes them beside it.
+ * @param changed bytes that were changed since
  * @returns its digest
  */
-export async function saveSums(
+export async function saveChecksums(
   host: HostSetup,
   image: string,
-  sums: BlockSums,
+  checksums: BlockChecksums,
   changed: readonly ByteRange[],
 ): Promise<string> {
-  await sumAgain(image, sums, changed);
-  await writeFile(sumsFile(image), encodeSums(sums), { flag: 'wx', mode: 0o400, flush: true });
-  const digest = digestOf(sums, (await stat(image)).size);
+  await updateChecksums(image, checksums, changed);
+  await writeFile(checksumsPath(image), encodeChecksums(checksums), { flag: 'wx', mode: 0o400, flush: true });
+  const digest = digestOf(checksums, (await stat(image)).size);
   await host.integrity.trust(image, digest);
   return digest;
 }

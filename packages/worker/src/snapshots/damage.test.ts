@@ -13,7 +13,7 @@ const log = pino({ level: 'silent' });
 const names = ['ram', 'devices', 'layer-0', 'layer-1'];
 let directory: string;
 let snapshot: { directory: string; manifest: typeof sampleManifest };
-/** Of a worker that has not written the files. */
+/** The files seen by a worker that has not written them. */
 let verifier: { integrity: Integrity; log: typeof log };
 
 beforeEach(async () => {

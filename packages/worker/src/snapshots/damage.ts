@@ -6,7 +6,7 @@ import { type DiskLayer, machineFiles } from '../qemu/argv.ts';
 import type { HostSetup } from '../qemu/setup.ts';
 import { type Layer, type Manifest, snapshotFiles } from './manifest.ts';
 
-/** What verifying needs of the host. */
+/** The parts of the host's setup that verifying uses. */
 type Verifier = Pick<HostSetup, 'integrity' | 'log'>;
 
 /** The files of a snapshot that its memory consists of. */
@@ -17,7 +17,7 @@ export function diskFiles({ layers }: Manifest): string[] {
   return layers.map((_, index) => machineFiles.layer(index));
 }
 
-/** What is wrong with files of a snapshot; undefined when they are what was saved. */
+/** What is wrong with files of a snapshot; undefined when they are as they were saved. */
 export async function findDamage(
   verifier: Verifier,
   { directory, manifest }: { directory: string; manifest: Manifest },

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { systemErrorCode } from '../host/errors.ts';
 import { digestPattern } from '../host/integrity.ts';
 import { openSealed } from '../host/sealed-json.ts';
 import { type DiskLayer, type MachineSetup, machineArgv, machineFiles, socketsByName } from '../qemu/argv.ts';
-import { sumsFile } from './checksums.ts';
+import { checksumsPath } from './checksums.ts';
 
 export const manifestFile = 'manifest.json';
 
-/** Raised when templates of before are no longer to be used. 3: their manifests hold checksums. */
+/** Raised when older templates must no longer be used. Since 3, manifests hold checksums. */
 const keyVersion = 3;
 
 /** Names of a snapshot's own files; its disk layers are `machineFiles.layer(n)`. */
@@ -29,14 +30,14 @@ export const compatibilitySchema = z.object({
   cpuCount: z.number().int().min(1),
   memoryMB: z.number().int().min(1),
   diskMB: z.number().int().min(0),
-  /** Content keys of the boot files (kernel, initramfs with agent) and of the root file system. */
+  /** Content keys of the boot files (kernel, initramfs with guest agent) and of the root file system. */
   boot: z.string(),
   rootfs: z.string(),
-  /** Hash of the command line less names and paths. */
+  /** Hash of the command line without names and paths. */
   argv: z.string(),
 });
 
-/** All that must be equal for a machine's device state and memory to be restored. */
+/** Everything that must be equal for a machine's device state and memory to be restored. */
 export type Compatibility = z.infer<typeof compatibilitySchema>;
 
 const manifestSchema = z.object({
@@ -45,17 +46,17 @@ const manifestSchema = z.object({
   name: z.string(),
   compatibility: compatibilitySchema,
   layers: z.array(z.enum(['raw', 'qcow2'])).max(256),
-  /** False for one that holds a disk alone. */
+  /** False for a snapshot of the disk alone. */
   memory: z.boolean(),
-  /** What it occupies by itself, and how long its machine stood still for it. */
+  /** The bytes that only this snapshot occupies, and how long the machine was paused for it. */
   sizeBytes: z.number().int().min(0),
   pauseMs: z.number().min(0),
-  /** Whether the guest came to rest and wrote out its file system first; absent in those of older workers. */
+  /** Whether the guest was quiesced and wrote out its file system first; absent in manifests of older workers. */
   quiesced: z.boolean().optional(),
   agentGeneration: z.number().int(),
-  /** Bytes of each file, by name: one that was cut short must not be restored from. */
+  /** Size of each file in bytes, by name: a file that was cut off must not be used. */
   sizes: z.record(z.string(), z.number().int().min(0)),
-  /** Digests of the files' checksums, by name; absent in those of older workers. */
+  /** Digests of the files' checksums, by name; absent in manifests of older workers. */
   digests: z.record(z.string(), z.string().regex(digestPattern)).optional(),
   createdAt: z.string(),
 });
@@ -63,7 +64,9 @@ const manifestSchema = z.object({
 /** Describes a snapshot. It is written last: a directory without it is not a snapshot. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** Stands for any disk and any network: how many layers there are, or what carries packets, is not the guest's. */
+/**
+ * Stands for any disk and any network: the guest does not see how many layers there are, or what carries its packets.
+ */
 const neutralParts = {
   name: '',
   layers: [{ file: 'layer', format: 'raw' }],
@@ -90,8 +93,8 @@ export function compatibilityKey(name: string, compatibility: Compatibility): st
 }
 
 /**
- * Why the memory of a snapshot cannot be restored here; undefined when it can.
- * Boot files and root file system don't count: they are in the snapshot itself.
+ * Why the memory of a snapshot cannot be restored here; undefined when it can. Boot files and root file system don't
+ * matter: they are in the snapshot itself.
  */
 export function incompatibility(snapshot: Compatibility, here: Compatibility): string | undefined {
   const names = {
@@ -117,7 +120,7 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
   try {
     text = await readFile(join(directory, manifestFile), 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw error;
   }
   try {
@@ -129,7 +132,7 @@ export async function readManifest(directory: string): Promise<Manifest | undefi
 
 /** Sizes in bytes of the files that a snapshot consists of. */
 export async function sizesOf(directory: string): Promise<Record<string, number>> {
-  const own = new Set([manifestFile, sumsFile(snapshotFiles.ram)]);
+  const own = new Set([manifestFile, checksumsPath(snapshotFiles.ram)]);
   const names = (await readdir(directory)).filter((name) => !own.has(name));
   const sizes = await Promise.all(
     names.map(async (name) => [name, (await stat(join(directory, name))).size]),

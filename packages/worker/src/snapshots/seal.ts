@@ -16,8 +16,8 @@ export async function sealSnapshot(
 }
 
 /**
- * Gives a snapshot that is complete its name, in one step. It survives a power cut when this returns.
- * @throws Error when another has this name; both are as they were then
+ * Renames a complete snapshot to its final name, in one step. It survives a power cut when this returns.
+ * @throws Error when another one has this name; both stay as they were
  */
 export async function publishSnapshot(complete: string, target: string): Promise<void> {
   await rename(complete, target);

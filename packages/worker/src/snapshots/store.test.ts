@@ -16,7 +16,7 @@ async function openStore(): Promise<{ store: SnapshotStore; directory: string; t
   return { store, directory, trash };
 }
 
-/** Puts a snapshot together whose disk has this content. @returns where */
+/** Puts a snapshot together whose disk has this content. @returns its directory */
 async function staged(store: SnapshotStore, id: string, disk: string): Promise<string> {
   const staging = await store.stage(id);
   await writeFile(join(staging, 'layer-0'), disk);

@@ -26,14 +26,14 @@ export class SnapshotStore {
     this.#trash = trash;
   }
 
-  /** Removes what was being made when the worker ended. */
+  /** Removes snapshots that were not complete when the last worker ended. */
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     for (const entry of await readdir(this.#directory))
       if (entry.startsWith(stagingPrefix)) await discardDirectory(join(this.#directory, entry), this.#trash);
   }
 
-  /** Where a snapshot is put together. It can be found once it is published. */
+  /** Makes the directory in which a snapshot is put together. The snapshot can be found once it is published. */
   async stage(id: string): Promise<string> {
     const directory = join(this.#directory, stagingPrefix + id);
     await discardDirectory(directory, this.#trash);
@@ -46,9 +46,9 @@ export class SnapshotStore {
   }
 
   /**
-   * Lets a snapshot that was put together be found. It survives a power cut when this returns.
+   * Publishes a snapshot: from now on it can be found. It survives a power cut when this returns.
    * @param staging the directory that `stage` gave for it, complete
-   * @throws Error when there is a snapshot of this id; it stays as it is
+   * @throws Error when there is a snapshot with this id; it stays as it is
    */
   publish(staging: string, id: string): Promise<void> {
     return publishSnapshot(staging, this.path(id));
@@ -75,7 +75,7 @@ export class SnapshotStore {
     return found;
   }
 
-  /** All snapshots; of those whose manifest is damaged, the ids. */
+  /** All snapshots, and the ids of those whose manifest is damaged. */
   async list(): Promise<{ snapshots: SnapshotInfo[]; damaged: string[] }> {
     const snapshots: SnapshotInfo[] = [];
     const damaged: string[] = [];
@@ -91,7 +91,7 @@ export class SnapshotStore {
     return { snapshots, damaged };
   }
 
-  /** Deletes a snapshot. Files that machines or other snapshots share with it stay theirs. */
+  /** Deletes a snapshot. Files that machines or other snapshots share with it stay. */
   async delete(id: string): Promise<void> {
     await discardDirectory(this.path(id), this.#trash);
     await syncDirectory(this.#directory);

@@ -6,7 +6,7 @@ import { discardDirectory } from '../disk/trash.ts';
 import { bringEgress, GuestChannel, quiesceGuest } from '../guest/index.ts';
 import type { Jail } from '../host/jail.ts';
 import { waitForExit } from '../host/processes.ts';
-import { hangUpAndWait } from '../qemu/agent-port.ts';
+import { hangUpAndWait } from '../qemu/guest-port.ts';
 import { machineArgv, machineFiles } from '../qemu/argv.ts';
 import { saveDevices } from '../qemu/devices.ts';
 import { kernelArgs } from '../qemu/kernel-args.ts';
@@ -23,7 +23,7 @@ import {
   type Shape,
   templateNamePrefix,
 } from '../qemu/setup.ts';
-import { inheritSums, saveSums } from '../snapshots/checksums.ts';
+import { inheritChecksums, saveChecksums } from '../snapshots/checksums.ts';
 import { digestsOf } from '../snapshots/damage.ts';
 import { layersOf } from '../snapshots/link.ts';
 import { compatibilityKey, type Compatibility, type Manifest, snapshotFiles } from '../snapshots/manifest.ts';
@@ -42,9 +42,9 @@ interface Builder {
 
 /**
  * Builds the snapshot from which machines of one template and shape are restored: cold boot on a shared RAM file,
- * settle, save. The finished directory appears under its name in one step.
+ * settle, save. The finished directory gets its name in one step.
  * @param target directory to make; its parent exists
- * @throws Error when the guest does not come up; nothing is left then
+ * @throws Error when the guest does not start; nothing is left then
  */
 export async function buildTemplate(
   host: HostSetup,
@@ -137,7 +137,7 @@ async function settleGuest({ launched, channel }: Builder, report: (phase: strin
   return agent;
 }
 
-/** Takes device state, memory and disk at one stopped instant. */
+/** Saves device state, memory and disk during one pause. */
 async function freeze({ launched, channel }: Builder, run: string, uid: number | undefined): Promise<void> {
   const { qmp, process } = launched;
   await quiesceGuest(channel, { sync: true });
@@ -148,7 +148,7 @@ async function freeze({ launched, channel }: Builder, run: string, uid: number |
   if (!(await waitForExit(process.identity, 30_000))) throw new Error('QEMU did not end after the snapshot');
 }
 
-/** The files of a template, less its memory image. */
+/** The files of a template, without its memory image. */
 const templateFiles = [
   snapshotFiles.devices,
   machineFiles.layer(0),
@@ -164,10 +164,10 @@ async function collect(run: string, finished: string): Promise<void> {
     if (file !== machineFiles.layer(1)) await rename(join(run, file), join(finished, file));
 }
 
-/** Sums everything that machines are restored from. @returns the digests, by file */
+/** Computes the checksums of all files that machines are restored from. @returns the digests, by file */
 async function sumTemplate(host: HostSetup, finished: string): Promise<Record<string, string>> {
   const ram = join(finished, snapshotFiles.ram);
-  const sums = await inheritSums(host, ram, ram);
+  const checksums = await inheritChecksums(host, ram, ram);
   const digests = await digestsOf(host.integrity, finished, templateFiles);
-  return { ...digests, [snapshotFiles.ram]: await saveSums(host, ram, sums, []) };
+  return { ...digests, [snapshotFiles.ram]: await saveChecksums(host, ram, checksums, []) };
 }

@@ -7,12 +7,12 @@ import { isSameProcess, type ProcessIdentity } from '../host/processes.ts';
 /** Clock ticks a second of /proc/PID/stat (USER_HZ, fixed at 100 for programs on Linux). */
 const ticksPerSecond = 100;
 const quietWindowMs = 500;
-/** Share of one processor below which a guest counts as quiet. */
+/** Share of one processor below which a guest counts as idle. */
 const quietLoad = 0.08;
 
 /**
- * What users run first. Each is run once, so that its pages are in the image and every clone shares them:
- * a shell, Python, Node, git, and the calls that a create makes.
+ * The programs that users run first. Each is run once, so that its pages are in the image and all clones share them: a
+ * shell, Python, Node, git, and the calls that a create makes.
  */
 export const firstCommands: readonly (readonly string[])[] = [
   [
@@ -28,8 +28,9 @@ export const firstCommands: readonly (readonly string[])[] = [
 ];
 
 /**
- * What is run at the end, by root. The journal reads the boot id once, when it starts, and each machine gets one of its
- * own: it is started by the first message of a machine. systemd keeps the streams of the services that print to it.
+ * What root runs at the end. The journal reads the boot id once, when it starts, and each machine has its own boot id.
+ * So the journal is ended here, and the first message of a machine starts it. systemd keeps the streams of the services
+ * that print to it.
  */
 export const lastCommands: readonly (readonly string[])[] = [
   ['systemctl', 'stop', '--quiet', '--no-warn', 'systemd-journald.service'],
@@ -55,7 +56,7 @@ async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-/** Waits until a machine uses next to no processor time for three windows in a row, at most `deadlineMs`. */
+/** Waits until a machine has used almost no processor time for three windows in a row, at most `deadlineMs`. */
 export async function waitUntilQuiet(machine: ProcessIdentity, deadlineMs: number): Promise<boolean> {
   const end = Date.now() + deadlineMs;
   let before = await cpuSeconds(machine.pid);
@@ -70,9 +71,9 @@ export async function waitUntilQuiet(machine: ProcessIdentity, deadlineMs: numbe
 }
 
 /**
- * Brings a freshly booted guest to the state that clones shall begin in: started up, what users run first in its
- * page cache, and quiet.
- * @param report is told each phase, for people
+ * Brings a freshly booted guest into the state in which clones start: all services started, the programs that users run
+ * first in its page cache, and idle.
+ * @param report called with the name of each phase, for people
  */
 export async function settle(
   channel: GuestChannel,

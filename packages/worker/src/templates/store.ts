@@ -24,7 +24,7 @@ export interface Template {
   manifest: Manifest;
 }
 
-/** The templates of this host. Each shape of one is built when it is first asked for, then kept. */
+/** The templates of this host. Each shape of a template is built when it is first requested, and then kept. */
 export class TemplateStore {
   readonly #directory: string;
   readonly #host: HostSetup;
@@ -36,7 +36,7 @@ export class TemplateStore {
     this.#host = host;
   }
 
-  /** Removes what builds that were interrupted left behind. */
+  /** Removes what interrupted builds left behind. */
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     for (const entry of await readdir(this.#directory)) {
@@ -52,9 +52,9 @@ export class TemplateStore {
   }
 
   /**
-   * The template for a shape; built now if this host has never had it. Builds run one after another, and callers
-   * of one shape share its build.
-   * @throws ApiError `template_not_found`, or `creation_failed` when the guest does not come up
+   * The template for a shape, built now if this host does not have it. Builds run one after another, and callers that
+   * want the same shape share its build.
+   * @throws ApiError `template_not_found`, or `creation_failed` when the guest does not start
    */
   async get(name: string, shape: Shape): Promise<Template> {
     if (!this.names().includes(name))
@@ -82,7 +82,7 @@ export class TemplateStore {
     return turn;
   }
 
-  /** The template in a directory. A damaged one is thrown away: it is made of the images, and can be made again. */
+  /** The template in a directory. A damaged one is deleted: it can be built again from the images. */
   async #whole(directory: string, key: string): Promise<Manifest | undefined> {
     const { log, trash } = this.#host;
     let reason: string | undefined;
@@ -136,7 +136,7 @@ export class TemplateStore {
     }
   }
 
-  /** What machines of a shape are compatible with on this host. */
+  /** What a memory of this shape must be compatible with to be restored on this host. */
   compatibility(name: string, shape: Shape): Compatibility {
     const { qemu, acceleration, images, egress } = this.#host;
     const setup = machineSetup(
@@ -164,11 +164,11 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return systemErrorCode(error) === 'EPERM';
   }
 }
 
-/** Content key of all that a template is booted and prepared with. */
+/** Content key of everything that a template is booted and prepared with. */
 function preparationKey(bootKey: string, accelerator: 'kvm' | 'tcg', egress: string): string {
   const parts = JSON.stringify([bootKey, kernelArgs(accelerator), firstCommands, lastCommands, egress]);
   return createHash('sha256').update(parts).digest('hex').slice(0, 16);

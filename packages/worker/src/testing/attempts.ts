@@ -1,8 +1,8 @@
 /**
- * A Python program that tries lines and prints those that succeed, as JSON. A line that fails otherwise than it may is
- * printed too, so that what is printed is no JSON.
+ * A Python program that tries lines and prints those that succeed, as JSON. If a line fails with an error that is not
+ * expected, that is printed as well, and the output is not JSON.
  * @param refusals names of the errors by which a line may fail
- * @param prelude lines that those which are tried build on
+ * @param prelude lines that run before those that are tried
  */
 export function attemptsInPython(
   lines: readonly string[],

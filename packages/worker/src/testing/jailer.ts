@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 import { onTestFinished } from 'vitest';
 import { ensureJailer } from '@opencomputer/images/jailer';
 
-/** The program that starts QEMU, built where that was not done before. @returns its path */
+/** Builds the program that starts QEMU, unless it is there. @returns its path */
 export async function testJailer(): Promise<string> {
   const cache = join(tmpdir(), 'opencomputer-test-cache');
   await mkdir(cache, { recursive: true });

@@ -58,14 +58,14 @@ class Agent:
         It needs its credentials in the sandbox's ``envs``, such as ``ANTHROPIC_API_KEY``.
 
         Args:
-            prompt: What it is to do first.
+            prompt: Its first prompt.
             model: Name of the model.
             system_prompt: Its instructions.
             allowed_tools: Tools that it may use.
             permission_mode: Such as ``bypassPermissions``, the default.
             max_turns: Turns of the model within one prompt. Default 50.
             cwd: Its working directory.
-            mcp_servers: Programs with tools for it: ``{"name": {"command": …, "args": […], "env": {…}}}``.
+            mcp_servers: Programs that provide tools to it: ``{"name": {"command": …, "args": […], "env": {…}}}``.
             on_event: Called with each event. Without it, iterate over the agent.
             on_error: Called with what it prints to stderr, and with lines that are no events.
             disallowed_tools: Tools that it may not use.
@@ -74,10 +74,10 @@ class Agent:
             on_scrollback_end: Called when all events from before the attachment have been told.
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
-            on_reconnect: Called when it is back.
-            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_reconnect: Called when the connection is restored.
+            on_hibernate: Called when the sandbox hibernates: input, or any use, wakes it.
             on_wake: Called when it runs again.
-            reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
+            reconnect: How it reconnects; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
         Raises:

@@ -1,4 +1,4 @@
-"""An agent that runs, and the connection to it.
+"""A running agent, and the connection to it.
 
 The synchronous form, written by scripts/generate_sync.py.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AgentSession:
-    """An agent that runs, and the connection to it. It goes on when the connection is closed or lost.
+    """A running agent, and the connection to it. It goes on when the connection is closed or lost.
 
     Get one with ``agent.start`` or ``agent.attach``. Iterate over it where there is no ``on_event``.
 
@@ -47,7 +47,7 @@ class AgentSession:
 
     @property
     def offset(self) -> int:
-        """Position in the output: ``agent.attach(session_id, offset=…)`` goes on there."""
+        """Offset in the output: ``agent.attach(session_id, offset=…)`` goes on there."""
         return self._wrapped.offset
 
     @property
@@ -76,7 +76,7 @@ class AgentSession:
         return call(self._wrapped.wait, timeout)
 
     def send_prompt(self, text: str) -> None:
-        """Gives it something to do; ``turn_complete`` says that it is done.
+        """Sends it a prompt; the event ``turn_complete`` says that it is done.
 
         It returns when the agent has it.
 
@@ -94,7 +94,7 @@ class AgentSession:
         call(self._wrapped.send_prompt, text)
 
     def interrupt(self) -> None:
-        """Stops what it does now; the event ``interrupted`` says that it has.
+        """Interrupts the current turn; ``interrupted`` says that it has stopped.
 
         Raises:
             ConflictError: The agent has ended.
@@ -171,7 +171,7 @@ class AgentSession:
         call(self._wrapped.kill, signal, request_timeout=request_timeout)
 
     def close(self) -> None:
-        """Lets go of the agent, which goes on.
+        """Detaches from the agent, which goes on.
 
         Example:
             ```python

@@ -48,10 +48,10 @@ class Exec:
         Args:
             command: The line, e.g. ``npm test && echo passed``.
             timeout: Seconds until the command is killed (exit code -1).
-            env: Environment variables of this command; they win over those of the sandbox.
+            env: Environment variables of this command; they override those of the sandbox.
             cwd: Working directory. Default ``/home/sandbox``.
-            log: False: nothing of it gets into the logs of the sandbox.
-            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
+            log: False: it is kept out of the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, for a tool's internal commands. Its id works all the same.
             wait_timeout: Seconds to wait; then ``ExecTimeoutError``, while the command goes on. Default: until it
                 ends.
             request_timeout: Seconds that each HTTP request may take. Default 60 to start, 15 to poll.
@@ -131,36 +131,36 @@ class Exec:
     ) -> ExecSession:
         """Starts a command and attaches to it: its output as it comes, its input, its end.
 
-        It goes on when the connection is lost, which comes back by itself.
+        The command goes on when the connection is lost, and the session reconnects by itself.
 
         Args:
             command: An executable, or without ``args`` a line of shell.
             args: Its arguments.
-            env: Environment variables of this command; they win over those of the sandbox.
+            env: Environment variables of this command; they override those of the sandbox.
             cwd: Working directory. Default ``/home/sandbox``.
             timeout: Seconds until the command is killed (exit code -1). Default: never.
             max_run_after_disconnect: Seconds after which it is killed when nobody is attached. Default: never.
             on_stdout: Called with output, as bytes.
             on_stderr: Likewise.
             on_exit: Called with the exit code; -1 when the session was closed or lost.
-            on_scrollback_end: Called when all output from before the attachment has been told.
-            log: False: nothing of it gets into the logs of the sandbox.
-            listed: False: ``exec.list`` leaves it out, as the plumbing of a tool. Its id works all the same.
+            on_scrollback_end: Called when all output from before the attachment has been delivered.
+            log: False: it is kept out of the logs of the sandbox.
+            listed: False: ``exec.list`` leaves it out, for a tool's internal commands. Its id works all the same.
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
-            on_reconnect: Called when it is back.
-            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_reconnect: Called when the connection is restored.
+            on_hibernate: Called when the sandbox hibernates: input, or any use, wakes it.
             on_wake: Called when it runs again.
             keep_awake: False: a service in the background, which does not keep the sandbox from hibernating. Default
-                True: until it ends the sandbox is in use, printing or not.
-            reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
+                True: the sandbox is in use until the command ends, even if it prints nothing.
+            reconnect: How it reconnects; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
         Raises:
             InvalidRequestError: It cannot start.
             LimitError: Too many commands run.
             SandboxStoppedError: The sandbox has ended.
-            ConnectionError: There is no way to the server; ``details["sessionId"]`` names what had started.
+            ConnectionError: The server cannot be reached; ``details["sessionId"]`` names the session if it had started.
 
         Example:
             ```python
@@ -263,7 +263,7 @@ class Exec:
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> ExecSession:
-        """Attaches to a command by its id: what it has printed before (the newest 1 MiB is kept), then live.
+        """Attaches to a command by its id: its earlier output (the newest 1 MiB is kept), then new output as it comes.
 
         Any number of clients may be attached, and all may write to its input. A command that has ended is replayed
         with its end.
@@ -274,7 +274,7 @@ class Exec:
             on_stderr: As for ``start``.
             on_exit: As for ``start``.
             on_scrollback_end: As for ``start``.
-            offset: Where in all output ever printed, both streams counted together, to begin:
+            offset: Where to begin in all output ever printed, both streams counted together:
                 ``session.offset`` of an earlier attachment. 0: all that is kept.
             on_gap: As for ``start``.
             on_disconnect: As for ``start``.
@@ -357,7 +357,7 @@ class Exec:
         """Starts a bash that keeps its directory, variables and functions from one ``run`` to the next.
 
         Args:
-            cwd: Directory in which it begins. Default ``/home/sandbox``.
+            cwd: Directory in which it starts. Default ``/home/sandbox``.
             env: Environment variables of the shell and of all that it runs.
             reconnect: As for ``start``.
             request_timeout: Seconds that the start may take. Default 60.

@@ -1,4 +1,4 @@
-"""A command that runs, and the connection to it.
+"""A running command, and the connection to it.
 
 The synchronous form, written by scripts/generate_sync.py.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class ExecSession:
-    """A command that runs, and the connection to it. The command goes on when the connection is closed or lost.
+    """A running command, and the connection to it. The command goes on when the connection is closed or lost.
 
     Get one with ``exec.start`` or ``exec.attach``. Callbacks are called one after the other, in the order of
-    what they tell, in another thread, where they may use this package; a slow one makes the command wait. What
-    a callback raises is logged.
+    the events, in another thread, where they may use this package; a slow one makes the command wait. Exceptions
+    of a callback are logged.
 
     Example:
         ```python
@@ -49,7 +49,7 @@ class ExecSession:
 
     @property
     def offset(self) -> int:
-        """Position in all output of the next byte to come: ``exec.attach(session_id, offset=…)`` goes on there."""
+        """Offset of the next byte in all output: ``exec.attach(session_id, offset=…)`` goes on there."""
         return self._wrapped.offset
 
     @property
@@ -81,7 +81,7 @@ class ExecSession:
     def send_stdin(self, data: str | bytes) -> None:
         """Writes to the command's standard input.
 
-        It returns when the session has accepted the bytes. Nothing is lost or doubled when the connection breaks
+        It returns when the session has accepted the bytes. Nothing is lost or repeated when the connection breaks
         meanwhile.
 
         Args:
@@ -129,7 +129,7 @@ class ExecSession:
         call(self._wrapped.kill, signal, request_timeout=request_timeout)
 
     def close(self) -> None:
-        """Lets go of the command, which goes on. ``wait`` then returns -1.
+        """Detaches from the command, which goes on. ``wait`` then returns -1.
 
         Example:
             ```python
@@ -147,6 +147,6 @@ class ExecSession:
     def __iter__(self) -> Iterator[ExecOutput]:
         """The output, piece by piece, until the command ends. A slow loop makes the command wait.
 
-        Of what was printed before the loop the newest 1 MiB is kept.
+        Of output from before the loop the newest 1 MiB is kept.
         """
         return iterate(self._wrapped.__aiter__)

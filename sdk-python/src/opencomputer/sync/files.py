@@ -40,7 +40,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -58,7 +58,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -76,7 +76,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none; raised by the first step of the iteration.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -99,7 +99,7 @@ class Filesystem:
 
         Raises:
             FileNotFoundError: There is none in the sandbox, or no such local directory.
-            InvalidRequestError: The path is a directory, or no path.
+            InvalidRequestError: The path is a directory, or invalid.
 
         Example:
             ```python
@@ -120,7 +120,7 @@ class Filesystem:
             request_timeout: Seconds without progress after which it fails.
 
         Raises:
-            InvalidRequestError: The path is a directory, or no path; the content cannot be sent.
+            InvalidRequestError: The path is a directory, or invalid; the content cannot be sent.
             CapacityError: The disk is full.
 
         Example:
@@ -192,7 +192,7 @@ class Filesystem:
             request_timeout: Seconds after which it fails.
 
         Raises:
-            InvalidRequestError: The path is none.
+            InvalidRequestError: The path is invalid.
 
         Example:
             ```python

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PtySession:
-    """A terminal with a program in it. It does not depend on the connection, which comes back by itself.
+    """A terminal with a program in it. It goes on when the connection is lost, and the client reconnects by itself.
 
     Get one with ``pty.create`` or ``pty.attach``.
 
@@ -50,7 +50,7 @@ class PtySession:
 
     @property
     def offset(self) -> int:
-        """Position in the output: ``pty.attach(session_id, offset=…)`` goes on there."""
+        """Offset in the output: ``pty.attach(session_id, offset=…)`` goes on there."""
         return self._wrapped.offset
 
     @property
@@ -95,7 +95,7 @@ class PtySession:
         call(self._wrapped.send, data)
 
     def resize(self, cols: int, rows: int, *, request_timeout: float | None = None) -> None:
-        """Tells the program another size.
+        """Changes the size of the terminal.
 
         Args:
             cols: Characters in a row, 1 to 1000.
@@ -104,7 +104,7 @@ class PtySession:
 
         Raises:
             ConflictError: The program has ended.
-            InvalidRequestError: The size cannot be.
+            InvalidRequestError: The size is invalid.
 
         Example:
             ```python
@@ -114,7 +114,7 @@ class PtySession:
         call(self._wrapped.resize, cols, rows, request_timeout=request_timeout)
 
     def kill(self, *, request_timeout: float | None = None) -> None:
-        """Hangs up: what runs in it is told so, and killed two seconds later.
+        """Hangs up: its processes get SIGHUP, and are killed two seconds later.
 
         Args:
             request_timeout: Seconds after which it fails.
@@ -130,7 +130,7 @@ class PtySession:
         call(self._wrapped.kill, request_timeout=request_timeout)
 
     def close(self) -> None:
-        """Lets go of the terminal, which goes on.
+        """Detaches from the terminal, which goes on.
 
         Example:
             ```python
@@ -203,20 +203,20 @@ class Pty:
             rows: Rows, 1 to 1000.
             on_output: Called with what the terminal is to show, as bytes. Without it, iterate over the terminal.
             shell: The program in it. Default ``/bin/bash``, else ``/bin/sh``.
-            env: Environment variables beside those of the sandbox.
+            env: Environment variables in addition to those of the sandbox.
             cwd: Working directory. Default ``/home/sandbox``.
             on_exit: Called with the exit code.
-            on_scrollback_end: Called when what was shown before the attachment has been told.
+            on_scrollback_end: Called when all output from before the attachment has been delivered.
             on_gap: Called with the number of bytes that are missing at this place.
             on_disconnect: Called with the error when the connection is lost, and is being restored.
-            on_reconnect: Called when it is back.
-            on_hibernate: Called when the sandbox hibernates: input, or any operation, wakes it.
+            on_reconnect: Called when the connection is restored.
+            on_hibernate: Called when the sandbox hibernates: input, or any use, wakes it.
             on_wake: Called when it runs again.
-            reconnect: How it comes back; False: not at all. Default: as the sandbox is configured.
+            reconnect: How it reconnects; False: not at all. Default: as the sandbox is configured.
             request_timeout: Seconds that the start may take. Default 60.
 
         Raises:
-            InvalidRequestError: Size or shell cannot be.
+            InvalidRequestError: Size or shell is invalid.
             LimitError: Too many commands run.
             SandboxStoppedError: The sandbox has ended.
 
@@ -266,9 +266,9 @@ class Pty:
         reconnect: Reconnect | Literal[False] | None = None,
         request_timeout: float | None = None,
     ) -> PtySession:
-        """Attaches to a terminal that runs, with what it has shown: the newest 1 MiB of it.
+        """Attaches to a running terminal, with its earlier output: the newest 1 MiB is kept.
 
-        With a size it is told that first, so that a full-screen program paints itself anew.
+        With a size the terminal is resized first, so that a full-screen program draws its screen again.
 
         Args:
             session_id: Of the terminal.

@@ -76,7 +76,7 @@ class Shell:
             )
 
     def close(self) -> None:
-        """Has the shell exit after the command that it runs, if any, and waits for that.
+        """Makes the shell exit after the command that it runs, if any, and waits for that.
 
         Example:
             ```python

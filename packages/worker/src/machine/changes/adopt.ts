@@ -15,9 +15,9 @@ import type { Runner } from './runner.ts';
 const monitorMs = 10_000;
 
 /**
- * Takes over a machine that a predecessor of this worker started and that still runs. One that was stopped in the
- * middle of a change of its life goes on.
- * @throws Error when its monitor or its network cannot be had; the process runs on, without a network
+ * Takes over a machine that an earlier worker started and that still runs. A machine that was paused for a change goes
+ * on.
+ * @throws Error when its monitor or its network cannot be reached; the process runs on, without a network
  */
 export async function adoptMachine(
   runner: Runner,
@@ -35,7 +35,7 @@ export async function adoptMachine(
   stack.defer(() => qmp.close());
   await waitUntilLoaded(qmp);
   await endFlattening({ qmp, id: record.id });
-  // One that the full disk of the host has stopped is let run by its own watch.
+  // A machine that QEMU paused because the host's disk is full is resumed by `FullDiskWatch`.
   const state = await runState(qmp);
   if (state !== 'running' && state !== 'io-error') await qmp.run('cont');
   const launched = { process: { identity: process, child: undefined }, qmp };
@@ -49,7 +49,7 @@ export async function adoptMachine(
   await withdrawOverlay(machine).catch((error: unknown) =>
     host.log.warn({ machine: machine.id, err: error }, 'an empty layer stays'),
   );
-  // One that an older worker started was not noted.
+  // Older workers did not record the process.
   if (record.process === undefined) await machine.save({});
   stack.move();
   await machine.lookForFullDisk();

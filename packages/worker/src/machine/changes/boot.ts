@@ -8,7 +8,7 @@ import { type Runner, type Started, untilAnswered, waitUntilBooted } from './run
 
 /**
  * Starts a machine from its disk with empty memory: after a reboot, a crash, or where its memory is lost.
- * @param reason why its memory is not used, where it was asked for
+ * @param reason why its memory is not used, where that was asked for
  * @throws Error when it does not come up; its disk is as it was
  */
 export async function bootMachine(
@@ -23,7 +23,7 @@ export async function bootMachine(
   await prepareRun(directory, record, slot);
   const booted = startedAgain(record, { slot, from: 'disk', coldBootReason: reason });
   await atStep('boot:prepared', record.id);
-  // Before it boots: what it writes to its disk from now on does not fit a memory that was saved before.
+  // Deleted before the boot: the saved memory does not fit what the machine writes to its disk from now on.
   await writeRecord(directory, booted);
   await atStep('boot:recorded', record.id);
   const machine = await runner.boot({ directory, record: booted, slot, gate: new Gate() });

@@ -33,7 +33,7 @@ import { snapshotMachine } from './snapshot.ts';
 import { Starts } from './starts.ts';
 import { wakeOrBoot } from './wake.ts';
 
-/** More machines that start at once get in each other's way: all are late then, and some too late. */
+/** More machines that start at the same time slow each other down until some miss their deadlines. */
 const startsAtOnce = Math.max(4, 2 * availableParallelism());
 
 const notStartedAgain = 'it was ended for a reboot and could not be started again';
@@ -44,16 +44,16 @@ export interface ChangesOptions {
   templates: TemplateStore;
   snapshots: SnapshotStore;
   capacity: Capacity;
-  /** Directory that holds one directory per machine. */
+  /** The directory with one directory per machine. */
   directory: string;
   onFailed: (id: string, reason: string) => void;
   /** A guest has restarted by itself and runs again. */
   onRestarted: (id: string) => void;
 }
 
-/** The changes of machines' lives. Those of one machine follow each other. */
+/** The changes of machines. Those of one machine run one after the other. */
 export class Changes {
-  /** Starts machines, and hears of those that end. */
+  /** Starts machines, and is notified of those that end. */
   readonly runner: Runner;
   readonly #options: ChangesOptions;
   readonly #origins: Origins;
@@ -83,7 +83,7 @@ export class Changes {
   }
 
   /**
-   * Creates a machine, or answers for the one that this id has already if it was asked for in the same words.
+   * Creates a machine, or returns the one that has this id already if it was requested with the same specification.
    * @throws ApiError `conflict`, `no_capacity`, `template_not_found`, `checkpoint_not_found`, `creation_failed`, `start_failed`
    */
   create(id: string, spec: MachineSpec): Promise<MachineInfo> {
@@ -95,7 +95,7 @@ export class Changes {
         throw new ApiError('conflict', `there are files of another machine ${id} on this host`);
       return this.#starts.start(id, spec.memoryMB, async () => {
         const origin = await this.#origins.find(spec);
-        // A template that has to be made first takes minutes, in which others start.
+        // A template that has to be built first takes minutes; other machines start meanwhile.
         const machine = await this.#turns.run(() =>
           createMachine(this.runner, { id, directory, spec, origin }),
         );
@@ -105,35 +105,35 @@ export class Changes {
     });
   }
 
-  /** Saves a machine's memory and ends its process. One that hibernates already stays so. */
+  /** Saves a machine's memory and ends its process. Does nothing where it is hibernated already. */
   hibernate(id: string): Promise<{ sizeBytes: number }> {
     return this.#change(id, async () => {
       const { registry, host, capacity } = this.#options;
-      const resting = registry.findResting(id);
-      if (resting?.state === 'hibernated') return { sizeBytes: resting.record.hibernationBytes };
+      const dormant = registry.findDormant(id);
+      if (dormant?.state === 'hibernated') return { sizeBytes: dormant.record.hibernationBytes };
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
         await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
           hibernateMachine(host, machine, this.#here(machine.record)),
         );
-        registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+        registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
         capacity.release(id);
       });
       return { sizeBytes: machine.record.hibernationBytes };
     });
   }
 
-  /** Wakes a hibernated machine; one whose memory cannot be restored, or that has failed, boots from its disk. */
+  /** Wakes a hibernated machine. One whose memory cannot be restored, or that has failed, boots from its disk. */
   wake(id: string): Promise<MachineInfo> {
     return this.#change(id, async () => {
       const { registry, host } = this.#options;
-      const resting = registry.findResting(id);
-      if (resting === undefined) return registry.running(id).info();
-      const sleeper = { directory: this.#starts.path(id), record: resting.record };
+      const dormant = registry.findDormant(id);
+      if (dormant === undefined) return registry.running(id).info();
+      const sleeper = { directory: this.#starts.path(id), record: dormant.record };
       await checkDisk(host, sleeper);
-      if (resting.state === 'failed') return this.#starts.boot(id, resting.record, resting.reason);
-      return this.#starts.start(id, resting.record.spec.memoryMB, () =>
-        wakeOrBoot(this.runner, sleeper, this.#here(resting.record)),
+      if (dormant.state === 'failed') return this.#starts.boot(id, dormant.record, dormant.reason);
+      return this.#starts.start(id, dormant.record.spec.memoryMB, () =>
+        wakeOrBoot(this.runner, sleeper, this.#here(dormant.record)),
       );
     });
   }
@@ -144,10 +144,10 @@ export class Changes {
       const { registry, host, capacity } = this.#options;
       const machine = registry.findRunning(id);
       if (machine === undefined) {
-        const resting = registry.findResting(id);
-        // What hibernates has a system that can shut down, once it is awake; a failed one has none.
-        if (resting === undefined || (!hard && resting.state === 'hibernated')) throw registry.refusal(id);
-        return this.#starts.boot(id, resting.record, undefined);
+        const dormant = registry.findDormant(id);
+        // A hibernated machine has to be woken first, so that its system can shut down; a failed one boots at once.
+        if (dormant === undefined || (!hard && dormant.state === 'hibernated')) throw registry.refusal(id);
+        return this.#starts.boot(id, dormant.record, undefined);
       }
       return withGateClosed(machine, async () => {
         await endForReboot(host, machine, hard);
@@ -155,9 +155,9 @@ export class Changes {
         try {
           return await this.#starts.boot(id, machine.record, undefined);
         } finally {
-          // Until then operations wait for it.
+          // Calls wait until then.
           if (registry.findRunning(id) === machine)
-            registry.setResting({ record: machine.record, state: 'failed', reason: notStartedAgain });
+            registry.setDormant({ record: machine.record, state: 'failed', reason: notStartedAgain });
         }
       });
     });
@@ -188,7 +188,7 @@ export class Changes {
     });
   }
 
-  /** Takes a snapshot of a running machine, or answers for the one that this id has already. */
+  /** Takes a snapshot of a running machine, or returns the one that has this id already. */
   snapshot(
     snapshotId: string,
     { machine: id, kind, requireQuiesced = false }: SnapshotRequest,
@@ -229,23 +229,23 @@ export class Changes {
     });
   }
 
-  /** Runs a change of a machine's life after those before it. A flattening of its disk makes way for it. */
+  /** Runs a change of a machine after those before it. A flattening of its disk is given up for it. */
   #change<Result>(id: string, change: () => Promise<Result>): Promise<Result> {
     this.#flattening.giveUp(id);
     return this.#exclusive.run(id, change);
   }
 
-  /** The machine that this id has already. @throws ApiError where it has failed, or is another than is asked for */
+  /** The machine that has this id already. @throws ApiError where it has failed, or has another specification */
   #known(id: string, spec: MachineSpec): MachineInfo | undefined {
     const { registry } = this.#options;
     const record = registry.record(id);
     if (record === undefined) return undefined;
-    if (registry.findResting(id)?.state === 'failed') throw registry.refusal(id);
+    if (registry.findDormant(id)?.state === 'failed') throw registry.refusal(id);
     if (isDeepStrictEqual(record.spec, spec)) return registry.info(id);
     throw new ApiError('conflict', `machine ${id} exists with another specification`);
   }
 
-  /** What memories that are restored on this host must be compatible with. */
+  /** What a saved memory must be compatible with to be restored on this host. */
   #here({ spec }: MachineRecord): Compatibility {
     return this.#options.templates.compatibility(spec.template, spec);
   }

@@ -18,7 +18,7 @@ import { atStep } from '../steps.ts';
 import { type Origin, startsFrom } from './origins.ts';
 import { begin, type Runner, waitUntilBooted } from './runner.ts';
 
-/** Milliseconds since the stopwatch was made or last asked. */
+/** Milliseconds since the stopwatch was made or last read. */
 function stopwatch(): () => number {
   let last = performance.now();
   return () => {
@@ -60,7 +60,7 @@ function newRecord(
 }
 
 /**
- * Fills the directory of a run with what it shares with its origin, and a writable disk.
+ * Fills the directory of a run with links to the files of its origin, and a writable disk.
  * @returns the disk's layers, and a promise that resolves once all of it is durable
  */
 export async function layOutRun(
@@ -77,15 +77,16 @@ export async function layOutRun(
     makeOverlay(disk, host.overlays, shape.diskMB, uid),
     ...(origin.manifest.memory ? [linkMemory(run, join(origin.directory, snapshotFiles.ram))] : []),
   ]);
-  // Goes on while QEMU starts: what is acknowledged must survive a power cut.
+  // Runs while QEMU starts, and must end before the machine is reported as created: it survives a power cut from then
+  // on.
   const durable = Promise.all([syncFile(disk), syncDirectory(run)]);
   durable.catch(() => undefined);
   return { layers, durable };
 }
 
 /**
- * Makes a machine: restores a snapshot under a new identity. It is durable and usable when this returns; when it
- * throws, nothing is left of it.
+ * Creates a machine: restores a snapshot under a new identity. It is durable and usable when this returns; when this
+ * throws, nothing of it is left.
  */
 export async function createMachine(
   runner: Runner,

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { discardDirectory } from '../../disk/trash.ts';
+import { systemErrorCode } from '../../host/errors.ts';
 import { endProcessesOf } from '../../qemu/process.ts';
 import { machinePrefix, type HostSetup } from '../../qemu/setup.ts';
 import type { Machine } from '../machine.ts';
 import { type MachineRecord, readRecord, writeRecord } from '../record.ts';
 import { atStep } from '../steps.ts';
 
-/** Ends a machine, running or not, and deletes its disk. One that is not there is fine. */
+/** Ends a machine, running or not, and deletes its disk. Succeeds where there is none. */
 export async function deleteMachine(
   host: HostSetup,
   doomed: { id: string; directory: string; machine: Machine | undefined; record: MachineRecord | undefined },
@@ -23,7 +24,7 @@ export async function deleteMachine(
   await atStep('delete:moved', id);
 }
 
-/** The record of a machine that is to be deleted; a damaged one stands in nobody's way. */
+/** The record of a machine that is to be deleted. A damaged record must not prevent the deletion. */
 async function readable({ log }: HostSetup, directory: string): Promise<MachineRecord | undefined> {
   try {
     return await readRecord(directory);
@@ -33,12 +34,15 @@ async function readable({ log }: HostSetup, directory: string): Promise<MachineR
   }
 }
 
-/** Has a worker that starts finish the deletion. Where the disk is full it goes on unmarked, since it makes room. */
+/**
+ * Marks the machine, so that the next worker finishes the deletion after a crash. On a full disk it is deleted without
+ * the mark: that makes room.
+ */
 async function markDeleting({ log }: HostSetup, directory: string, record: MachineRecord): Promise<void> {
   try {
     await writeRecord(directory, { ...record, deleting: true });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    if (systemErrorCode(error) !== 'ENOSPC') throw error;
     log.warn({ machine: record.id }, 'deleting a machine on a full disk');
   }
 }

@@ -9,27 +9,27 @@ import { id, startMachine } from '../testing/started-machine.ts';
 import { EndedMachines } from './ended.ts';
 import { Exclusive } from './exclusive.ts';
 
-/** A worker as far as the end of its machines goes; what it does is noted in order. */
+/** The parts of a worker that handle the end of a machine. @returns them, and a list of what they do, in order */
 function host(boot: (registry: MachineRegistry) => Promise<void> = () => Promise.resolve()) {
   const registry = new MachineRegistry();
   const exclusive = new Exclusive();
-  const told: string[] = [];
+  const reported: string[] = [];
   const released: NetworkSlot[] = [];
   const ended = new EndedMachines({
     registry,
-    capacity: { release: () => told.push('room is free') > 0 },
+    capacity: { release: () => reported.push('room is free') > 0 },
     network: { release: async (slot) => void released.push(slot) },
     log: quiet,
     change: (of, change) => exclusive.run(of, change),
     boot: async (_id, _record, reason) => {
-      told.push(`boot: ${reason}`);
+      reported.push(`boot: ${reason}`);
       await boot(registry);
     },
-    onFailed: (_id, reason) => told.push(`failed: ${reason}`),
-    onRestarted: () => told.push('restarted'),
+    onFailed: (_id, reason) => reported.push(`failed: ${reason}`),
+    onRestarted: () => reported.push('restarted'),
   });
   const idle = (): Promise<void> => exclusive.run(id, () => Promise.resolve());
-  return { registry, exclusive, ended, told, released, idle };
+  return { registry, exclusive, ended, reported, released, idle };
 }
 
 async function running(registry: MachineRegistry): Promise<Machine> {
@@ -40,21 +40,21 @@ async function running(registry: MachineRegistry): Promise<Machine> {
 
 describe('a machine whose process ends unasked', () => {
   it('has failed, and what it held of the host is free', async () => {
-    const { registry, ended, told, released, idle } = host();
+    const { registry, ended, reported, released, idle } = host();
     const machine = await running(registry);
     ended.handle(machine, 'its QEMU process was killed');
     expect(registry.info(id)).toMatchObject({ state: 'failed', reason: 'its QEMU process was killed' });
     await idle();
-    await until(() => told.length === 2);
-    expect(told).toEqual(['room is free', 'failed: its QEMU process was killed']);
+    await until(() => reported.length === 2);
+    expect(reported).toEqual(['room is free', 'failed: its QEMU process was killed']);
     expect(released).toEqual([machine.slot]);
     expect(isSameProcess(machine.process.identity)).toBe(false);
   });
 
-  it('boots again where its guest restarted, and operations wait for that', async () => {
+  it('boots again where its guest restarted, and calls wait for that', async () => {
     const next = await startMachine({ startedFrom: 'disk' });
     let closed: boolean | undefined;
-    const { registry, ended, told, idle } = host(async (of) => {
+    const { registry, ended, reported, idle } = host(async (of) => {
       closed = of.findRunning(id)?.gate.isOpen === false;
       of.setRunning(next);
     });
@@ -62,64 +62,64 @@ describe('a machine whose process ends unasked', () => {
     ended.handle(machine, guestReset);
     await idle();
     await until(() => machine.gate.isOpen);
-    expect(told).toEqual(['room is free', `boot: ${guestReset}`, 'restarted']);
+    expect(reported).toEqual(['room is free', `boot: ${guestReset}`, 'restarted']);
     expect(closed).toBe(true);
     expect(registry.findRunning(id)).toBe(next);
   });
 
   it('is left down where its guest restarts again at once, unless it is another of this id', async () => {
     let next = await startMachine();
-    const { registry, ended, told, idle } = host(async (of) => of.setRunning(next));
+    const { registry, ended, reported, idle } = host(async (of) => of.setRunning(next));
     ended.handle(await running(registry), guestReset);
     await idle();
     ended.handle(next, guestReset);
     await idle();
-    await until(() => told.at(-1) === `failed: ${guestReset}`);
+    await until(() => reported.at(-1) === `failed: ${guestReset}`);
     expect(registry.info(id)).toMatchObject({ state: 'failed', reason: guestReset });
     ended.forget(id);
     const other = await running(registry);
     next = await startMachine();
     ended.handle(other, guestReset);
     await idle();
-    await until(() => told.at(-1) === 'restarted');
+    await until(() => reported.at(-1) === 'restarted');
     expect(registry.findRunning(id)).toBe(next);
   });
 
   it('has failed where it cannot be booted again', async () => {
-    const { registry, ended, told, idle } = host(() => Promise.reject(new Error('no memory is left')));
+    const { registry, ended, reported, idle } = host(() => Promise.reject(new Error('no memory is left')));
     const machine = await running(registry);
     ended.handle(machine, guestReset);
     await idle();
     await until(() => machine.gate.isOpen);
-    expect(told.at(-1)).toBe(`failed: ${guestReset}`);
+    expect(reported.at(-1)).toBe(`failed: ${guestReset}`);
     expect(registry.info(id)).toMatchObject({ state: 'failed', reason: guestReset });
   });
 
   it.each(['the process was killed', guestReset])(
     'is no failure where a change that was under way has done without it: %s',
     async (reason) => {
-      const { registry, exclusive, ended, told, released, idle } = host();
+      const { registry, exclusive, ended, reported, released, idle } = host();
       const machine = await running(registry);
       const hibernated = Promise.withResolvers<void>();
       const change = exclusive.run(id, async () => {
         await hibernated.promise;
-        registry.setResting({ record: machine.record, state: 'hibernated', reason: undefined });
+        registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
       });
       ended.handle(machine, reason);
       hibernated.resolve();
       await change;
       await idle();
       await until(() => machine.gate.isOpen);
-      expect(told).toEqual(['room is free']);
+      expect(reported).toEqual(['room is free']);
       expect(released).toEqual([machine.slot]);
       expect(registry.info(id)).toMatchObject({ state: 'hibernated' });
     },
   );
 
   it('before it was listed is left to its creation', async () => {
-    const { ended, told, released, idle } = host();
+    const { ended, reported, released, idle } = host();
     ended.handle(await startMachine(), 'the process was killed');
     await idle();
-    expect([told, released]).toEqual([[], []]);
+    expect([reported, released]).toEqual([[], []]);
   });
 });

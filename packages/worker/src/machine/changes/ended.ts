@@ -4,9 +4,9 @@ import type { Network } from '../../network/types.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { guestReset, type Machine } from '../machine.ts';
 import type { MachineRecord } from '../record.ts';
-import type { MachineRegistry, RestingMachine } from '../registry.ts';
+import type { DormantMachine, MachineRegistry } from '../registry.ts';
 
-/** A guest that restarts itself again within this time is left down: it is in a crash loop. */
+/** A guest that restarts by itself again within this time is not started again: it is in a crash loop. */
 const crashLoopMs = 60_000;
 
 export interface EndedOptions {
@@ -23,10 +23,13 @@ export interface EndedOptions {
   onRestarted: (id: string) => void;
 }
 
-/** What happens when a machine's process ends unasked: a guest that restarts itself boots again, others have failed. */
+/**
+ * Handles machines whose process ends by itself: where the guest restarted, the machine is booted again; any other has
+ * failed.
+ */
 export class EndedMachines {
   readonly #options: EndedOptions;
-  /** When each was last booted again, by `performance.now`. */
+  /** When each machine was last booted again, by `performance.now`. */
   readonly #restarted = new Map<string, number>();
 
   constructor(options: EndedOptions) {
@@ -35,16 +38,16 @@ export class EndedMachines {
 
   handle(machine: Machine, reason: string): void {
     const { registry, capacity, log, change, onFailed } = this.#options;
-    // One that ends before its creation has returned is the creation's failure.
+    // Where it ends before its creation has returned, the creation reports that.
     if (registry.findRunning(machine.id) !== machine) return;
     const { id, record } = machine;
-    const resting: RestingMachine = { record, state: 'failed', reason };
+    const dormant: DormantMachine = { record, state: 'failed', reason };
     const again = this.#mayRestart(id, reason);
-    // Operations wait for one that starts again.
+    // Calls wait for a machine that is started again.
     if (again) void machine.gate.close(0);
-    else registry.setResting(resting);
+    else registry.setDormant(dormant);
     capacity.release(id);
-    void change(id, () => (again ? this.#restart(machine, resting) : this.#fail(machine, resting)))
+    void change(id, () => (again ? this.#restart(machine, dormant) : this.#fail(machine, dormant)))
       .catch((error: unknown) => {
         log.error({ machine: id, err: error }, 'machine failed');
         if (registry.findRunning(id) === undefined) onFailed(id, reason);
@@ -52,7 +55,7 @@ export class EndedMachines {
       .finally(() => machine.gate.open());
   }
 
-  /** A machine was deleted: another of its id has restarted never. */
+  /** Called when a machine was deleted: a new machine with the same id has not restarted yet. */
   forget(id: string): void {
     this.#restarted.delete(id);
   }
@@ -62,25 +65,25 @@ export class EndedMachines {
     return reason === guestReset && performance.now() - last >= crashLoopMs;
   }
 
-  /** @throws Error with the reason, unless a change that was under way has done without the machine */
-  async #fail(machine: Machine, resting: RestingMachine): Promise<void> {
+  /** @throws Error with the reason, unless a change that was under way has dealt with the end of the machine */
+  async #fail(machine: Machine, dormant: DormantMachine): Promise<void> {
     await this.#cleanUp(machine);
-    // It hibernates, is another, or is gone.
-    if (this.#options.registry.findResting(machine.id) !== resting) return;
-    throw new Error(resting.reason);
+    // It is hibernated, replaced or deleted.
+    if (this.#options.registry.findDormant(machine.id) !== dormant) return;
+    throw new Error(dormant.reason);
   }
 
-  async #restart(machine: Machine, resting: RestingMachine): Promise<void> {
+  async #restart(machine: Machine, dormant: DormantMachine): Promise<void> {
     const { registry, boot, onRestarted } = this.#options;
     const { id } = machine;
     await this.#cleanUp(machine);
     if (registry.findRunning(id) !== machine) return;
     try {
-      await boot(id, resting.record, guestReset);
+      await boot(id, dormant.record, guestReset);
       this.#restarted.set(id, performance.now());
       onRestarted(id);
     } finally {
-      if (registry.findRunning(id) === machine) registry.setResting(resting);
+      if (registry.findRunning(id) === machine) registry.setDormant(dormant);
     }
   }
 

@@ -1,4 +1,4 @@
-/** Runs the changes of one thing one after another, and those of different things side by side. */
+/** Runs the changes of one object one after another, and those of different objects side by side. */
 export class Exclusive {
   readonly #last = new Map<string, Promise<unknown>>();
 

@@ -1,6 +1,7 @@
 import { ApiError, type ErrorCode } from '@opencomputer/protocol';
+import { errorText, systemErrorCode } from '../../host/errors.ts';
 
-/** Gives errors that are not meant for clients a code and a beginning that says what failed. */
+/** Turns errors that are not `ApiError` into ones with a code, and a message that begins with what failed. */
 export async function failAs<Result>(
   code: ErrorCode,
   what: string,
@@ -10,7 +11,7 @@ export async function failAs<Result>(
     return await work();
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    const { message, code: system } = error as NodeJS.ErrnoException;
-    throw new ApiError(system === 'ENOSPC' ? 'no_space' : code, `${what}: ${message}`, { cause: error });
+    const kind = systemErrorCode(error) === 'ENOSPC' ? 'no_space' : code;
+    throw new ApiError(kind, `${what}: ${errorText(error)}`, { cause: error });
   }
 }

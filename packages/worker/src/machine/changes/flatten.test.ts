@@ -10,12 +10,12 @@ import { LayeredMachine } from './testing/layered-machine.ts';
 
 const missing = await missingTools();
 
-/** Bytes a second: slow enough that the job still runs when the test comes to look. */
+/** Bytes per second: slow enough that the job still runs when the test looks. */
 const slow = 64 * 1024;
 
 type Run = LayeredMachine['machine']['qmp']['run'];
 
-/** Lets a test stand between a machine and its monitor. @returns what lets it out again */
+/** Puts a test between a machine and its monitor. @returns a function that removes it again */
 function intercept(layered: LayeredMachine, through: (run: Run) => Run): () => void {
   const { qmp } = layered.machine;
   const run = qmp.run.bind(qmp);
@@ -25,7 +25,7 @@ function intercept(layered: LayeredMachine, through: (run: Run) => Run): () => v
   };
 }
 
-/** Makes the flattening slow until the test lets it go. @returns what makes further ones quick again */
+/** Makes flattening slow until the test releases it. @returns a function that makes it quick again */
 function slowly(layered: LayeredMachine): () => void {
   return intercept(
     layered,
@@ -54,14 +54,14 @@ async function deepMachine(): Promise<LayeredMachine> {
   return layered;
 }
 
-/** Begins to flatten as `flattenMachine` does, and does not see to the end. */
+/** Begins to flatten as `flattenMachine` does, and stops before the end. */
 async function leaveBehind({ machine: { qmp } }: LayeredMachine): Promise<void> {
   const device = await liveNode(qmp);
   const layers = { device, 'base-node': 'layer1' };
   await qmp.run('block-stream', { ...layers, 'job-id': 'flatten', 'auto-dismiss': false, speed: slow });
 }
 
-/** What every test ends with: nothing of the job is left, and further snapshots and flattenings do. */
+/** How every test ends: nothing of the job is left, and further snapshots and flattenings work. */
 async function expectSound(layered: LayeredMachine): Promise<void> {
   const { machine } = layered;
   expect(await listJobs(machine.qmp)).toEqual([]);
@@ -111,7 +111,7 @@ describe.skipIf(missing !== undefined)('the flattening of a disk', { timeout: 60
       return run(execute, args, deadlineMs);
     });
     expect(await failureOf(flattenMachine(machine, new AbortController().signal))).toBeInstanceOf(QmpTimeout);
-    // The record may be behind: it names what is still there.
+    // The record may be behind: the layers that it names still exist.
     expect(machine.record.layers).toEqual(layers);
     await expectSound(layered);
   });
@@ -137,7 +137,7 @@ describe.skipIf(missing !== undefined)('the flattening of a disk', { timeout: 60
     const next = await NextOverlay.announce(layered.parts, machine);
     await next.withdrawUnused();
     machine.assertAlive();
-    // The record is ahead by an empty layer until it can be taken back.
+    // The record is ahead by an empty layer until that can be removed.
     await layered.verify();
     await endFlattening(machine);
     await withdrawOverlay(machine);

@@ -13,26 +13,29 @@ import { type Qmp, QmpError, QmpTimeout } from '../../qemu/qmp.ts';
 import type { Machine } from '../machine.ts';
 import { atStep } from '../steps.ts';
 
-/** Every layer costs open files and look-ups of blocks; up to so many are cheap. */
+/** Every layer costs open files and lookups of blocks; up to this number they are cheap. */
 const layersMax = 8;
-/** With so many, a snapshot waits for a flattening: snapshots in quick succession would give it up for ever. */
+/**
+ * From this number on a snapshot waits for the flattening. Otherwise frequent snapshots would cancel it again and
+ * again.
+ */
 const layersLimit = 32;
-/** The layers that all machines of a template share, and that stay shared. */
+/** The layers of the template, which all its machines share; they are never copied. */
 const sharedLayers = 2;
 const job = 'flatten';
 const pollMs = 50;
 
-/** Whether a machine's disk has grown so many layers that they should be made one. */
+/** Whether a machine's disk has so many layers that it should be flattened. */
 export function shouldFlatten(machine: Machine): boolean {
   return machine.record.layers.length > layersMax;
 }
 
-/** Whether a machine's disk has so many layers that another may come only once they were made one. */
+/** Whether a machine's disk has so many layers that it must be flattened before another is added. */
 export function mustFlatten(machine: Machine): boolean {
   return machine.record.layers.length >= layersLimit;
 }
 
-/** Closes the files of layers that the machine's disk no longer stands on. */
+/** Closes the files of layers that the machine's disk no longer consists of. */
 async function dropNodes(machine: Machine): Promise<void> {
   const live = await liveNode(machine.qmp);
   const kept = new Set([live, ...Array.from({ length: sharedLayers }, (_, index) => `layer${index}`)]);
@@ -48,7 +51,7 @@ async function findJob(qmp: Qmp): Promise<BlockJob | undefined> {
 }
 
 /**
- * Asks a job to end early. It may have ended since it was looked at: QEMU refuses then.
+ * Cancels a job. It may have ended since its state was read; QEMU refuses then.
  * @returns false when the job has ended, or is about to, by itself
  */
 async function cancelJob(qmp: Qmp): Promise<boolean> {
@@ -63,14 +66,14 @@ async function cancelJob(qmp: Qmp): Promise<boolean> {
   }
 }
 
-/** `flat`: the chain of layers is the short one; `error`: why not, where nobody asked for it. */
+/** `flat`: the chain of layers is short now; `error`: why it is not, unless the job was cancelled. */
 interface JobEnd {
   flat: boolean;
   error: string | undefined;
 }
 
 /**
- * Waits until the job has ended, by itself or because the signal came, and dismisses it.
+ * Waits until the job has ended, by itself or because the signal cancelled it, and dismisses it.
  * @throws Error when there is none
  */
 async function endOfJob(qmp: Qmp, machine: string, signal: AbortSignal): Promise<JobEnd> {
@@ -81,7 +84,7 @@ async function endOfJob(qmp: Qmp, machine: string, signal: AbortSignal): Promise
     if (state === undefined) throw new Error('the job that flattens the disk has disappeared');
     if (state.status === 'concluded') {
       await runDiskCommand(qmp, 'job-dismiss', { id: job });
-      // One that ended well before the cancellation reached it has changed the chain of layers.
+      // A job that completed before it was cancelled has changed the chain of layers.
       if (state.error === undefined) return { flat: true, error: undefined };
       return { flat: false, error: cancelled ? undefined : state.error };
     }
@@ -95,9 +98,9 @@ async function endOfJob(qmp: Qmp, machine: string, signal: AbortSignal): Promise
 }
 
 /**
- * Ends a flattening that was left behind, by a predecessor of this worker or by an error: while QEMU lists its job,
- * the disk belongs to that. The record stays behind where the job ended well: the layers that it names are still
- * there, and the overlay on top holds the same.
+ * Ends a flattening that was left behind, by an earlier worker or after an error: while QEMU lists its job, nothing
+ * else may change the disk. The record is not updated where the job completed: the layers that it names still exist,
+ * and the overlay on top holds the same content.
  */
 export async function endFlattening(machine: { qmp: Qmp; id: string }): Promise<void> {
   if ((await findJob(machine.qmp)) === undefined) return;
@@ -105,9 +108,9 @@ export async function endFlattening(machine: { qmp: Qmp; id: string }): Promise<
 }
 
 /**
- * Copies what the layers above the shared ones hold into the writable overlay, while the machine runs, and drops
- * them from its chain. Snapshots that have those layers keep them. Given up at any moment, nothing has changed but
- * that some of the copying is done; once the copying is done, it is completed whatever the signal says.
+ * Copies the content of the layers above the shared ones into the writable overlay while the machine runs, and removes
+ * them from its chain. Snapshots that consist of those layers keep them. It can be given up at any moment: what was
+ * copied stays copied, and nothing else has changed. Once all is copied it is completed, whatever the signal says.
  * @returns false when it was given up
  */
 export async function flattenMachine(machine: Machine, signal: AbortSignal): Promise<boolean> {
@@ -123,7 +126,7 @@ export async function flattenMachine(machine: Machine, signal: AbortSignal): Pro
   try {
     end = await endOfJob(machine.qmp, machine.id, signal);
   } finally {
-    // An error may leave the job behind, which the next change would find in its way.
+    // After an error the job may still exist and would block the next change.
     if (end === undefined && machine.qmp.open) await endFlattening(machine);
   }
   if (end.error !== undefined) throw new Error(`the disk could not be flattened: ${end.error}`);

@@ -7,7 +7,7 @@ import { Flattening } from './flattening.ts';
 
 const givenUp = 'another change is due: its disk is not flattened';
 
-/** A machine with so many layers, whose flattening is scheduled behind a change that is under way. */
+/** A machine with this many layers, whose flattening is scheduled after a change that is under way. */
 async function scheduled(layers: number) {
   const registry = new MachineRegistry();
   const exclusive = new Exclusive();

@@ -3,7 +3,7 @@ import type { MachineRegistry } from '../registry.ts';
 import type { Exclusive } from './exclusive.ts';
 import { flattenMachine, mustFlatten, shouldFlatten } from './flatten.ts';
 
-/** Makes long chains of disk layers short, while nothing else wants to change the machine. */
+/** Flattens disks with many layers while no other change of the machine is due. */
 export class Flattening {
   readonly #registry: MachineRegistry;
   readonly #exclusive: Exclusive;
@@ -17,7 +17,7 @@ export class Flattening {
     this.#log = log;
   }
 
-  /** Has the disk of a machine flattened after the changes that wait already, where it has many layers. */
+  /** Flattens the disk of a machine, where it has many layers, after the changes that wait already. */
   schedule(id: string): void {
     const machine = this.#registry.findRunning(id);
     if (machine === undefined || this.#underWay.has(id) || !shouldFlatten(machine)) return;
@@ -37,7 +37,7 @@ export class Flattening {
       .finally(() => this.#underWay.delete(id));
   }
 
-  /** Makes way for another change of the machine: a flattening that is under way, or waits, is given up. */
+  /** Gives up the flattening of a machine, under way or waiting, so that another change can begin. */
   giveUp(id: string): void {
     const given = this.#underWay.get(id);
     if (given === undefined || given.signal.aborted) return;
@@ -45,7 +45,7 @@ export class Flattening {
     this.#log.info({ machine: id }, 'another change is due: its disk is not flattened');
   }
 
-  /** Makes way for a change that adds a layer, unless the disk has so many that it has to wait for the flattening. */
+  /** The same for a change that adds a layer, unless the disk has so many layers that it must be flattened first. */
   giveUpForLayer(id: string): void {
     const machine = this.#registry.findRunning(id);
     if (machine === undefined || !mustFlatten(machine)) this.giveUp(id);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { quiesceGuest } from '../../guest/index.ts';
 import type { ByteRange } from '../../host/checksums.ts';
-import { hangUpAndWait } from '../../qemu/agent-port.ts';
+import { hangUpAndWait } from '../../qemu/guest-port.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { saveDevices } from '../../qemu/devices.ts';
 import { runState } from '../../qemu/launch.ts';
@@ -11,14 +11,17 @@ import { saveDirtyPages } from '../../qemu/ram.ts';
 import { machineUid } from '../../qemu/setup.ts';
 import type { Machine } from '../machine.ts';
 
-/** More than the state of a machine's devices: where less is free, that is why it could not be written. */
+/**
+ * More than the state of a machine's devices takes: if less is free, the full disk is the reason why it could not be
+ * written.
+ */
 const devicesBytes = 8 * 1024 * 1024;
 
 /**
- * Brings the agent to rest, its data on its disk, and ends the channel. A guest that does not react is frozen as it
- * is: its memory is saved all the same, and the next handshake is tried until it answers.
- * @returns whether the guest came to rest
- * @throws ApiError `no_space` when it cannot react: the full disk of the host has stopped it
+ * Quiesces the guest, which writes its data to its disk, and ends the channel. A guest that does not react is saved as
+ * it is, and the handshake after the restore is tried until it answers.
+ * @returns whether the guest was quiesced
+ * @throws ApiError `no_space` when it cannot react because it is paused: the host's disk is full
  */
 export async function quiet(machine: Machine, log: Logger): Promise<boolean> {
   try {
@@ -38,8 +41,8 @@ export async function quiet(machine: Machine, log: Logger): Promise<boolean> {
 }
 
 /**
- * Stops a machine, so that nothing but its owner lets it run again.
- * @throws ApiError `no_space` when the full disk of the host has stopped it: it may go on at any moment
+ * Pauses a machine, so that only the caller resumes it.
+ * @throws ApiError `no_space` when it is paused because the host's disk is full: it may go on at any moment
  */
 export async function stopMachine(machine: Machine): Promise<void> {
   await machine.qmp.run('stop', {}, 60_000);
@@ -50,15 +53,15 @@ export async function stopMachine(machine: Machine): Promise<void> {
 }
 
 /**
- * Takes device state and memory of a stopped machine.
- * @param ram a copy of the image that the machine maps, made beforehand so that the machine stands still shorter
+ * Saves device state and memory of a paused machine.
+ * @param ram a copy of the image that the machine maps, made beforehand to keep the pause short
  * @returns what was written over the copy
  */
 export async function takeMemory(machine: Machine, ram: string): Promise<ByteRange[]> {
   try {
     await saveDevices(machine.qmp, machine.runDirectory, machineUid(machine.slot));
   } catch (error) {
-    // QEMU says the same of every write that fails.
+    // QEMU reports every failed write in the same words.
     const { bavail, bsize } = await statfs(machine.runDirectory);
     if (bavail * bsize >= devicesBytes) throw error;
     const full = new Error('no space is left for the state of its devices', { cause: error });

@@ -7,7 +7,7 @@ import { endProcess } from '../../qemu/process.ts';
 import { copyRamImage, ramMode } from '../../qemu/ram.ts';
 import { sealFile, takeFile } from '../../qemu/run-files.ts';
 import type { HostSetup } from '../../qemu/setup.ts';
-import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
+import { inheritChecksums, saveChecksums } from '../../snapshots/checksums.ts';
 import { type Compatibility, snapshotFiles } from '../../snapshots/manifest.ts';
 import { occupiedBytes } from '../../snapshots/store.ts';
 import type { Machine } from '../machine.ts';
@@ -15,20 +15,20 @@ import { atStep } from '../steps.ts';
 import { endFlattening } from './flatten.ts';
 import { quiet, stopMachine, takeMemory } from './freeze.ts';
 
-/** Where the memory of a hibernated machine is. */
+/** The directory with the memory of a hibernated machine. */
 export function hibernationDirectory(directory: string): string {
   return join(directory, 'hibernation');
 }
 
-/** Where it is put together; what a crash leaves here means nothing. */
+/** The directory in which it is put together; after a crash it is deleted. */
 export function hibernationStaging(directory: string): string {
   return join(directory, 'hibernation.making');
 }
 
 /**
- * Saves a machine's memory and ends its process. The record says so in one durable step, after which the memory is
- * whole on disk; before it the machine can go on.
- * @param here what machines of this host are compatible with
+ * Saves a machine's memory and ends its process. The one durable step is the write of the record: all of the memory is
+ * on disk by then, and until then the machine can go on.
+ * @param here what a memory must be compatible with to be restored on this host
  * @throws Error when it could not be saved; the machine runs on
  */
 export async function hibernateMachine(
@@ -45,7 +45,7 @@ export async function hibernateMachine(
   const ram = join(staging, snapshotFiles.ram);
   try {
     await copyRamImage(image, ram);
-    const sums = await inheritSums(host, image, ram);
+    const checksums = await inheritChecksums(host, image, ram);
     await atStep('hibernate:copied', machine.id);
     await quiet(machine, host.log);
     await stopMachine(machine);
@@ -55,7 +55,7 @@ export async function hibernateMachine(
     const devices = join(staging, snapshotFiles.devices);
     await rename(join(machine.runDirectory, snapshotFiles.devices), devices);
     const top = join(machine.runDirectory, machine.record.top);
-    // Files are summed while they go to the disk.
+    // Checksums are computed while the files are written to the disk.
     const sealed = Promise.all([
       sealFile(ram, ramMode(host.qemu.features)),
       takeFile(devices, 0o400, 1),
@@ -63,7 +63,7 @@ export async function hibernateMachine(
     ]);
     sealed.catch(() => undefined);
     const digests = {
-      ram: await saveSums(host, ram, sums, changed),
+      ram: await saveChecksums(host, ram, checksums, changed),
       devices: await host.integrity.digest(devices),
       top: await host.integrity.digest(top),
     };

@@ -8,13 +8,13 @@ import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import type { Machine } from '../machine.ts';
 import { atStep } from '../steps.ts';
 
-/** A file for the next overlay of a run that none of its layers has. */
+/** A file name for the next overlay of a run, different from those of its layers. */
 function freeName(layers: readonly DiskLayer[], top: string): string {
   const taken = new Set([top, ...layers.map(({ file }) => file)]);
   for (let number = 1; ; number++) if (!taken.has(`disk-${number}.qcow2`)) return `disk-${number}.qcow2`;
 }
 
-/** How QEMU's names of the nodes of an overlay's file begin; each ends unlike any that the machine has or had. */
+/** The prefix of the names of an overlay's block nodes in QEMU; the suffix makes each unique for the machine. */
 function nodePrefix(file: string): string {
   return `${basename(file, '.qcow2')}.`;
 }
@@ -22,9 +22,9 @@ function nodePrefix(file: string): string {
 type OverlayParts = Pick<HostSetup, 'overlays' | 'log'>;
 
 /**
- * An empty overlay that a machine's disk is about to be switched to. Record and QEMU know it before the machine is
- * stopped, since the record has to reach the host's disk. The record is one step ahead meanwhile, and a crash changes
- * nothing: an empty overlay holds what is below it.
+ * An empty overlay that a machine's disk is about to be switched to. It is added to the record and to QEMU before the
+ * machine is paused, since writing the record takes time. Until the switch the record is one step ahead, which does no
+ * harm after a crash: an empty overlay has the content of the layers below it.
  */
 export class NextOverlay {
   readonly #host: OverlayParts;
@@ -42,7 +42,7 @@ export class NextOverlay {
     this.#live = live;
   }
 
-  /** Makes it and announces it. When this throws, the machine is as before. */
+  /** Creates it, and adds it to the record and to QEMU. When this throws, the machine is as before. */
   static async announce(host: OverlayParts, machine: Machine): Promise<NextOverlay> {
     const { layers, top, spec } = machine.record;
     const file = freeName(layers, top);
@@ -70,14 +70,14 @@ export class NextOverlay {
     return join(this.#machine.runDirectory, this.#file);
   }
 
-  /** Puts it on top of a stopped machine's disk; the old top is a layer from then on. */
+  /** Puts it on top of a paused machine's disk; the old top is a layer from then on. */
   async switchTo(): Promise<void> {
     const nodes = { node: this.#live, overlay: this.#node };
     await runDiskCommand(this.#machine.qmp, 'blockdev-snapshot', nodes);
     this.#switched = true;
   }
 
-  /** Takes it back unless the disk was switched to it. Where that fails too it stays a part of the chain, empty. */
+  /** Removes it unless the disk was switched to it. Where that fails too, it stays in the record, empty. */
   async withdrawUnused(): Promise<void> {
     if (this.#switched) return;
     try {
@@ -90,8 +90,8 @@ export class NextOverlay {
 }
 
 /**
- * Takes back an overlay that was announced and never switched to, also by a predecessor of this worker: QEMU holds it
- * open for writing, so that no other machine could stand on it. Does nothing where there is none.
+ * Removes an overlay that was added and never switched to, also by an earlier worker. QEMU has it open for writing, so
+ * that no other machine could use it as a layer. Does nothing where there is none.
  */
 export async function withdrawOverlay(machine: Machine): Promise<void> {
   const { layers, top } = machine.record;

@@ -7,7 +7,7 @@ import { incompatibility, type Manifest } from '../../snapshots/manifest.ts';
 import type { SnapshotStore } from '../../snapshots/store.ts';
 import type { TemplateStore } from '../../templates/store.ts';
 
-/** A template or a snapshot that a machine begins from. */
+/** A template or a snapshot from which a machine is started. */
 export interface Origin {
   directory: string;
   manifest: Manifest;
@@ -15,12 +15,12 @@ export interface Origin {
   coldBootReason: string | undefined;
 }
 
-/** What a machine begins with: the memory of its origin, or the disk alone. */
+/** What a machine is started with: memory and disk of its origin, or the disk alone. */
 export function startsFrom({ manifest, coldBootReason }: Origin): 'memory' | 'disk' {
   return manifest.memory && coldBootReason === undefined ? 'memory' : 'disk';
 }
 
-/** Finds what machines begin from: templates, and snapshots whose memory may or may not be restorable here. */
+/** Finds the origin of a machine: a template, or a snapshot whose memory may or may not be restorable on this host. */
 export class Origins {
   readonly #templates: TemplateStore;
   readonly #snapshots: SnapshotStore;

@@ -8,13 +8,13 @@ import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import { verifyLayers } from '../../snapshots/damage.ts';
 import type { MachineRecord } from '../record.ts';
 
-/** A machine at rest, which is to be started again. */
+/** A machine that does not run and is to be started again. */
 export interface Sleeper {
   directory: string;
   record: MachineRecord;
 }
 
-/** Checks the disk of a machine at rest. @throws ApiError `snapshot_damaged` */
+/** Checks the disk of a machine that does not run. @throws ApiError `snapshot_damaged` */
 export async function checkDisk(host: HostSetup, { directory, record }: Sleeper): Promise<void> {
   const run = runDirectory(directory, record.run);
   const top = record.hibernated ? record.saved?.digests?.top : undefined;
@@ -29,12 +29,12 @@ export async function checkDisk(host: HostSetup, { directory, record }: Sleeper)
   }
 }
 
-/** Hands the writable disk of a run to the user of its new process. */
+/** Gives the writable disk of a run to the user of its new process. */
 export async function prepareRun(directory: string, record: MachineRecord, slot: NetworkSlot): Promise<void> {
   const uid = machineUid(slot);
   const run = runDirectory(directory, record.run);
   await makeRunDirectory(run, uid);
   if (uid !== undefined) await handOver(join(run, record.top), uid);
-  // An overlay that became a layer in a snapshot that did not complete is still its last user's alone.
+  // After a snapshot that did not complete, an overlay that became a layer still belongs to its last user.
   for (const { file } of record.layers) if (file.startsWith('disk')) await takeFile(join(run, file), 0o444);
 }

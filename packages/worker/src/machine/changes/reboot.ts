@@ -9,7 +9,10 @@ import { atStep } from '../steps.ts';
 /** How long a guest's system may take to shut down. */
 const shutdownMs = 60_000;
 
-/** Lets a guest's system shut down: its services end, its disk is unmounted. A guest that does not is left to be killed. */
+/**
+ * Shuts a guest's system down: its services end, its disk is unmounted. The process of a guest that does not is killed
+ * afterwards.
+ */
 async function shutDownGuest(machine: Machine, log: Logger): Promise<void> {
   machine.expectShutdown();
   try {

@@ -19,7 +19,7 @@ export interface Recovery {
   hibernated: string[];
   /** Machines whose process is gone; their disks are kept. */
   lost: string[];
-  /** Creates and deletes that were interrupted and are now undone or finished. */
+  /** Interrupted creates that were undone, and interrupted deletes that were finished. */
   cleaned: string[];
 }
 
@@ -32,8 +32,8 @@ interface Worker {
 }
 
 /**
- * Finds what a predecessor of this worker left: takes over every machine that runs, undoes half-made ones, finishes
- * begun deletions, ends processes that belong to nothing. A directory whose record is damaged is left as it is.
+ * Recovers what an earlier worker left: takes over every machine that runs, removes half-made ones, finishes deletions,
+ * ends processes that belong to no machine. A directory whose record is damaged is left as it is.
  */
 export async function recoverMachines(worker: Worker): Promise<Recovery> {
   const { directory } = worker;
@@ -55,7 +55,10 @@ export async function recoverMachines(worker: Worker): Promise<Recovery> {
         recovery.cleaned.push(id);
       } else await takeOver(worker, record, processes, recovery);
     } catch (error) {
-      host.log.error({ machine: id, err: error }, 'a machine cannot be read: it is left as it is');
+      host.log.error(
+        { machine: id, err: error },
+        'the record of a machine cannot be read: its directory is left as it is',
+      );
       for (const found of own) processes.delete(found);
     }
   }
@@ -73,7 +76,7 @@ async function endAll(doomed: readonly FoundProcess[], processes: Set<FoundProce
   }
 }
 
-/** Brings one machine back under control. Processes that the record does not name are left in the set, to be ended. */
+/** Recovers one machine. Processes that the record does not name stay in the set, and are ended later. */
 async function takeOver(
   worker: Worker,
   record: MachineRecord,
@@ -86,7 +89,7 @@ async function takeOver(
   const directory = join(worker.directory, id);
   await removeRemains(host, directory, record);
   if (record.hibernated) {
-    registry.setResting({ record, state: 'hibernated', reason: undefined });
+    registry.setDormant({ record, state: 'hibernated', reason: undefined });
     recovery.hibernated.push(id);
     return;
   }
@@ -104,7 +107,7 @@ async function takeOver(
       found === undefined
         ? 'its QEMU process ended while the worker was not running'
         : `${claims.length} processes say that they are its QEMU process`;
-    registry.setResting({ record, state: 'failed', reason });
+    registry.setDormant({ record, state: 'failed', reason });
     recovery.lost.push(id);
     return;
   }
@@ -117,7 +120,7 @@ async function takeOver(
     recovery.adopted.push(id);
   } catch (error) {
     host.log.error({ machine: id, err: error }, 'a running machine cannot be taken over');
-    registry.setResting({
+    registry.setDormant({
       record,
       state: 'failed',
       reason: `it cannot be taken over: ${(error as Error).message}`,
@@ -126,7 +129,7 @@ async function takeOver(
   }
 }
 
-/** Removes what a change of the machine's life that did not complete left in its directory. */
+/** Removes what an incomplete change of the machine left in its directory. */
 async function removeRemains(host: HostSetup, directory: string, record: MachineRecord): Promise<void> {
   await discardDirectory(hibernationStaging(directory), host.trash);
   if (!record.hibernated) await discardDirectory(hibernationDirectory(directory), host.trash);

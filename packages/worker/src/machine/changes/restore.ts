@@ -14,9 +14,9 @@ import { type Origin, startsFrom } from './origins.ts';
 import { begin, type Runner, type Started, untilAnswered, waitUntilBooted } from './runner.ts';
 
 /**
- * Puts a machine back to a snapshot, under the identity it has. The new run is made ready beside the old one, takes
- * its place in one durable step, and only then does the old one end.
- * @param before the machine as it is: running, or at rest
+ * Puts a machine back to a snapshot; it keeps its identity. The new run is prepared beside the old one and replaces it
+ * in one durable step; only then is the old one ended.
+ * @param before the machine as it is, running or not
  * @throws Error when the snapshot cannot be started; everything is as it was
  */
 export async function restoreMachine(

@@ -10,15 +10,20 @@ import { endProcess } from '../../qemu/process.ts';
 import { makeEmptyRam } from '../../qemu/ram.ts';
 import { runDirectory } from '../../qemu/run-directory.ts';
 import { jailOf, machineSetup, type HostSetup } from '../../qemu/setup.ts';
-import { sumsFile } from '../../snapshots/checksums.ts';
+import { checksumsPath } from '../../snapshots/checksums.ts';
 import type { Gate } from '../gate.ts';
 import { Machine, type MachineParts } from '../machine.ts';
 import type { MachineRecord } from '../record.ts';
 import { atStep, type Step } from '../steps.ts';
 
-/** A guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer. */
+/**
+ * One guest answers its first handshake in a fraction of a second; fifty that start at once on two cores need longer.
+ */
 const restoredHandshakeMs = 120_000;
-/** A guest of a template was saved with nobody on its port; another may lose the first call in an old conversation. */
+/**
+ * A guest from a template was saved while nobody used its port; another may take the first call for a part of an old
+ * conversation.
+ */
 const firstHandshakeMs = { template: 60_000, snapshot: 5_000 };
 /** A cold boot under emulation takes ten seconds on an idle host. */
 const bootHandshakeMs = 300_000;
@@ -35,7 +40,7 @@ export interface Run {
 /** A machine that runs. */
 export interface Started {
   machine: Machine;
-  /** Resolves once its agent answers, and what its start left is cleaned up. */
+  /** Resolves once its guest agent answers and the files of the start are cleaned up. */
   answered: Promise<void>;
 }
 
@@ -44,15 +49,15 @@ export class Runner {
   readonly host: HostSetup;
   readonly onEnd: OnEnd;
 
-  /** @param onEnd is told of each machine whose process ends unasked */
+  /** @param onEnd called for each machine whose process ends by itself */
   constructor(host: HostSetup, onEnd: OnEnd) {
     this.host = host;
     this.onEnd = onEnd;
   }
 
   /**
-   * Starts QEMU for a run whose files are in place and loads the device state. The machine stands still then; it is
-   * `begin` that lets it run. When it throws, no process is left.
+   * Starts QEMU for a run whose files are in place and loads the device state. The machine is paused then; `begin` lets
+   * it run. When this throws, no process is left.
    * @param devices file with the device state that belongs to the RAM image of the run
    */
   async restore(run: Run, devices: string): Promise<Machine> {
@@ -67,12 +72,12 @@ export class Runner {
     }
   }
 
-  /** Starts QEMU for a run so that it boots from its disk with empty memory. When it throws, no process is left. */
+  /** Starts QEMU for a run so that it boots from its disk with empty memory. When this throws, no process is left. */
   async boot(run: Run): Promise<Machine> {
     const { images, qemu } = this.host;
     const directory = runDirectory(run.directory, run.record.run);
     const { ram, kernel, initramfs } = machineFiles;
-    for (const file of [ram, sumsFile(ram), kernel, initramfs])
+    for (const file of [ram, checksumsPath(ram), kernel, initramfs])
       await rm(join(directory, file), { force: true });
     await linkFile(images.kernel, join(directory, kernel));
     await linkFile(images.initramfs, join(directory, initramfs));
@@ -97,7 +102,7 @@ export class Runner {
       jail: jailOf(host, slot, spec),
       ...(devices === undefined ? {} : { stateFile: devices }),
     });
-    // Whoever writes the record next notes which process it is.
+    // The process is on disk with the next write of the record.
     const started = { ...record, process: { ...launched.process.identity } };
     return this.watch({ directory, record: started, slot, gate, launched });
   }
@@ -110,8 +115,8 @@ export class Runner {
 }
 
 /**
- * Lets a restored machine run and waits for its agent, which takes the identity.
- * @throws ApiError `no_space` when the full disk of the host stops it before
+ * Resumes a restored machine and waits for its guest agent, which applies the identity.
+ * @throws ApiError `no_space` when it is paused before that because the host's disk is full
  */
 export async function begin(machine: Machine, origin: 'template' | 'snapshot'): Promise<void> {
   // The handshake waits in the port until the machine runs.
@@ -121,12 +126,12 @@ export async function begin(machine: Machine, origin: 'template' | 'snapshot'): 
   await machine.unlessFull(handshake);
 }
 
-/** Waits until a booting machine's agent has taken the identity. */
+/** Waits until the guest agent of a booting machine has applied the identity. */
 export async function waitUntilBooted(machine: Machine): Promise<void> {
   await machine.unlessFull(machine.channel.session(bootHandshakeMs, bootHandshakeMs));
 }
 
-/** Waits until a machine that has been started answers, and cleans up behind the start whether it does or not. */
+/** Waits until a started machine answers; then, or when it fails to, cleans up the files of the start. */
 export async function untilAnswered(
   answer: Promise<void>,
   { step, id }: { step: Step; id: string },

@@ -8,7 +8,7 @@ import { machineFiles } from '../../qemu/argv.ts';
 import { copyRamImage, ramMode } from '../../qemu/ram.ts';
 import { sealFile, takeFile } from '../../qemu/run-files.ts';
 import type { HostSetup } from '../../qemu/setup.ts';
-import { inheritSums, saveSums } from '../../snapshots/checksums.ts';
+import { inheritChecksums, saveChecksums } from '../../snapshots/checksums.ts';
 import { digestsOf } from '../../snapshots/damage.ts';
 import { layersOf } from '../../snapshots/link.ts';
 import { type Compatibility, type Manifest, snapshotFiles } from '../../snapshots/manifest.ts';
@@ -23,7 +23,7 @@ import { NextOverlay } from './next-overlay.ts';
 /**
  * Takes a snapshot of a running machine, which goes on. The snapshot is durable when this returns.
  * @param snapshot.here what machines of this host are compatible with
- * @param snapshot.requireQuiesced refuses to save a guest that does not come to rest
+ * @param snapshot.requireQuiesced refuses to save a guest that cannot be quiesced
  * @throws ApiError `snapshot_failed` for such a guest; Error when it could not be taken; the machine runs on and no snapshot is left
  */
 export async function snapshotMachine(
@@ -45,7 +45,7 @@ export async function snapshotMachine(
   stack.defer(() => overlay.withdrawUnused());
   await atStep('snapshot:overlaid', machine.id);
   if (memory) await copyRamImage(image, ram);
-  const sums = memory ? await inheritSums(host, image, ram) : undefined;
+  const checksums = memory ? await inheritChecksums(host, image, ram) : undefined;
 
   await atStep('snapshot:copied', machine.id);
   const quiesced = await quiet(machine, host.log);
@@ -75,8 +75,8 @@ export async function snapshotMachine(
 
   await gather(host, machine, staging, memory);
   const digests = await sumFiles(host, machine, staging);
-  if (sums !== undefined) {
-    digests[snapshotFiles.ram] = await saveSums(host, ram, sums, changed);
+  if (checksums !== undefined) {
+    digests[snapshotFiles.ram] = await saveChecksums(host, ram, checksums, changed);
     Object.assign(digests, await digestsOf(host.integrity, staging, [snapshotFiles.devices]));
   }
   await atStep('snapshot:gathered', machine.id);
@@ -111,7 +111,8 @@ async function gather(host: HostSetup, machine: Machine, staging: string, memory
   const names = layersOf(layers.map(({ format }) => format));
   for (const [index, { file }] of layers.entries())
     await linkFile(join(machine.runDirectory, file), join(staging, names[index]?.file ?? file));
-  // The newest, and those of snapshots that did not complete: forks run as other users.
+  // The newest layer, and those of snapshots that did not complete: forks run as other users and must be able to read
+  // them.
   for (const [index, { file }] of layers.entries())
     if (file.startsWith('disk')) await takeFile(join(staging, names[index]?.file ?? file), 0o444);
   if (!memory) return;
@@ -123,8 +124,8 @@ async function gather(host: HostSetup, machine: Machine, staging: string, memory
 }
 
 /**
- * Digests of a snapshot's disk. Those of layers that the machine has had for long are in its record; the others are
- * put there. A layer of an older worker's snapshot has none.
+ * Digests of a snapshot's disk. Those of older layers are in the machine's record; the others are added to it. A layer
+ * from a snapshot of an older worker has none.
  */
 async function sumFiles(host: HostSetup, machine: Machine, staging: string): Promise<Record<string, string>> {
   const digests: Record<string, string> = {};

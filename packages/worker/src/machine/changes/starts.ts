@@ -13,14 +13,14 @@ import type { Runner, Started } from './runner.ts';
 /** What a machine writes to its disk while it starts, in MiB. */
 const startingDiskMB = 32;
 
-/** Starts machines where the host has room for them, and lists those that run. */
+/** Starts machines where the host has room for them, and registers those that run. */
 export class Starts {
   readonly #runner: Runner;
   readonly #registry: MachineRegistry;
   readonly #capacity: Capacity;
   readonly #directory: string;
 
-  /** @param directory that holds one directory per machine */
+  /** @param directory the one with one directory per machine */
   constructor(runner: Runner, registry: MachineRegistry, capacity: Capacity, directory: string) {
     this.#runner = runner;
     this.#registry = registry;
@@ -34,7 +34,7 @@ export class Starts {
   }
 
   /**
-   * Reserves room for a machine, starts it and waits for its agent. A machine that runs but is slow to answer is kept.
+   * Reserves room for a machine, starts it and waits for its agent. A machine that runs and is slow to answer is kept.
    * @throws ApiError `no_capacity`, `start_failed`
    */
   async start(id: string, memoryMB: number, start: () => Promise<Started>): Promise<MachineInfo> {
@@ -54,7 +54,7 @@ export class Starts {
     return this.#registry.info(id);
   }
 
-  /** Starts a machine from its disk. @param reason why it does not go on from its memory @throws ApiError like `start` */
+  /** Starts a machine from its disk. @param reason why its memory is not used @throws ApiError like `start` */
   boot(id: string, record: MachineRecord, reason: string | undefined): Promise<MachineInfo> {
     return this.start(id, record.spec.memoryMB, async () => {
       await this.endProcesses(id);
@@ -62,13 +62,16 @@ export class Starts {
     });
   }
 
-  /** Lists a machine that runs. It may have died before it was in the list that is looked at when one ends. */
+  /** Registers a machine that runs. It may have ended before it was registered; that is checked here. */
   list(machine: Machine): void {
     this.#registry.setRunning(machine);
     if (machine.failure !== undefined) this.#runner.onEnd(machine, machine.failure);
   }
 
-  /** Ends whatever still runs of a machine. A process that could not be taken over would write to the disk of the next. */
+  /**
+   * Ends every process of a machine that still runs. One that could not be taken over would write to the disk of the
+   * next.
+   */
   endProcesses(id: string): Promise<void> {
     return endProcessesOf(machinePrefix(this.#runner.host.instanceTag, id), this.path(id));
   }

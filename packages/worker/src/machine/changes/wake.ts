@@ -18,12 +18,15 @@ import { hibernationDirectory } from './hibernate.ts';
 import { prepareRun, type Sleeper } from './prepare.ts';
 import { begin, type Run, type Runner, type Started, untilAnswered } from './runner.ts';
 
-/** The memory of a hibernated machine is damaged, or another host's: it cannot be restored. */
+/** The memory of a hibernated machine cannot be restored: it is damaged, or was saved by another kind of host. */
 class MemoryLost extends Error {
   override readonly name = 'MemoryLost';
 }
 
-/** @throws MemoryLost when a saved memory is not of this host, or files of it are missing, cut off or changed */
+/**
+ * @throws MemoryLost when a saved memory is not compatible with this host, or files of it are missing, cut off or
+ * changed
+ */
 async function checkMemory(
   host: HostSetup,
   directory: string,
@@ -41,7 +44,7 @@ async function checkMemory(
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       throw new MemoryLost(`the file ${file} is missing`, { cause: error });
     }
-    // QEMU would fill up what is missing with zeros.
+    // QEMU would read zeros beyond the end of a file that was cut off.
     const due = file === snapshotFiles.ram ? memoryMB * 1024 * 1024 : undefined;
     if (size === 0 || (due !== undefined && size !== due))
       throw new MemoryLost(`the file ${file} has ${size} bytes${due === undefined ? '' : `, not ${due}`}`);
@@ -59,7 +62,7 @@ async function verifyMemory({ integrity }: HostSetup, path: string, digest: stri
   }
 }
 
-/** Starts a machine with its memory. What the host itself refuses may go well the next time. */
+/** Starts a machine with its memory. A failure of the host says nothing about the memory: the next try may succeed. */
 async function startWithMemory(runner: Runner, run: Run, devices: string): Promise<Machine> {
   try {
     return await runner.restore(run, devices);
@@ -71,10 +74,10 @@ async function startWithMemory(runner: Runner, run: Run, devices: string): Promi
 }
 
 /**
- * Wakes a hibernated machine where it was. The record says that it runs before it runs: from then on its memory on
- * disk is out of date and is never used again, and it is deleted once the guest has answered, or has died.
+ * Wakes a hibernated machine with its memory. The record says that it runs before it does. From then on the memory on
+ * disk is out of date and never used again; it is deleted once the guest has answered or QEMU has ended.
  * @param here what machines of this host are compatible with
- * @throws MemoryLost when its memory is damaged or another host's
+ * @throws MemoryLost when its memory is damaged or not compatible with this host
  * @throws Error when it cannot be restored now; it is still hibernated then
  */
 async function wakeMachine(
@@ -103,7 +106,7 @@ async function wakeMachine(
   await machine.save({});
   stack.move();
   await atStep('wake:recorded', record.id);
-  // Its state lives in the process from here on: slow or not, it is never undone.
+  // From here on its state is in the process alone: it is never undone, however slow it is.
   const place = { step: 'wake:answered', id: record.id } as const;
   const answered = untilAnswered(begin(machine, 'snapshot'), place, () =>
     discardDirectory(memory, host.trash),
@@ -112,7 +115,7 @@ async function wakeMachine(
   return { machine, answered };
 }
 
-/** Wakes a hibernated machine where it was, or boots it from its disk where its memory cannot be restored. */
+/** Wakes a hibernated machine with its memory, or boots it from its disk where that cannot be restored. */
 export async function wakeOrBoot(runner: Runner, sleeper: Sleeper, here: Compatibility): Promise<Started> {
   try {
     return await wakeMachine(runner, sleeper, here);

@@ -16,7 +16,7 @@ import { Machine } from '../machine.ts';
 import type { MachineRecord } from '../record.ts';
 
 export const id = 'sb-01234567';
-/** What the worker keeps of it. */
+/** Its record. */
 export const record: MachineRecord = {
   format: 1,
   id,
@@ -38,7 +38,7 @@ export const record: MachineRecord = {
   timings: {},
 };
 
-/** A machine as far as a registry goes: a process that runs, and a monitor that answers and says nothing. */
+/** A machine for a registry: a process that runs, and a monitor that answers every command and sends no events. */
 export async function startMachine(change: Partial<MachineRecord> = {}): Promise<Machine> {
   const directory = await scratchDirectory();
   const path = join(runDirectory(directory, 1), machineFiles.qmp);

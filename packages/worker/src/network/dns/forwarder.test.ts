@@ -14,7 +14,7 @@ import type { Resolver } from './resolvers.ts';
 const quiet = (): void => undefined;
 const log = { debug: quiet, info: quiet, warn: quiet, error: quiet } as unknown as ForwarderOptions['log'];
 const address = '127.0.0.1';
-const SERVFAIL = 2;
+const serverFailure = 2;
 
 function listen(resolvers: Resolver[], changes: Partial<ForwarderOptions> = {}): Promise<DnsForwarder> {
   return DnsForwarder.listen({ address, port: 0, resolvers: () => resolvers, log, ...changes });
@@ -89,7 +89,7 @@ describe('over UDP', () => {
       await using forwarder = await listen([{ address, port }], { budgetMs: 100 });
       const answer = await ask(forwarder.port, queryFor('a.test', 99));
       expect(answer.readUInt16BE(0)).toBe(99);
-      expect(answer[3]! & 15).toBe(SERVFAIL);
+      expect(answer[3]! & 15).toBe(serverFailure);
       expect(answer.subarray(12)).toEqual(queryFor('a.test').subarray(12));
     }
   });
@@ -111,9 +111,9 @@ describe('over UDP', () => {
     const socket = createSocket('udp4');
     for (let id = 0; id < 65; id += 1) socket.send(queryFor('a.test', id), forwarder.port, address);
     const [answer] = (await once(socket, 'message')) as [Buffer];
-    // The last is refused while the others wait.
+    // The last query is refused while the others wait.
     expect(answer.readUInt16BE(0)).toBe(64);
-    expect(answer[3]! & 15).toBe(SERVFAIL);
+    expect(answer[3]! & 15).toBe(serverFailure);
     expect(silent.seen).toHaveLength(64);
     socket.close();
   });

@@ -26,21 +26,21 @@ export interface ForwarderOptions {
   idleMs?: number;
 }
 
-const QUERIES = { total: 512, perSource: 64 };
-const CONNECTIONS = { total: 256, perSource: 16 };
+const queryQuota = { total: 512, perSource: 64 };
+const connectionQuota = { total: 256, perSource: 16 };
 
-/** Longest life of a TCP connection, whatever comes over it. */
-const CONNECTION_LIFE_MS = 120_000;
+/** Longest life of a TCP connection, however busy it is. */
+const connectionLifeMs = 120_000;
 
-/** Carries the guests' DNS queries to the host's resolvers. Holds no cache and reads no answer. */
+/** Forwards the guests' DNS queries to the host's resolvers. It has no cache and does not parse answers. */
 export class DnsForwarder implements AsyncDisposable {
   readonly #options: Required<ForwarderOptions>;
-  readonly #queries = new Quota(QUERIES.total, QUERIES.perSource);
-  readonly #connections = new Quota(CONNECTIONS.total, CONNECTIONS.perSource);
+  readonly #queries = new Quota(queryQuota.total, queryQuota.perSource);
+  readonly #connections = new Quota(connectionQuota.total, connectionQuota.perSource);
   readonly #sockets = new Set<Socket>();
   readonly #tcp: Server;
   readonly #udp: UdpSocket;
-  /** Shifts to the next resolver when one is dead, so that only one query pays for it. */
+  /** Moves on to the next resolver when one is dead, so that only one query has to wait for it. */
   #preferred = 0;
   #closed = false;
 
@@ -105,7 +105,7 @@ export class DnsForwarder implements AsyncDisposable {
     }
     this.#sockets.add(socket);
     socket.setTimeout(this.#options.idleMs, () => socket.destroy());
-    const life = setTimeout(() => socket.destroy(), CONNECTION_LIFE_MS);
+    const life = setTimeout(() => socket.destroy(), connectionLifeMs);
     try {
       await pipeline(socket, (chunks: AsyncIterable<Buffer>) => this.#respond(chunks, source), socket);
     } catch (error) {
@@ -118,7 +118,7 @@ export class DnsForwarder implements AsyncDisposable {
     }
   }
 
-  /** One query at a time: whoever pipelines more waits in the kernel's buffer, not in ours. */
+  /** One query at a time: further ones wait in the kernel's buffer, not in ours. */
   async *#respond(chunks: AsyncIterable<Buffer>, source: string): AsyncGenerator<Buffer> {
     for await (const query of readFrames(chunks, queryLimit)) {
       if (!isQuery(query)) return;
@@ -126,7 +126,7 @@ export class DnsForwarder implements AsyncDisposable {
     }
   }
 
-  /** Never fails: what cannot be answered is "server failure". */
+  /** Never fails: a query that cannot be answered gets "server failure". */
   async #resolve(query: Buffer, source: string, ask: Ask): Promise<Buffer> {
     const release = this.#queries.take(source);
     if (release === undefined) return serverFailure(query);
@@ -141,7 +141,8 @@ export class DnsForwarder implements AsyncDisposable {
           return await ask(query, resolver, share);
         } catch (error) {
           this.#options.log.debug({ err: error, resolver: resolver.address }, 'resolver failed');
-          // Only the first to find it dead moves on, else many at once would turn the choice full circle.
+          // Only the first query that finds it dead moves on: otherwise many at once would come back to the same
+          // resolver.
           if (this.#preferred % resolvers.length === choice)
             this.#preferred = (choice + 1) % resolvers.length;
         }

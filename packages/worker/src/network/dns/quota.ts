@@ -1,4 +1,4 @@
-/** Counts what is in flight, in all and for each source, so that none takes it all. */
+/** Limits what is under way in total and per source, so that no source can take everything. */
 export class Quota {
   readonly #total: number;
   readonly #perSource: number;
@@ -10,7 +10,7 @@ export class Quota {
     this.#perSource = perSource;
   }
 
-  /** Takes one unit. @returns what gives it back, undefined when none is left. */
+  /** Takes one unit. @returns a function that gives it back; undefined when none is left */
   take(source: string): (() => void) | undefined {
     const held = this.#held.get(source) ?? 0;
     if (this.#sum >= this.#total || held >= this.#perSource) return undefined;

@@ -1,5 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import { isIP } from 'node:net';
+import { systemErrorCode } from '../../host/errors.ts';
 
 /** Where a query is sent. */
 export interface Resolver {
@@ -7,21 +8,21 @@ export interface Resolver {
   port: number;
 }
 
-/** glibc reads three as well. */
-const MAX_RESOLVERS = 3;
+/** As many as glibc uses. */
+const maxResolvers = 3;
 
-/** Name servers of a resolv.conf(5) text; without any, the one on this host, as the format has it. */
+/** The name servers of a resolv.conf(5) text; without any, the one on this host, as the format defines. */
 export function parseResolvers(text: string): Resolver[] {
   const found = text
     .split('\n')
     .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? '')
     .filter((address) => isIP(address) !== 0)
-    .slice(0, MAX_RESOLVERS)
+    .slice(0, maxResolvers)
     .map((address) => ({ address, port: 53 }));
   return found.length > 0 ? found : [{ address: '127.0.0.1', port: 53 }];
 }
 
-/** The host's resolvers, followed as the file changes. */
+/** The host's resolvers, kept up to date as the file changes. */
 export class HostResolvers {
   readonly #path: string;
   #current: Resolver[];
@@ -32,7 +33,7 @@ export class HostResolvers {
   constructor(path = '/etc/resolv.conf') {
     this.#path = path;
     this.#current = this.#read();
-    // Polling also sees a file that is replaced, or a link that is turned to another file.
+    // Polling also notices a file that is replaced, or a link that points to another file now.
     watchFile(path, { interval: 1000, persistent: false }, this.#reload);
   }
 
@@ -49,7 +50,7 @@ export class HostResolvers {
     try {
       return parseResolvers(readFileSync(this.#path, 'utf8'));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return parseResolvers('');
+      if (systemErrorCode(error) === 'ENOENT') return parseResolvers('');
       throw error;
     }
   }

@@ -11,7 +11,7 @@ export type Ask = (query: Buffer, resolver: Resolver, timeoutMs: number) => Prom
 const noAnswer = (resolver: Resolver, timeoutMs: number): Error =>
   new Error(`resolver ${resolver.address} gave no answer in ${timeoutMs} ms`);
 
-/** Each query has a socket, thus a source port, and an id of its own, so that answers are hard to forge. */
+/** Each query has its own socket, thus its own source port, and its own id, so that answers are hard to forge. */
 export const askUdp: Ask = (query, resolver, timeoutMs) =>
   new Promise((resolve, reject) => {
     const sent = withId(query, randomInt(0x10000));
@@ -25,7 +25,7 @@ export const askUdp: Ask = (query, resolver, timeoutMs) =>
     const timer = setTimeout(() => finish(() => reject(noAnswer(resolver, timeoutMs))), timeoutMs);
     socket.once('error', (error) => finish(() => reject(error)));
     socket.on('message', (message) => {
-      // A connected socket only hears the resolver; what does not fit the query is not its answer.
+      // A connected socket receives only from the resolver; messages that do not match the query are ignored.
       if (answers(sent, message)) finish(() => resolve(withId(message, query.readUInt16BE(0))));
     });
     socket.connect(resolver.port, resolver.address, () => {

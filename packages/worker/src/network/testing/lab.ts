@@ -73,7 +73,7 @@ export class Lab implements AsyncDisposable {
     await this.spawn([...into, process.execPath, script('greeter.ts'), address, String(port)], 'listening');
   }
 
-  /** A worker in a process of its own that has claimed slots. */
+  /** A worker in its own process that has claimed slots. */
   async worker(...args: string[]): Promise<{ slots: NetworkSlot[]; kill: () => Promise<void> }> {
     const { child, output } = await this.spawn([process.execPath, script('worker.ts'), ...args], ']\n');
     const ended = once(child, 'close');
@@ -108,8 +108,8 @@ export class Lab implements AsyncDisposable {
   }
 
   /**
-   * A guest for a slot: a namespace whose eth0 is wired to the machine's side through QEMU, which opens it as an
-   * unprivileged user with the very arguments a machine gets. Only the processor is left out.
+   * A guest for a slot: a namespace whose eth0 is connected to the machine's side through QEMU, which runs as an
+   * unprivileged user with the same arguments as for a machine. Only the virtual processor is missing.
    */
   async guest(slot: NetworkSlot, role = 'guest'): Promise<string> {
     const name = await this.namespace(role);
@@ -154,7 +154,7 @@ export class Lab implements AsyncDisposable {
     return (JSON.parse(stdout) as { lladdr?: string }[])[0]?.lladdr;
   }
 
-  /** Makes attempts at once from inside a namespace (none: the host). */
+  /** Makes attempts at the same time from inside a namespace (none: the host). */
   async probe(namespace: string | undefined, attempts: Attempt[]): Promise<Outcome[]> {
     const into = namespace === undefined ? [] : enter(namespace);
     const command = [...into, process.execPath, script('probe.ts'), JSON.stringify(attempts)];
@@ -173,8 +173,8 @@ if (mode === 'namespace' && (ours === undefined || ours !== (await readlink('/pr
   throw new Error(
     'these tests change bridges and firewalls; without vitest.config.ts, it would be those of the host',
   );
-for (const { problem, mend } of shortcomings) {
-  process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${mend})\n`);
+for (const { problem, fix } of shortcomings) {
+  process.stdout.write(`tests with real network namespaces are skipped: ${problem} (${fix})\n`);
 }
 
 /** For `describe.skipIf`. */

@@ -1,8 +1,9 @@
-// Run by the tests inside a namespace: tries what it is told and prints what came of it.
+// Run by the tests inside a namespace: makes the attempts that it is given and prints the results.
 import { Resolver } from 'node:dns/promises';
 import { connect } from 'node:net';
+import { systemErrorCode } from '../../host/errors.ts';
 
-/** One attempt: a TCP connection, or a look-up through the name server given. */
+/** One attempt: a TCP connection, or a lookup through the given name server. */
 export type Attempt = { connect: string; port: number } | { lookup: string; server: string };
 
 export interface Outcome {
@@ -10,12 +11,12 @@ export interface Outcome {
   result: string;
 }
 
-const PATIENCE_MS = 3000;
+const timeoutMs = 3000;
 
 function tryConnect(host: string, port: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
-    socket.setTimeout(PATIENCE_MS, () => {
+    socket.setTimeout(timeoutMs, () => {
       socket.destroy();
       resolve('timeout');
     });
@@ -23,18 +24,18 @@ function tryConnect(host: string, port: number): Promise<string> {
       socket.destroy();
       resolve(data.toString());
     });
-    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.on('error', (error) => resolve(systemErrorCode(error) ?? error.message));
     socket.on('end', () => resolve('closed'));
   });
 }
 
 async function tryLookup(name: string, server: string): Promise<string> {
-  const resolver = new Resolver({ timeout: PATIENCE_MS, tries: 1 });
+  const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
   resolver.setServers([server]);
   try {
     return (await resolver.resolve4(name)).join(',');
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error);
+    return systemErrorCode(error) ?? String(error);
   }
 }
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { run } from '../run.ts';
 
-/** Everything of an instance that the host shows: namespaces, links, nftables tables, iptables rules. */
+/** Everything of an instance on the host: namespaces, links, nftables tables, iptables rules. */
 export async function traces(tag: string): Promise<string[]> {
   const [namespaces, links, tables, filters] = await Promise.all([
     readdir('/run/netns').catch(() => []),

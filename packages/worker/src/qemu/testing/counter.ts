@@ -15,7 +15,7 @@ import { makeFileFor } from '../run-files.ts';
 
 const execute = promisify(execFile);
 
-/** Large enough that QEMU starts, small enough to compare byte by byte. */
+/** Large enough for QEMU to start, small enough to compare byte by byte. */
 export const memoryMB = 32;
 export const counterAddress = 0x9000;
 export const trailAddress = 0x20000;
@@ -62,13 +62,13 @@ export class CounterMachine {
       paused?: boolean;
       jail?: Jail;
       network?: readonly string[];
-      /** What starts it in place of a jail, and the user that it becomes by that. */
+      /** The command that starts it instead of a jail, and the user that it runs as then. */
       wrapper?: { command: readonly [string, ...string[]]; uid: number };
     } = {},
   ): Promise<CounterMachine> {
     const qemu = await findQemu();
     await mkdir(directory);
-    // It makes its sockets there by itself.
+    // It makes its sockets itself, in this directory.
     if (options.wrapper !== undefined) await chmod(directory, 0o1777);
     await link(host.bootImage, join(directory, bootDisk));
     const { paused = false, jail, network = [], wrapper } = options;
@@ -92,7 +92,7 @@ export class CounterMachine {
       start: { kind: 'restore' },
     };
     const argv = machineArgv(setup);
-    // It boots from a disk: everything else of the command line is that of any machine.
+    // It boots from a disk; the rest of the command line is that of any machine.
     const incoming = argv.splice(argv.indexOf('-S'));
     const disk = [
       '-drive',
@@ -116,7 +116,7 @@ export class CounterMachine {
     try {
       onTestFinished(end);
     } catch (error) {
-      // The test ran out of time while QEMU started.
+      // The test timed out while QEMU started.
       await end();
       throw error;
     }
@@ -157,7 +157,7 @@ export class CounterMachine {
     return (await this.memory(counterAddress, 4)).readUInt32LE(0);
   }
 
-  /** Waits until it has counted beyond `floor`. @throws Error when it does not in time */
+  /** Waits until it has counted beyond `floor`. @throws Error when it has not in time */
   async countsBeyond(floor: number, deadlineMs = 10_000): Promise<number> {
     const end = Date.now() + deadlineMs;
     for (;;) {
@@ -178,7 +178,7 @@ export class CounterMachine {
     await this.launched.qmp.run('stop');
   }
 
-  /** Saves a stopped machine. @returns the snapshot, and the bytes that it had changed since its start */
+  /** Saves a paused machine. @returns the snapshot, and the bytes that it had changed since its start */
   async save(): Promise<CounterSnapshot & { changed: number }> {
     const devices = join(this.directory, 'devices');
     const ram = join(this.directory, 'saved-ram');
@@ -195,7 +195,7 @@ export class CounterMachine {
   }
 }
 
-/** What the tests need and this host does not have; undefined when there is nothing. */
+/** What the tests need and this host lacks; undefined when it lacks nothing. */
 export async function missingTools(): Promise<string | undefined> {
   for (const tool of ['as', 'ld', 'objcopy', 'qemu-system-x86_64']) {
     try {

@@ -12,7 +12,7 @@ export interface Command {
   id: number;
 }
 
-/** A monitor on a unix socket. `answer` is asked for each command but the negotiation. */
+/** A monitor on a unix socket. `answer` is called for each command but the negotiation. */
 export async function startMonitor(options: {
   greet?: (socket: Socket) => void;
   negotiate?: boolean;

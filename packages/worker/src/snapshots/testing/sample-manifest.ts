@@ -13,7 +13,7 @@ export const sampleCompatibility: Compatibility = {
   argv: '0123456789abcdef',
 };
 
-/** A manifest that is in order. */
+/** A valid manifest. */
 export const sampleManifest: Manifest = {
   format: 1,
   key: compatibilityKey('base', sampleCompatibility),

@@ -20,7 +20,7 @@ import { NextOverlay } from '../next-overlay.ts';
 
 const execute = promisify(execFile);
 const diskMB = 64;
-/** What is written for each layer: a byte of its own, in a place of its own. */
+/** What is written for each layer: its own byte at its own place. */
 const pieceBytes = 1024 * 1024;
 
 function recordOf(layers: readonly DiskLayer[]): MachineRecord {
@@ -47,7 +47,7 @@ function recordOf(layers: readonly DiskLayer[]): MachineRecord {
 }
 
 /**
- * A machine with a disk of layers, without an agent and a network. Its guest only counts: what is on the disk is
+ * A machine with a disk of layers, without a guest agent and a network. Its guest only counts: what is on the disk is
  * written and read through QEMU's monitor.
  */
 export class LayeredMachine {
@@ -132,13 +132,13 @@ export class LayeredMachine {
   }
 
   /**
-   * Reads every piece that was written through the layers that the record names: what the machine would find if it
-   * were started again. @throws Error when one is not what it was
+   * Reads every piece that was written, through the layers that the record names: what the machine would see after a
+   * new start. @throws Error when one is not what it was
    */
   async verify(): Promise<void> {
     const { machine } = this;
     const { layers, top } = machine.record;
-    // What QEMU still holds back of the image's tables is written when it stops.
+    // QEMU writes the rest of the image's tables when it is paused.
     await machine.qmp.run('stop');
     await machine.qmp.run('cont');
     const chain = [...layers, { file: top, format: 'qcow2' }].reduce<object | undefined>(

@@ -1,1 +1,0 @@
-"""Connections to sessions: frames, sockets, and the way back after a loss."""
