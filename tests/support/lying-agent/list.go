@@ -12,7 +12,7 @@ import (
 // A lie is what a path is listed as: a form, a beginning, and what is repeated.
 type lie struct {
 	form, head, repeated string
-	asked, sent          int // how often it was asked for, and the bytes of it that left
+	told                 int // how often it was begun: how much of it leaves is for the host to say
 }
 
 const lieSize = 62 << 20
@@ -35,7 +35,7 @@ var (
 const linesType = "application/x-ndjson"
 
 // List takes the place of the agent's own: it answers with 62 MiB of a lie, and
-// tells below /told how far that came.
+// says below /told how often it has begun to.
 func List(w http.ResponseWriter, r *http.Request) error {
 	path, _, err := pathQuery(r)
 	if err != nil {
@@ -49,9 +49,9 @@ func List(w http.ResponseWriter, r *http.Request) error {
 	if told {
 		liesMu.Lock()
 		defer liesMu.Unlock()
-		return wire.Invalid("asked %d sent %d", lie.asked, lie.sent)
+		return wire.Invalid("told %d times", lie.told)
 	}
-	lie.count(1, 0)
+	lie.count()
 	w.Header()["Content-Type"] = []string{lie.form}
 	if _, err := w.Write([]byte(lie.head)); err != nil {
 		return nil // the host has had enough
@@ -61,14 +61,12 @@ func List(w http.ResponseWriter, r *http.Request) error {
 		if _, err := w.Write(piece); err != nil {
 			return nil
 		}
-		lie.count(0, len(piece))
 	}
 	return nil
 }
 
-func (l *lie) count(asked, sent int) {
+func (l *lie) count() {
 	liesMu.Lock()
 	defer liesMu.Unlock()
-	l.asked += asked
-	l.sent += sent
+	l.told++
 }
