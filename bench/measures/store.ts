@@ -5,6 +5,7 @@ import {
   insertNewSandbox,
   insertOperation,
   listSandboxes,
+  noteContact,
   openStore,
   PostgresClient,
   PostgresCluster,
@@ -22,6 +23,7 @@ const pageSize = 100;
 const limitMs = 10;
 
 const owner = 'bench';
+const worker = { id: 'bench', address: '/run/bench.sock', machines_max: 10_000, memory_mb_max: 10_000_000 };
 const sandbox = {
   owner,
   template: 'base',
@@ -39,7 +41,7 @@ async function beginCreate(store: Store): Promise<void> {
   const now = Date.now();
   await transact(store, async (tx) => {
     await countLive(tx, owner);
-    await insertNewSandbox(tx, id, sandbox);
+    await insertNewSandbox(tx, id, sandbox, worker.id);
     await insertOperation(tx, {
       id: randomUUID(),
       kind: 'create',
@@ -70,9 +72,10 @@ async function measureOn(
   { options, say }: Context,
 ): Promise<Finding[]> {
   say(`store: ${name}, ${rows} sandboxes first`);
+  await noteContact(store, worker);
   await transact(store, async (tx) => {
     for (let n = 0; n < rows; n++)
-      await insertNewSandbox(tx, `sb-${n.toString(16).padStart(8, '0')}`, sandbox);
+      await insertNewSandbox(tx, `sb-${n.toString(16).padStart(8, '0')}`, sandbox, worker.id);
   });
   const [begun, written, listed]: [number[], number[], number[]] = [[], [], []];
   const value = 'x'.repeat(rowBytes);

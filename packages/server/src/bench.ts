@@ -6,5 +6,6 @@ export { countLive } from './store/quota.ts';
 export { listSandboxes } from './store/sandboxes.ts';
 export type { Store } from './store/tables.ts';
 export { transact } from './store/transaction.ts';
+export { noteContact } from './store/workers.ts';
 export { PostgresCluster } from './testing/postgres-cluster.ts';
 export { Client as PostgresClient } from 'pg';
