@@ -86,6 +86,15 @@ class Builds {
     return resolve;
   }
 
+  /** A server that begins a build and dies. */
+  async crash(options: Partial<EngineOptions> = {}): Promise<void> {
+    const crashPoint = (point: string): void => {
+      if (point === 'build:begun') throw new SimulatedCrash(point);
+    };
+    const building = this.engine({ ...options, crashPoint }).submit('build', template, {}, begin);
+    await expect(building).rejects.toThrow(SimulatedCrash);
+  }
+
   /** What the time does to the leases of a server that renews none. */
   async leasesRunOut(): Promise<void> {
     await this.store.updateTable('operations').set({ owned_until: 0 }).execute();
@@ -187,13 +196,23 @@ describe('a lease', () => {
 
   test('that is over lets another server go on, without being asked', async () => {
     const builds = await newBuilds();
-    builds.hold();
-    const dead = builds.engine({ leaseMs: 100 });
-    dead.submit('build', template, {}, begin).catch(() => undefined);
-    await eventually('begun', () => builds.signals.length === 1);
-    await dead.close();
-    builds.gate = Promise.resolve();
+    await builds.crash({ leaseMs: 100 });
     await builds.engine({ leaseMs: 100 }).recover();
+    await eventually('taken over', async () => (await unfinishedOperations(builds.store)).length === 0);
+    expect(builds.done).toEqual(all);
+  });
+
+  test('of a server that stops ends with it, so that another goes on at once', async () => {
+    const builds = await newBuilds();
+    builds.hold();
+    const stopping = builds.engine();
+    const building = stopping.submit('build', template, {}, begin);
+    building.catch(() => undefined);
+    await eventually('begun', () => builds.signals.length === 1);
+    await stopping.close();
+    await expect(building).rejects.toMatchObject({ code: 'shutting_down' });
+    builds.gate = Promise.resolve();
+    expect(await builds.engine().recover()).toBe(1);
     await eventually('taken over', async () => (await unfinishedOperations(builds.store)).length === 0);
     expect(builds.done).toEqual(all);
   });
@@ -248,13 +267,8 @@ describe('a subject that another server works on', () => {
 
   test('and that has died, is first brought to its end', async () => {
     const builds = await newBuilds();
-    builds.hold();
-    const dead = builds.engine();
-    dead.submit('build', template, {}, begin).catch(() => undefined);
-    await eventually('begun', () => builds.signals.length === 1);
-    await dead.close();
+    await builds.crash();
     await builds.leasesRunOut();
-    builds.gate = Promise.resolve();
     await builds.engine().submit('build', template, {}, begin);
     expect(builds.done).toEqual([...all, ...all]);
   });

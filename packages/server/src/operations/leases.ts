@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../observe/log.ts';
-import { renewLeases } from '../store/operations.ts';
+import { releaseLeases, renewLeases } from '../store/operations.ts';
 import type { Store } from '../store/tables.ts';
 
 /** Another server has taken an operation over: this one may write nothing more of it. */
@@ -51,10 +51,16 @@ export class Leases {
     }
   }
 
-  /** Renews nothing more; waits for a renewal that is under way. */
+  /** Leaves what is unfinished to other servers. To be called once none of it is run here any more. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing;
+    const { store, log } = this.#options;
+    try {
+      await releaseLeases(store, this.owner);
+    } catch (error) {
+      log.warn({ err: error }, 'leases of operations not released: other servers wait for their end');
+    }
   }
 
   async #renew(): Promise<void> {

@@ -125,6 +125,16 @@ export async function renewLeases(
   return rows.map(({ id }) => id);
 }
 
+/** Ends the leases of a server on what it has not finished, so that others need not wait for their end. */
+export async function releaseLeases(store: Store, owner: string): Promise<void> {
+  await store
+    .updateTable('operations')
+    .set({ owned_until: 0 })
+    .where('owner', '=', owner)
+    .where('state', 'in', unfinished)
+    .execute();
+}
+
 /** Changes an operation of a server. @returns false when it belongs to another, or is gone: nothing has changed */
 export async function updateOperation(
   store: Store,
