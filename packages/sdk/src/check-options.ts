@@ -1,7 +1,9 @@
 import { closestName } from './closest-name.ts';
 import { invalidOption } from './invalid-option.ts';
-import { optionNames } from './option-names.ts';
-import type { RequestOptions } from './config.ts';
+
+/** The names of all options of a kind: the compiler refuses one that is missing, and one that is too many. */
+type NamesOf<Options, Names> = Readonly<Record<keyof Options, true>> &
+  Readonly<Record<Exclude<keyof Names, keyof Options>, never>>;
 
 /**
  * Refuses options that a method does not have: otherwise a misspelt option would be ignored silently.
@@ -11,10 +13,10 @@ import type { RequestOptions } from './config.ts';
  * @returns the options
  * @throws InvalidRequestError that names the option, and the one that was probably meant
  */
-export function checkOptions<Options extends object>(
+export function checkOptions<Options extends object, Names extends Readonly<Record<string, true>>>(
   method: string,
   options: Options,
-  names: Readonly<Record<string, true>>,
+  names: Names & NamesOf<Options, Names>,
 ): Options {
   const given: unknown = options;
   if (typeof given !== 'object' || given === null || Array.isArray(given))
@@ -32,9 +34,4 @@ export function checkOptions<Options extends object>(
     );
   }
   return options;
-}
-
-/** Checks the options of a method that takes only the limits of a call. */
-export function requestOptions(method: string, options: RequestOptions): RequestOptions {
-  return checkOptions(method, options, optionNames.request);
 }

@@ -1,5 +1,5 @@
-import { checkOptions, requestOptions } from './check-options.ts';
-import { resolveConnection } from './config.ts';
+import { checkOptions } from './check-options.ts';
+import { requestOptions, resolveConnection } from './config.ts';
 import { invalidOption } from './invalid-option.ts';
 import { HttpClient } from './http.ts';
 import { optionNames } from './option-names.ts';

@@ -1,4 +1,6 @@
+import { checkOptions } from './check-options.ts';
 import { invalidOption } from './invalid-option.ts';
+import { optionNames } from './option-names.ts';
 import type { ReconnectOptions } from './connection/reconnect.ts';
 import type { WebSocketFactory } from './connection/socket.ts';
 
@@ -87,4 +89,9 @@ function resolveApiKey(text: string): string {
       'Copy the key again; it is one word that begins with osb_.',
     );
   return key;
+}
+
+/** Checks the options of a method that takes only the limits of a call. */
+export function requestOptions(method: string, options: RequestOptions): RequestOptions {
+  return checkOptions(method, options, optionNames.request);
 }

@@ -1,4 +1,4 @@
-import { requestOptions } from './check-options.ts';
+import { requestOptions } from './config.ts';
 import { invalidOption } from './invalid-option.ts';
 import { LimitError } from './errors.ts';
 import { SessionLink } from './connection/link.ts';

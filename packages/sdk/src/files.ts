@@ -1,4 +1,4 @@
-import { requestOptions } from './check-options.ts';
+import { requestOptions } from './config.ts';
 import { bodyBytes, bodyStream } from './download.ts';
 import { OpenComputerError } from './errors.ts';
 import { toUpload } from './upload.ts';

@@ -1,39 +1,14 @@
-import type { AgentAttachOptions, AgentStartOptions } from './agent.ts';
-import type { AgentCallbacks, AgentConfig } from './agent-session.ts';
-import type {
-  CreateCheckpointOptions,
-  ForkManyOptions,
-  ForkOptions,
-  ForkSelfOptions,
-} from './checkpoints.ts';
-import type { ConnectionOptions, RequestOptions } from './config.ts';
-import type { ExecStartOptions } from './exec.ts';
-import type { AttachLimits, ExecAttachOptions, SessionCallbacks } from './exec-session.ts';
-import type { PatchOptions } from './patches.ts';
-import type { ReconnectOptions } from './connection/reconnect.ts';
-import type { PtyAttachOptions, PtyOptions } from './pty.ts';
-import type { RunOptions, WaitOptions } from './run.ts';
-import type { ListOptions, SandboxOptions } from './sandbox-info.ts';
-import type { SignedUrlOptions } from './signed-url.ts';
-import type { TerminalSize } from './sessions.ts';
-import type { ShellOptions } from './shell.ts';
-import type { ShellRunOptions } from './shell-run.ts';
-import type { WakeOptions } from './power.ts';
-
-/** The names of all options of a kind: the compiler checks that none is missing, and none is too many. */
-export type OptionNames<Options> = Readonly<Record<keyof Options, true>>;
-
-const request: OptionNames<RequestOptions> = { signal: true, requestTimeoutMs: true };
-const connection: OptionNames<ConnectionOptions> = {
+const request = { signal: true, requestTimeoutMs: true } as const;
+const connection = {
   ...request,
   apiKey: true,
   apiUrl: true,
   webSocket: true,
   reconnect: true,
-};
-const fork: OptionNames<ForkOptions> = { ...connection, timeout: true, envs: true, metadata: true };
-const wait: OptionNames<WaitOptions> = { ...request, timeoutMs: true };
-const attachLimits: OptionNames<AttachLimits> = { ...request, reconnect: true };
+} as const;
+const fork = { ...connection, timeout: true, envs: true, metadata: true } as const;
+const wait = { ...request, timeoutMs: true } as const;
+const attachLimits = { ...request, reconnect: true } as const;
 const endings = {
   onExit: true,
   onScrollbackEnd: true,
@@ -43,9 +18,9 @@ const endings = {
   onHibernate: true,
   onWake: true,
 } as const;
-const callbacks: OptionNames<SessionCallbacks> = { ...endings, onStdout: true, onStderr: true };
-const agentCallbacks: OptionNames<AgentCallbacks> = { ...endings, onEvent: true, onError: true };
-const agentConfig: OptionNames<AgentConfig> = {
+const callbacks = { ...endings, onStdout: true, onStderr: true } as const;
+const agentCallbacks = { ...endings, onEvent: true, onError: true } as const;
+const agentConfig = {
   model: true,
   systemPrompt: true,
   allowedTools: true,
@@ -55,19 +30,19 @@ const agentConfig: OptionNames<AgentConfig> = {
   cwd: true,
   mcpServers: true,
   resume: true,
-};
-const size: OptionNames<TerminalSize> = { cols: true, rows: true };
+} as const;
+const size = { cols: true, rows: true } as const;
 const pty = { ...size, ...endings, ...attachLimits, onOutput: true } as const;
-const shell: OptionNames<ShellOptions> = { ...attachLimits, cwd: true, env: true };
-const run: OptionNames<RunOptions> = {
+const shell = { ...attachLimits, cwd: true, env: true } as const;
+const run = {
   ...wait,
   timeout: true,
   env: true,
   cwd: true,
   log: true,
   listed: true,
-};
-const start: OptionNames<ExecStartOptions> = {
+} as const;
+const start = {
   ...callbacks,
   ...attachLimits,
   args: true,
@@ -78,8 +53,8 @@ const start: OptionNames<ExecStartOptions> = {
   keepAwake: true,
   log: true,
   listed: true,
-};
-const create: OptionNames<SandboxOptions> = {
+} as const;
+const create = {
   ...connection,
   template: true,
   timeout: true,
@@ -88,57 +63,57 @@ const create: OptionNames<SandboxOptions> = {
   cpuCount: true,
   memoryMB: true,
   diskMB: true,
-};
-const list: OptionNames<ListOptions> = {
+} as const;
+const list = {
   ...connection,
   status: true,
   metadata: true,
   limit: true,
   cursor: true,
-};
-const forkMany: OptionNames<ForkManyOptions> = { ...fork, count: true };
-const forkSelf: OptionNames<ForkSelfOptions> = {
+} as const;
+const forkMany = { ...fork, count: true } as const;
+const forkSelf = {
   ...request,
   timeout: true,
   envs: true,
   metadata: true,
   count: true,
   name: true,
-};
-const patch: OptionNames<PatchOptions> = { ...connection, script: true, description: true };
-const checkpoint: OptionNames<CreateCheckpointOptions> = {
+} as const;
+const patch = { ...connection, script: true, description: true } as const;
+const checkpoint = {
   ...request,
   kind: true,
   promoteToFull: true,
   requireQuiesced: true,
   retentionPolicy: true,
-};
-const wake: OptionNames<WakeOptions> = { ...request, timeout: true };
-const signedUrl: OptionNames<SignedUrlOptions> = { ...request, expiresIn: true };
-const attach: OptionNames<ExecAttachOptions> = { ...callbacks, ...attachLimits, from: true };
-const shellRun: OptionNames<ShellRunOptions> = {
+} as const;
+const wake = { ...request, timeout: true } as const;
+const signedUrl = { ...request, expiresIn: true } as const;
+const attach = { ...callbacks, ...attachLimits, from: true } as const;
+const shellRun = {
   onStdout: true,
   onStderr: true,
   signal: true,
   timeoutMs: true,
-};
-const ptyCreate: OptionNames<PtyOptions> = { ...pty, shell: true, env: true, cwd: true };
-const ptyAttach: OptionNames<PtyAttachOptions> = { ...pty, from: true };
-const agentStart: OptionNames<AgentStartOptions> = {
+} as const;
+const ptyCreate = { ...pty, shell: true, env: true, cwd: true } as const;
+const ptyAttach = { ...pty, from: true } as const;
+const agentStart = {
   ...agentConfig,
   ...agentCallbacks,
   ...attachLimits,
   prompt: true,
-};
-const agentAttach: OptionNames<AgentAttachOptions> = {
+} as const;
+const agentAttach = {
   ...agentCallbacks,
   ...attachLimits,
   from: true,
-};
-const reconnect: OptionNames<ReconnectOptions> = { timeoutMs: true, maxDelayMs: true };
-const events: OptionNames<Pick<RequestOptions, 'signal'>> = { signal: true };
+} as const;
+const reconnect = { timeoutMs: true, maxDelayMs: true } as const;
+const events = { signal: true } as const;
 
-/** Which options the methods take, by kind. */
+/** Which options the methods take, by kind; `checkOptions` compares them with the types. */
 export const optionNames = {
   agentAttach,
   agentConfig,

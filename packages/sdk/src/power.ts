@@ -1,4 +1,5 @@
-import { checkOptions, requestOptions } from './check-options.ts';
+import { checkOptions } from './check-options.ts';
+import { requestOptions } from './config.ts';
 import { changeTimeoutMs } from './checkpoints.ts';
 import { optionNames } from './option-names.ts';
 import type { RequestOptions } from './config.ts';

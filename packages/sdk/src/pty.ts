@@ -1,4 +1,5 @@
-import { checkOptions, requestOptions } from './check-options.ts';
+import { checkOptions } from './check-options.ts';
+import { requestOptions } from './config.ts';
 import { ExecSession } from './exec-session.ts';
 import { OpenComputerError } from './errors.ts';
 import { optionNames } from './option-names.ts';

@@ -1,5 +1,5 @@
 import { Agent } from './agent.ts';
-import { checkOptions, requestOptions } from './check-options.ts';
+import { checkOptions } from './check-options.ts';
 import {
   checkpointSegment,
   createCheckpoint,
@@ -11,7 +11,7 @@ import {
   restoreCheckpoint,
   unpublishCheckpoint,
 } from './checkpoints.ts';
-import { resolveConnection } from './config.ts';
+import { requestOptions, resolveConnection } from './config.ts';
 import { SandboxNotFoundError, ServerError } from './errors.ts';
 import { events } from './events.ts';
 import { Exec } from './exec.ts';
