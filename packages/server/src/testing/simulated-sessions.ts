@@ -35,6 +35,8 @@ export class SimulatedSession {
   atWork = false;
   /** Whether it takes what is written to it. */
   takes = true;
+  /** Bytes that were written to it and that it did not take. */
+  left = 0;
   #printed: Printed[] = [];
   #total = 0;
   readonly #readers = new Set<Duplex>();
@@ -132,6 +134,7 @@ export class SimulatedSession {
     connection.on('data', (chunk: Buffer) => {
       for (const { type, payload } of parser.push(chunk)) {
         if (type === frameTypes.taken) this.taken = Number(payload.readBigUInt64BE());
+        if (!this.takes && type === frameTypes.stdin) this.left += payload.length;
         if (this.exitCode !== undefined || !this.takes) continue;
         if (type === frameTypes.end) this.#endInput();
         if (type !== frameTypes.stdin) continue;
