@@ -76,6 +76,7 @@ export class SimulatedCommands {
     if (command.result.running && waitMs > 0) {
       let timer: NodeJS.Timeout | undefined;
       const waited = new Promise<void>((resolve) => {
+        // Real time: how long a client waits for the result.
         if (waitMs !== Infinity) timer = setTimeout(resolve, waitMs);
       });
       await Promise.race([command.ended, waited]);
