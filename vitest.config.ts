@@ -1,7 +1,8 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import { privateNetworks } from './scripts/test-runners/private-network.ts';
+import { testsThatReach } from './scripts/test-runners/reach.ts';
 
-const serverTests = 'packages/server/src/**/*.test.ts';
+const server = new URL('packages/server/src', import.meta.url).pathname;
 const networkTests = 'packages/worker/src/network/**/*.test.ts';
 
 export default defineConfig({
@@ -23,12 +24,12 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, networkTests],
         },
       },
-      // The server's tests once more, with the other database that it takes.
+      // The server's tests once more, with the other database that it takes: those that can see which one it is.
       {
         extends: true,
         test: {
           name: 'postgres',
-          include: [serverTests],
+          include: testsThatReach(server, 'testing/database.ts'),
           globalSetup: ['packages/server/src/testing/postgres-setup.ts'],
         },
       },

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { agentPortName } from '@opencomputer/protocol';
+import { guestPortName } from '@opencomputer/protocol';
 import { startCommand } from '@opencomputer/worker/bench';
 import type { BareMachine } from '../bare-machine.ts';
 import type { BareHost } from '../floor.ts';
@@ -11,7 +11,7 @@ const ready = 'the port is mine';
 function script(command: string): string {
   return [
     'systemctl stop opencomputer-agent',
-    `exec 3<>/dev/virtio-ports/${agentPortName}`,
+    `exec 3<>/dev/virtio-ports/${guestPortName}`,
     `printf '${ready}' >&3`,
     `while read -r _ <&3; do ${command} | cat >&3; done`,
   ].join('; ');

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { ClientHttp2Stream } from 'node:http2';
 import {
-  AgentFrameParser,
-  encodeAgentFrame,
+  GuestFrameParser,
+  encodeGuestFrame,
   frameTypes,
   type GuestExecRequest,
   newExecId,
@@ -35,7 +35,7 @@ const lateMs = 30_000;
 /** A session of the agent, without server and worker. */
 class DirectSession {
   readonly #stream: ClientHttp2Stream;
-  readonly #parser = new AgentFrameParser();
+  readonly #parser = new GuestFrameParser();
   readonly #onFrame: (frame: SessionFrame) => void;
 
   private constructor(stream: ClientHttp2Stream, onFrame: (frame: SessionFrame) => void) {
@@ -59,7 +59,7 @@ class DirectSession {
   }
 
   send(text: string): void {
-    this.#stream.write(encodeAgentFrame(frameTypes.stdin, Buffer.from(text)));
+    this.#stream.write(encodeGuestFrame(frameTypes.stdin, Buffer.from(text)));
   }
 
   async ended(): Promise<void> {

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { agentPortName } from '@opencomputer/protocol';
+import { guestPortName } from '@opencomputer/protocol';
 import { startCommand } from '@opencomputer/worker/bench';
 import { compare, type Finding } from '../finding.ts';
 import type { BareMachine } from '../bare-machine.ts';
@@ -19,7 +19,7 @@ const finished = 0x78;
  */
 const script = [
   'systemctl stop opencomputer-agent',
-  `exec 3<>/dev/virtio-ports/${agentPortName}`,
+  `exec 3<>/dev/virtio-ports/${guestPortName}`,
   `dd if=/dev/zero bs=1M count=${megabytes} status=none >&3`,
   `dd of=/dev/null bs=1M count=${megabytes} iflag=fullblock status=none <&3`,
   'printf x >&3',

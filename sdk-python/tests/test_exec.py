@@ -16,6 +16,7 @@ from opencomputer import (
     ServerError,
 )
 
+from .support.connections import connections_tried
 from .support.eventually import eventually
 from .support.http_server import Exchange, SeenRequest, TestServer, free_port
 from .support.routes import routed, sandbox_at
@@ -66,7 +67,8 @@ async def test_survives_a_server_that_is_restarted_in_the_middle() -> None:
         sandbox = await sandbox_at(server)
         pending = asyncio.create_task(sandbox.exec.run("sleep 5"))
         await eventually(lambda: len(server.seen) > 2)
-    await asyncio.sleep(0.4)
+    before = connections_tried()
+    await eventually(lambda: connections_tried() > before + 2)
 
     # Answers of a proxy and of a server that is not ready.
     def again(_request: SeenRequest, exchange: Exchange) -> None:

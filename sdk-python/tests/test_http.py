@@ -15,6 +15,7 @@ from opencomputer import (
     TimeoutError,
 )
 
+from .support.connections import connections_tried
 from .support.eventually import eventually
 from .support.http_server import Exchange, SeenRequest, TestServer, always, free_port, wire_sandbox
 from .support.routes import routed, sandbox_at
@@ -127,6 +128,7 @@ async def test_an_answer_that_stops_in_the_middle_is_a_timeout_too() -> None:
 async def test_the_limit_of_the_call_wins_and_0_means_none() -> None:
     def handle(request: SeenRequest, exchange: Exchange) -> None:
         if len(server.seen) > 1:
+            # Real time: longer than the limit of the client.
             time.sleep(0.3)
         exchange.send_json(200, wire_sandbox)
 
@@ -218,8 +220,9 @@ async def test_a_get_whose_connection_broke_is_sent_again_and_a_post_is_not() ->
 
 async def test_a_post_waits_for_a_server_that_is_just_starting() -> None:
     port = free_port()
+    before = connections_tried()
     creation = asyncio.create_task(Sandbox.create(api_url=f"http://127.0.0.1:{port}"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: connections_tried() > before)
     with TestServer(always(201, wire_sandbox), port=port):
         assert (await creation).sandbox_id == "sb-0a1b2c3d"
 

@@ -18,6 +18,7 @@ from opencomputer import (
     TimeoutError,
 )
 
+from .support.connections import connections_tried
 from .support.eventually import eventually
 from .support.http_server import Exchange, SeenRequest, free_port
 from .support.recorder import Recorder
@@ -431,6 +432,7 @@ async def test_a_slow_reader_makes_the_server_wait_and_gets_everything() -> None
             # What has been taken off the network but not been read stays small.
             assert session.offset - taken * size < 4 * MiB
             if taken % 16 == 0:
+                # Real time: what makes it slow.
                 await asyncio.sleep(0.005)
             if taken == pieces:
                 server.session.exit(0)
@@ -444,6 +446,7 @@ async def test_a_slow_callback_makes_the_server_wait_too() -> None:
         async def slow(data: bytes) -> None:
             nonlocal heard
             heard += len(data)
+            # Real time: what makes it slow.
             await asyncio.sleep(0.001)
             behind.append(session.offset - heard)
 
@@ -543,7 +546,8 @@ async def test_a_server_that_only_comes_up_later_is_waited_for_shortly() -> None
     with SessionServer() as server:
         sandbox = await sandbox_at(server)
         port = server.port
+    before = connections_tried()
     attaching = asyncio.create_task(sandbox.exec.attach("abcd1234"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: connections_tried() > before)
     with SessionServer(port=port, handle=nothing):
         await (await attaching).close()

@@ -78,6 +78,7 @@ async def test_who_stops_waiting_leaves_it_busy_until_the_command_ends() -> None
                 try:
                     return await shell.run("echo free")
                 except ShellBusyError:
+                    # Real time: the pause between two looks.
                     await asyncio.sleep(0.01)
 
         assert (await asyncio.wait_for(free(), 30)).stdout == "free\n"
@@ -102,6 +103,7 @@ async def test_a_connection_that_is_cut_is_not_noticed() -> None:
         pending = asyncio.create_task(shell.run("for i in 1 2 3 4; do echo $i; read -t 0.2 _ < <(sleep 5); done"))
         for _ in range(2):
             await eventually(lambda: server.session.attached == 1)
+            # Real time: the command goes on meanwhile.
             await asyncio.sleep(0.15)
             server.session.cut()
         assert (await pending).stdout == "1\n2\n3\n4\n"

@@ -176,6 +176,7 @@ describe(`kill -9 of server and worker at random moments (seed ${seed})`, () => 
   test.each(Array.from({ length: rounds }, (_, index) => index + 1))('round %i', async (round) => {
     const victims = random.pick(choices);
     const requests = load(round);
+    // Real time: anywhere in what is under way.
     await delay(random.below(1500));
     for (const victim of victims) await platform.crash(victim);
     await platform.ready();

@@ -85,6 +85,7 @@ describe('machines that die or stand still', () => {
       const command = sandbox.exec('echo', ['back'], { timeout: 60 });
       const upload = sandbox.call('PUT', '/files?path=/tmp/x', { body: 'x'.repeat(1_000_000) });
       await othersGoOn();
+      // Real time: how long it stands still.
       await delay(pauseMs);
       expect(await sandbox.info()).toMatchObject({ status: 'running' });
       kill(machine, 'SIGCONT');
@@ -107,6 +108,7 @@ describe('machines that die or stand still', () => {
       const command = other.exec('echo', ['back'], { timeout: 60 });
       expect(await platform.answers('/healthz')).toBe(true);
       expect((await platform.api.list()).map(({ sandboxID }) => sandboxID)).toContain(other.id);
+      // Real time: how long it stands still.
       await delay(pauseMs);
       kill(worker, 'SIGCONT');
       expect(await command).toMatchObject({ status: 200, body: { stdout: 'back\n' } });

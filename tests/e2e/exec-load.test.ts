@@ -46,6 +46,7 @@ describe('a guest that takes all it can', () => {
     for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       // About 8 MB a second: a fraction of what the machine can send.
+      // Real time: what makes the reader slow.
       await delay(chunk.length / 8192);
     }
     expect([bytes, (await exited)[0]]).toEqual([megabytes * 2 ** 20, 0]);

@@ -4,16 +4,19 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SnapshotInfo } from '@opencomputer/protocol';
+import { eventually } from '@opencomputer/testing/eventually';
 import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
-/** Bytes that go out piece by piece, as from a slow client. */
-function slowUpload(pieces: number): Readable {
+/** Bytes that go out piece by piece, as from a slow client. @param sent called after each */
+function slowUpload(pieces: number, sent: () => void): Readable {
   return Readable.from(
     (async function* pieceByPiece() {
       for (let piece = 0; piece < pieces; piece++) {
+        // Real time: the pace of the client.
         await delay(50);
         yield Buffer.alloc(64 * 1024, piece % 256);
+        sent();
       }
     })(),
   );
@@ -51,8 +54,11 @@ describe('a live checkpoint', () => {
   it('lets an upload that is under way end whole, or refuses it and leaves the old file', async () => {
     const machine = await worker.create();
     await machine.write('/root/upload', Buffer.from('old'));
-    const upload = machine.call('PUT', '/files?path=/root/upload', { body: slowUpload(40) });
-    await delay(500);
+    let sent = 0;
+    const upload = machine.call('PUT', '/files?path=/root/upload', {
+      body: slowUpload(40, () => void sent++),
+    });
+    await eventually('a quarter is on its way', () => sent >= 10);
     const { id } = await machine.snapshot();
     const answer = await upload;
     const size = await machine.output('stat -c %s /root/upload');

@@ -133,6 +133,7 @@ class Subject {
       () => undefined,
       () => undefined,
     );
+    // Real time: anywhere in the change.
     await delay(this.random.below(1000));
     await worker.crash();
     await ended;

@@ -45,6 +45,7 @@ describe(`checkpoints in quick succession (seed ${seed})`, () => {
         const told = await testimony(machine);
         const kind = round % 5 === 0 ? 'full' : 'disk_only';
         for (let taken = 0; taken < untilFlattened; taken++) await machine.snapshot(kind);
+        // Real time: anywhere in the flattening.
         await delay(random.below(pauseMs));
         await machine.snapshot(kind);
         expect(await machine.info(), `round ${round}`).toMatchObject({ id, state: 'running' });

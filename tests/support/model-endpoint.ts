@@ -97,6 +97,7 @@ async function stream(response: ServerResponse, request: MessagesRequest, reply:
   if ('endless' in reply) {
     for (let word = 1; !response.destroyed; word++) {
       send('content_block_delta', { index: 0, delta: { type: 'text_delta', text: `${word} ` } });
+      // Real time: the pace of its words.
       await delay(100);
     }
     return;

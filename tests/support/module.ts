@@ -24,6 +24,7 @@ export async function runToEnd(
   const stop = (): void => void child.kill('SIGTERM');
   options.signal?.addEventListener('abort', stop, { once: true });
   let late = false;
+  // Real time: what hangs is ended.
   const timer = setTimeout(() => {
     late = true;
     child.kill('SIGTERM');

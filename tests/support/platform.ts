@@ -100,6 +100,7 @@ export class TestPlatform {
       if (await this.answers('/readyz')) return;
       if (!isSameProcess(this.launcher)) throw new Error(`the platform ended:\n${this.log.slice(-4000)}`);
       if (Date.now() >= end) throw new Error(`the platform is not ready:\n${this.log.slice(-4000)}`);
+      // Real time: the pause between two looks.
       await delay(50);
     }
   }

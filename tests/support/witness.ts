@@ -45,6 +45,7 @@ try:
             log.flush()
             os.fsync(log.fileno())
             put('synced', str(number))
+        # Real time: its pace.
         time.sleep(0.02)
 except BaseException:
     put('broken', traceback.format_exc())

@@ -90,6 +90,7 @@ export class TestWorker {
     while (!(await this.#answers())) {
       if (!isSameProcess(this.#process)) throw new Error(`the worker ended:\n${this.log.slice(-4000)}`);
       if (Date.now() >= end) throw new Error(`the worker is not ready:\n${this.log.slice(-4000)}`);
+      // Real time: the pause between two looks.
       await delay(25);
     }
   }

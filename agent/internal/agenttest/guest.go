@@ -3,6 +3,7 @@ package agenttest
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -35,8 +36,24 @@ func OpenDir(t testing.TB) string {
 	return directory
 }
 
+// Gate makes a pipe at which a command waits: `read -r line < PATH` ends once open is called.
+func Gate(t testing.TB) (path string, open func()) {
+	t.Helper()
+	path = filepath.Join(OpenDir(t), "gate")
+	if err := syscall.Mkfifo(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path, func() {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("\n"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // WaitUntil waits for a condition and returns whether it has become true.
 func WaitUntil(condition func() bool) bool {
+	// Real time: the pause between two looks.
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if condition() {
 			return true

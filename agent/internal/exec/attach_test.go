@@ -87,7 +87,8 @@ func TestOneSlowReaderLosesNothing(t *testing.T) {
 	a := h.Attach(h.Start(fmt.Sprintf("head -c %d /dev/zero", size), map[string]any{"holdMs": 10_000}), "")
 	for a.Exit == nil && a.Next() {
 		if a.Offset%(1<<20) < 10_000 {
-			time.Sleep(time.Millisecond) // what makes it slow
+			// Real time: what makes it slow.
+			time.Sleep(time.Millisecond)
 		}
 	}
 	if a.Out.Len() != size || a.Gap != 0 {

@@ -171,12 +171,11 @@ func TestExecTimeoutKillsOnlyThatCommand(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
 	other := h.Exec(map[string]any{"argv": []string{"sleep", "60"}, "waitMs": 0})
-	begin := time.Now()
 	// setsid: a process group alone would not reach this child.
-	got := h.Exec(map[string]any{"argv": []string{"sh", "-c", "setsid sleep 61 & echo $!; sleep 60"}, "timeoutMs": 200})
+	got := h.Exec(map[string]any{"argv": []string{"sh", "-c", "setsid sleep infinity & echo $!; sleep infinity"}, "timeoutMs": 200})
 	got.WantExit(t, -1)
-	if !got.TimedOut || time.Since(begin) > 30*time.Second {
-		t.Fatalf("result %+v after %s", got, time.Since(begin))
+	if !got.TimedOut {
+		t.Fatalf("result %+v", got)
 	}
 	if strings.Contains(string(h.Shell("cat /proc/self/cgroup").Stdout), "/sessions/exec-") {
 		pid, err := strconv.Atoi(strings.TrimSpace(string(got.Stdout)))
@@ -196,16 +195,14 @@ func TestExecTimeoutKillsOnlyThatCommand(t *testing.T) {
 func TestExecBackgroundChildDoesNotHoldTheResult(t *testing.T) {
 	agenttest.NeedRoot(t)
 	h := agenttest.NewReadyHost(t)
-	begin := time.Now()
-	got := h.Shell("(sleep 3; echo later) & echo $!; echo now")
+	gate, open := agenttest.Gate(t)
+	got := h.Shell("(read -r line < " + gate + "; echo later) & echo $!; echo now")
 	got.WantExit(t, 0)
-	if took := time.Since(begin); took > 2500*time.Millisecond {
-		t.Errorf("the result took %s", took)
-	}
 	pid := strings.Fields(string(got.Stdout))[0]
 	if syscall.Kill(atoi(t, pid), 0) != nil {
 		t.Error("the child did not survive")
 	}
+	open()
 	if !agenttest.WaitUntil(func() bool {
 		again := agenttest.Decode[agenttest.Result](t, h.Want(200, "GET", "/v1/exec/"+got.ID, nil).Body)
 		return strings.HasSuffix(string(again.Stdout), "now\nlater\n")

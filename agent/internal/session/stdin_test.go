@@ -35,6 +35,7 @@ func TestInputOfADeafCommandIsBoundedAndItsEndFreesWriters(t *testing.T) {
 		}
 	}()
 	blocked := func() bool { in.mu.Lock(); defer in.mu.Unlock(); return in.room != nil }
+	// Real time: the pause between two looks.
 	for deadline := time.Now().Add(time.Minute); !blocked(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the queue has no bound")

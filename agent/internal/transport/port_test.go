@@ -62,7 +62,7 @@ func TestNewPrefaceIsNotEatenByTheOldSession(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetReadDeadline(time.Now().Add(time.Second))
+		conn.SetReadDeadline(time.Now().Add(time.Minute))
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
 			t.Fatalf("read %d bytes (%v), want %d", len(got), err, len(want))
@@ -126,7 +126,8 @@ func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
 	}
 	opened := make(chan *os.File, 1)
 	go func() {
-		time.Sleep(10 * time.Millisecond) // the reader may be ahead or not: both cases must work
+		// Real time: the reader may be ahead or not, and both cases must work.
+		time.Sleep(10 * time.Millisecond)
 		host, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
 			_, err = host.WriteString(late)
@@ -141,12 +142,11 @@ func TestBytesThatAreFasterThanTheHostBelongToItsConnection(t *testing.T) {
 		t.Fatalf("read %q (%v), want the second frame", got, err)
 	}
 	(<-opened).Close()
-	begin := time.Now()
+	if !conn.(*portConn).arrived {
+		t.Error("a host that has been there is still waited for")
+	}
 	if _, err := conn.Read(got); !errors.Is(err, io.EOF) {
 		t.Fatalf("the host has been there and is gone; reading says %v", err)
-	}
-	if took := time.Since(begin); took >= arrivalTimeout {
-		t.Errorf("a host that has been there was waited for, %s", took)
 	}
 }
 

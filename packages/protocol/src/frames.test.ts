@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
-  type AgentFrame,
-  AgentFrameGuard,
-  AgentFrameParser,
-  agentPayloadBytes,
-  encodeAgentFrame,
+  type GuestFrame,
+  GuestFrameGuard,
+  GuestFrameParser,
+  guestPayloadBytes,
+  encodeGuestFrame,
 } from './guest/frames.ts';
 import { clientMessageBytes, clientMessages, partsOf, readClientMessage } from './api/client-frames.ts';
 import { BrokenFrame, encodeCounter, frameTypes, readSessionFrame, type SessionFrame } from './frames.ts';
@@ -26,15 +26,15 @@ function cut(whole: Buffer, sizes: readonly number[]): Buffer[] {
 }
 
 const cuts = fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 20 });
-const encode = (frames: readonly AgentFrame[]): Buffer =>
-  Buffer.concat(frames.map(({ type, payload }) => encodeAgentFrame(type, payload)));
+const encode = (frames: readonly GuestFrame[]): Buffer =>
+  Buffer.concat(frames.map(({ type, payload }) => encodeGuestFrame(type, payload)));
 
 describe('frames of the agent', () => {
   test('are what they were, wherever the stream was cut', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 30 }), cuts, (frames, sizes) => {
-        const parser = new AgentFrameParser();
-        const guard = new AgentFrameGuard();
+        const parser = new GuestFrameParser();
+        const guard = new GuestFrameGuard();
         const read = cut(encode(frames), sizes).flatMap((chunk) => {
           guard.check(chunk);
           return parser.push(chunk);
@@ -46,10 +46,10 @@ describe('frames of the agent', () => {
   });
 
   test('are not complete in the middle of one', () => {
-    const whole = encodeAgentFrame(1, Buffer.from('hello'));
+    const whole = encodeGuestFrame(1, Buffer.from('hello'));
     for (let size = 1; size < whole.length; size++) {
-      const parser = new AgentFrameParser();
-      const guard = new AgentFrameGuard();
+      const parser = new GuestFrameParser();
+      const guard = new GuestFrameGuard();
       expect(parser.push(whole.subarray(0, size))).toEqual([]);
       guard.check(whole.subarray(0, size));
       expect([parser.complete, guard.complete]).toEqual([false, false]);
@@ -58,18 +58,18 @@ describe('frames of the agent', () => {
 
   test('that are too large are refused as soon as their length is known', () => {
     const header = Buffer.of(1, 0, 1, 0, 1);
-    expect(() => new AgentFrameParser().push(header)).toThrow(BrokenFrame);
-    const guard = new AgentFrameGuard();
+    expect(() => new GuestFrameParser().push(header)).toThrow(BrokenFrame);
+    const guard = new GuestFrameGuard();
     expect(() => cut(header, [2]).forEach((chunk) => guard.check(chunk))).toThrow(BrokenFrame);
-    expect(() => encodeAgentFrame(1, Buffer.alloc(agentPayloadBytes + 1))).toThrow(RangeError);
-    const largest = encodeAgentFrame(2, Buffer.alloc(agentPayloadBytes, 7));
-    expect(new AgentFrameParser().push(largest)[0]?.payload).toHaveLength(agentPayloadBytes);
+    expect(() => encodeGuestFrame(1, Buffer.alloc(guestPayloadBytes + 1))).toThrow(RangeError);
+    const largest = encodeGuestFrame(2, Buffer.alloc(guestPayloadBytes, 7));
+    expect(new GuestFrameParser().push(largest)[0]?.payload).toHaveLength(guestPayloadBytes);
   });
 
   test('no bytes make anything but frames or a refusal', () => {
     fc.assert(
       fc.property(bytes(2000), cuts, (noise, sizes) => {
-        const parser = new AgentFrameParser();
+        const parser = new GuestFrameParser();
         try {
           for (const { type, payload } of cut(noise, sizes).flatMap((chunk) => parser.push(chunk)))
             readSessionFrame(type, payload);

@@ -1,4 +1,5 @@
 import { WebSocket as WsWebSocket } from 'ws';
+import { standstill } from '@opencomputer/testing/standstill';
 import { describe, expect, test } from 'vitest';
 import { ConnectionError, InvalidRequestError, LimitError, NotFoundError, ServerError } from './errors.ts';
 import { ExecSession } from './exec-session.ts';
@@ -295,7 +296,9 @@ describe('a server that misbehaves', () => {
       serve: (socket, attempt, query) => {
         if (attempt === 1) return false;
         server.session.attach(socket, query);
-        setTimeout(() => socket.terminate(), 5);
+        // It has all that was sent once it has answered.
+        socket.once('pong', () => socket.terminate());
+        socket.ping();
         return true;
       },
     });
@@ -413,7 +416,7 @@ describe('the caller', () => {
       next += 1;
       // Only little is received before it is read.
       expect(session.offset - next * 64 * 1024).toBeLessThan(4 * 1024 * 1024);
-      if (next % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (next % 16 === 0) await standstill(() => session.offset, 100);
       if (next === pieces) server.session.exit(0);
     }
     expect(next).toBe(pieces);

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { standstill } from '@opencomputer/testing/standstill';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConnectionError, FileNotFoundError, SandboxNotFoundError, TimeoutError } from './errors.ts';
 import { Filesystem } from './files.ts';
 import { HttpClient } from './http.ts';
@@ -15,14 +16,10 @@ async function* chunksOf(size: number, count: number): AsyncGenerator<Uint8Array
   for (let n = 0; n < count; n += 1) yield new Uint8Array(size);
 }
 
-/** Waits until `read` gives the same for 300 ms. */
-async function settled(read: () => number): Promise<number> {
-  for (let last = -1; ;) {
-    const now = read();
-    if (now === last && now > 0) return now;
-    last = now;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
+/** The clock of limits stands still from now on, but for what the test lets pass. */
+function stopClock(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
 }
 
 describe('write', () => {
@@ -82,16 +79,16 @@ describe('write', () => {
     let closed = false;
     async function* source(): AsyncGenerator<Uint8Array> {
       try {
-        for (; taken < 200; taken += 1) yield new Uint8Array(MiB);
+        for (; taken < 64; taken += 1) yield new Uint8Array(MiB);
       } finally {
         closed = true;
       }
     }
     const writing = filesAt(server.url).write('a', source());
-    expect(await settled(() => taken)).toBeLessThan(24);
+    expect(await standstill(() => taken)).toBeLessThan(24);
     resume();
     await writing;
-    expect(received).toBe(200 * MiB);
+    expect(received).toBe(64 * MiB);
     expect(closed).toBe(true);
   });
 
@@ -126,19 +123,21 @@ describe('write', () => {
   });
 
   test('the limit is for progress: slow is fine, stuck is not', async () => {
+    stopClock();
     await using server = await TestServer.start((_request, response) => response.writeHead(204).end());
     async function* slow(): AsyncGenerator<string> {
       for (let n = 0; n < 6; n += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        vi.advanceTimersByTime(999);
         yield 'x';
       }
     }
-    await filesAt(server.url, 1500).write('a', slow());
+    await filesAt(server.url, 1000).write('a', slow());
     async function* stuck(): AsyncGenerator<string> {
       yield 'x';
+      vi.advanceTimersByTime(1000);
       await new Promise(() => undefined);
     }
-    await expect(filesAt(server.url, 200).write('a', stuck())).rejects.toBeInstanceOf(TimeoutError);
+    await expect(filesAt(server.url, 1000).write('a', stuck())).rejects.toBeInstanceOf(TimeoutError);
   });
 
   test.each([5, null, undefined, {}, ['a']])('refuses %j', async (content) => {
@@ -187,33 +186,37 @@ describe('read', () => {
   });
 
   test('a stream takes from the server only what is read, and waits for its reader', async () => {
+    stopClock();
     let sent = 0;
     await using server = await TestServer.start((_request, response) => {
       const more = (): void => {
-        while (sent < 200 && response.write(new Uint8Array(MiB))) sent += 1;
-        if (sent < 200) sent += 1;
+        while (sent < 64 && response.write(new Uint8Array(MiB))) sent += 1;
+        if (sent < 64) sent += 1;
         else response.end();
       };
       response.on('drain', more);
       more();
     });
     const stream = await filesAt(server.url, 1500).readStream('a');
-    expect(await settled(() => sent)).toBeLessThan(24);
+    expect(await standstill(() => sent)).toBeLessThan(24);
     // Longer than the limit, which does not apply while a slow reader is not waiting.
-    await new Promise((resolve) => setTimeout(resolve, 1600));
+    vi.advanceTimersByTime(1600);
     let size = 0;
     for await (const chunk of stream) size += chunk.byteLength;
-    expect(size).toBe(200 * MiB);
+    expect(size).toBe(64 * MiB);
   });
 
   test('a stream that gets nothing more fails by the limit; one that is cancelled ends the transfer', async () => {
+    stopClock();
     let closed = 0;
     await using server = await TestServer.start((_request, response) => {
       response.on('close', () => (closed += 1)).write('x');
     });
     const reader = (await filesAt(server.url, 2000).readStream('a')).getReader();
     expect((await reader.read()).value).toHaveLength(1);
-    await expect(reader.read()).rejects.toBeInstanceOf(TimeoutError);
+    const more = expect(reader.read()).rejects.toBeInstanceOf(TimeoutError);
+    await vi.advanceTimersByTimeAsync(2000);
+    await more;
     await (await filesAt(server.url).readStream('a')).cancel();
     await expect.poll(() => closed).toBe(2);
   });

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { eventually } from '@opencomputer/testing/eventually';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ConnectionError, ServerError, TimeoutError } from './errors.ts';
 import { HttpClient } from './http.ts';
 import { freePort, sendJson, TestServer } from './testing/http-server.ts';
@@ -89,13 +90,25 @@ describe('limits', () => {
   });
 
   test('the option of the call wins; 0 means none; nonsense is refused', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const answers: (() => void)[] = [];
     await using server = await TestServer.start((_request, response) => {
-      setTimeout(() => sendJson(response, 200, {}), 100);
+      answers.push(() => sendJson(response, 200, {}));
     });
     const http = client(server.url, 10);
-    await expect(http.json(get)).rejects.toBeInstanceOf(TimeoutError);
-    await http.json({ ...get, requestTimeoutMs: 5000 });
-    await http.json({ ...get, requestTimeoutMs: 0 });
+    /** A call whose answer comes when this time has passed. */
+    const answeredAfter = async (ms: number, call: Promise<unknown>): Promise<unknown> => {
+      const asked = answers.length;
+      const answered = call.catch((error: unknown) => error);
+      await eventually('asked', () => answers.length === asked + 1);
+      vi.advanceTimersByTime(ms);
+      answers.at(-1)?.();
+      return answered;
+    };
+    expect(await answeredAfter(10, http.json(get))).toBeInstanceOf(TimeoutError);
+    expect(await answeredAfter(4999, http.json({ ...get, requestTimeoutMs: 5000 }))).toEqual({});
+    expect(await answeredAfter(100_000, http.json({ ...get, requestTimeoutMs: 0 }))).toEqual({});
     await expect(http.json({ ...get, requestTimeoutMs: -1 })).rejects.toThrow(/requestTimeoutMs/);
   });
 
@@ -160,11 +173,18 @@ describe('retries', () => {
   });
 
   test('a POST waits for a server that is just starting', async () => {
+    // The pause after an attempt ends when the test lets it.
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const attempts = vi.spyOn(globalThis, 'fetch');
+    onTestFinished(() => {
+      vi.useRealTimers();
+      attempts.mockRestore();
+    });
     const port = await freePort();
     const pending = client(`http://127.0.0.1:${port}`).json(post);
-    // The first attempt is refused at once, the second comes 50 ms later at the earliest.
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await eventually('refused', () => attempts.mock.settledResults[0]?.type === 'rejected');
     await using server = await TestServer.start((_request, response) => sendJson(response, 200, {}), port);
+    await vi.advanceTimersByTimeAsync(100);
     await pending;
     expect(server.seen).toHaveLength(1);
   });

@@ -54,15 +54,28 @@ describe('the server', () => {
   test('lets requests finish before it stops', async () => {
     await using test = await TestServer.start();
     const id = await test.create();
-    const slow = test.call('POST', `/api/sandboxes/${id}/exec/run`, { cmd: 'sleep', args: ['0.5'] });
-    await eventually('started', () => test.worker.machine(id).commands.running === 1);
+    const slow = test.call('POST', `/api/sandboxes/${id}/exec/run`, { cmd: 'wait' });
+    const { commands } = test.worker.machine(id);
+    await eventually('started', () => commands.running === 1);
+    const { url } = test;
     const stopping = test.stopServer();
+    await eventually('it takes no more', () =>
+      fetch(`${url}/healthz`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    commands.endWaits();
     expect((await slow).json).toMatchObject({ exitCode: 0 });
     await stopping;
   });
 
   test('a create that the stop cut off is undone at the next start', async () => {
     await using test = await TestServer.start();
+    await test.stopServer();
+    // Nothing that is under way ends within it.
+    test.graceMs = 0;
+    await test.startServer();
     test.worker.fail('PUT machine', 'refuse', 1000);
     const creating = test.call('POST', '/api/sandboxes', {}).catch(() => undefined);
     await eventually('asked', () => test.worker.calls.includes('PUT machine'));

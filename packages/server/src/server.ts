@@ -23,7 +23,7 @@ import { lockDirectory } from './store/lock.ts';
 import { lockPostgres } from './store/postgres-lock.ts';
 
 /** Milliseconds that requests may take to finish when the server stops. */
-const graceMs = 10_000;
+const defaultGraceMs = 10_000;
 
 export interface RunningServer {
   readonly url: string;
@@ -31,7 +31,7 @@ export interface RunningServer {
   readonly newKey: NewKey | undefined;
   /** Never fulfilled; rejected when this server may not go on, since another may use the database. */
   readonly lost: Promise<never>;
-  /** Stops accepting, lets requests finish for up to 10 s, and closes the database. */
+  /** Stops accepting, lets requests finish for a while, and closes the database. */
   close(): Promise<void>;
 }
 
@@ -39,6 +39,8 @@ export interface StartOptions {
   readonly log?: Log;
   readonly timing?: ExecTiming;
   readonly clientTiming?: ClientTiming;
+  /** Milliseconds that requests may take to finish when the server stops. Default 10,000. */
+  readonly graceMs?: number;
   /** Directory of the packages of the clients that are handed out. */
   readonly clients?: string;
 }
@@ -95,7 +97,8 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     stopping: () => stopping,
     timing: options.timing ?? defaultExecTiming,
   });
-  const hub = new ClientHub();
+  const clientTiming = options.clientTiming ?? defaultClientTiming;
+  const hub = new ClientHub(clientTiming.lookMs);
   const upgrades = new Upgrades({
     ...assembly.services,
     authenticator,
@@ -103,12 +106,12 @@ export async function startServer(config: ServerConfig, options: StartOptions = 
     hub,
     log,
     metrics,
-    timing: options.clientTiming ?? defaultClientTiming,
+    timing: clientTiming,
     stopping: () => stopping,
   });
   http.serve(app.fetch, (request, socket, head) => void upgrades.handle(request, socket, head));
   // Before what the requests need is closed.
-  stack.defer(() => http.close(graceMs));
+  stack.defer(() => http.close(options.graceMs ?? defaultGraceMs));
   stack.defer(() => hub.close());
   log.info({ url: http.url, dataDirectory: config.dataDirectory }, 'listening');
   const owned = stack.move();

@@ -1,19 +1,23 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { kill as killProcess } from 'node:process';
-import { setTimeout as delay } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Supervisor } from './supervise.ts';
+import { Watchdog } from './watchdog.ts';
 
 const module = new URL('testing/part.ts', import.meta.url).pathname;
 const intervalMs = 500;
+const silences = 3;
 
 /** Supervises a part for tests. @returns what was printed, and the processes that were started */
-function supervise({ probeMs = 60_000 } = {}) {
+function supervise({ probeMs = 60_000, ending }: { probeMs?: number; ending?: string } = {}) {
   const said: string[] = [];
   const pids: number[] = [];
   const supervisor = new Supervisor(
-    { name: 'part', module, env: { PATH: process.env['PATH'] } },
+    { name: 'part', module, env: { PATH: process.env['PATH'], ENDING: ending } },
     (text) => void said.push(text),
-    { intervalMs, silences: 3, startingSilences: 1000, probeMs },
+    { intervalMs, silences, startingSilences: 1000, probeMs },
     (pid) => void pids.push(pid),
   );
   const run = supervisor.run();
@@ -48,17 +52,25 @@ test('a part whose threads are all blocked is killed and started again, though i
 });
 
 test('a part that works is left alone', async () => {
+  const asked = vi.spyOn(Watchdog.prototype, 'tick');
+  onTestFinished(() => asked.mockRestore());
   const { said, pids, ready } = supervise();
   await ready(1);
-  await delay(8 * intervalMs);
+  // More than it may leave unanswered.
+  await expect.poll(() => asked.mock.calls.length).toBeGreaterThan(2 * silences);
   expect([said, pids.length]).toEqual([[], 1]);
 });
 
 test('a part is asked to end once only, however often it is to be stopped, and ends in good order', async () => {
-  const { supervisor, run, said, ready } = supervise();
+  const directory = mkdtempSync(join(tmpdir(), 'oc-supervise-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const ending = join(directory, 'ending');
+  const { supervisor, run, said, ready } = supervise({ ending });
   await ready(1);
-  // The second call comes after the part has begun to end.
-  await Promise.all([supervisor.stop(60_000), delay(300).then(() => supervisor.stop(60_000))]);
+  const stopping = supervisor.stop(60_000);
+  await expect.poll(() => existsSync(ending)).toBe(true);
+  await supervisor.stop(60_000);
+  await stopping;
   expect(await run).toBe('code 0');
   expect(said).toEqual([]);
 });

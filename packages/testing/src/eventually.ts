@@ -29,6 +29,7 @@ export async function eventually<T>(
     }
     if (Date.now() >= end)
       throw new Error(`not within ${withinMs / 1000} s: ${what}; last: ${describe(last)}`);
+    // Real time: the pause between two looks.
     await delay(Math.min(pauseMs, longestPauseMs));
     pauseMs *= 2;
   }

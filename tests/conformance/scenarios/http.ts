@@ -60,15 +60,9 @@ export const httpScenarios: Scenario[] = [
       const response = await request('POST', path, { json });
       expect(response.status).toBe(200);
       let text = '';
-      let last = Date.now();
-      let longestPause = 0;
-      for await (const chunk of response.body ?? []) {
-        longestPause = Math.max(longestPause, Date.now() - last);
-        last = Date.now();
-        text += new TextDecoder().decode(chunk);
-      }
-      expect(longestPause).toBeLessThan(20_000);
-      expect(text).toMatch(/^\s+\{/);
+      for await (const chunk of response.body ?? []) text += new TextDecoder().decode(chunk);
+      // One every ten seconds: clients give up after thirty without a byte.
+      expect(text).toMatch(/^\s{3,}\{/);
       expect(JSON.parse(text)).toMatchObject({ exitCode: 0, stdout: 'late\n', stderr: '' });
     },
   },

@@ -4,18 +4,18 @@ import { BrokenFrame } from '../frames.ts';
 const headerBytes = 5;
 
 /** Most bytes that a frame between guest agent and server carries. */
-export const agentPayloadBytes = 64 * 1024;
+export const guestPayloadBytes = 64 * 1024;
 
 /** A frame of the guest agent: type u8, length u32 big-endian, payload. */
-export interface AgentFrame {
+export interface GuestFrame {
   readonly type: number;
   readonly payload: Buffer;
 }
 
 /** @throws RangeError when the payload is too large for one frame. */
-export function encodeAgentFrame(type: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  if (payload.length > agentPayloadBytes)
-    throw new RangeError(`a frame carries at most ${agentPayloadBytes} bytes, not ${payload.length}`);
+export function encodeGuestFrame(type: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+  if (payload.length > guestPayloadBytes)
+    throw new RangeError(`a frame carries at most ${guestPayloadBytes} bytes, not ${payload.length}`);
   const frame = Buffer.allocUnsafe(headerBytes + payload.length);
   frame.writeUInt8(type);
   frame.writeUInt32BE(payload.length, 1);
@@ -24,12 +24,12 @@ export function encodeAgentFrame(type: number, payload: Uint8Array = Buffer.allo
 }
 
 function checkLength(length: number): void {
-  if (length > agentPayloadBytes)
-    throw new BrokenFrame(`a frame of ${length} bytes, where ${agentPayloadBytes} are the most`);
+  if (length > guestPayloadBytes)
+    throw new BrokenFrame(`a frame of ${length} bytes, where ${guestPayloadBytes} are the most`);
 }
 
 /** Cuts a stream of bytes into frames. It buffers less than one frame. */
-export class AgentFrameParser {
+export class GuestFrameParser {
   #parts: Buffer[] = [];
   #have = 0;
   /** Bytes that must have arrived before anything can be parsed. */
@@ -50,14 +50,14 @@ export class AgentFrameParser {
    * @param most how many at most; the next call gives those after them
    * @throws BrokenFrame when one is too large
    */
-  push(chunk: Buffer, most = Infinity): AgentFrame[] {
+  push(chunk: Buffer, most = Infinity): GuestFrame[] {
     if (chunk.length > 0) this.#parts.push(chunk);
     this.#have += chunk.length;
     // Joined once per frame and not once per chunk: chunks may be as small as one byte.
     if (this.#have < this.#need) return [];
     const [only] = this.#parts;
     const bytes = this.#parts.length === 1 && only !== undefined ? only : Buffer.concat(this.#parts);
-    const frames: AgentFrame[] = [];
+    const frames: GuestFrame[] = [];
     let at = 0;
     this.#need = headerBytes;
     while (frames.length < most && bytes.length - at >= headerBytes) {
@@ -79,7 +79,7 @@ export class AgentFrameParser {
 }
 
 /** Checks the lengths of frames in a stream that is passed on without parsing it. */
-export class AgentFrameGuard {
+export class GuestFrameGuard {
   readonly #header = Buffer.alloc(headerBytes);
   #headerHave = 0;
   #payloadLeft = 0;

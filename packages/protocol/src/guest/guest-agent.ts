@@ -5,8 +5,8 @@ import { text } from './text.ts';
  * The API between worker and guest agent: HTTP/2 on the virtio-serial port. The guest is hostile: every answer is
  * parsed with these schemas, which bound what they accept. The protocol is append-only; see agent/README.md.
  */
-export const agentPortName = 'opencomputer.agent';
-export const agentProtocol = 1;
+export const guestPortName = 'opencomputer.agent';
+export const guestProtocol = 1;
 
 /** From this generation of the guest agent on, clients can attach to commands. */
 export const sessionsGeneration = 2;
@@ -16,7 +16,7 @@ export const useGeneration = 3;
 export const quietGeneration = 4;
 
 /** Paths of the guest agent's API. */
-export const agentPaths = {
+export const guestPaths = {
   handshake: '/v1/handshake',
   quiesce: '/v1/quiesce',
   egress: '/v1/egress',

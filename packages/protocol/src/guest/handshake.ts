@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { agentProtocol } from './guest-agent.ts';
+import { guestProtocol } from './guest-agent.ts';
 import { text } from './text.ts';
 
 /** The identity of a restored machine. Every given field is applied before the answer. */
@@ -25,13 +25,13 @@ export interface Egress {
 }
 
 export interface HandshakeRequest {
-  protocol: typeof agentProtocol;
+  protocol: typeof guestProtocol;
   epoch: string;
   identity?: Identity;
 }
 
 export const handshakeAnswerSchema = z.object({
-  protocol: z.literal(agentProtocol),
+  protocol: z.literal(guestProtocol),
   generation: z.number().int().min(1).max(1_000_000),
   version: text(64),
   epoch: text(64),

@@ -43,7 +43,7 @@ export async function openSocket(
   const { http } = address;
   const deadline = http.deadline(options);
   try {
-    const socket = await create(address, query);
+    const socket = await createWebSocket(address, query);
     const outcome = await ready(socket, handlers, deadline);
     if (outcome === 'ready') return socket;
     if (options.signal?.aborted) throw options.signal.reason;
@@ -64,7 +64,10 @@ export async function openSocket(
   }
 }
 
-async function create(address: SessionAddress, query: Record<string, string>): Promise<WebSocketLike> {
+async function createWebSocket(
+  address: SessionAddress,
+  query: Record<string, string>,
+): Promise<WebSocketLike> {
   const { http } = address;
   const token = address.token();
   const kind = await webSocketKind(http.webSocket);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiError, checkpointSchema, sandboxSchema } from '@opencomputer/protocol';
+import { standstill } from '@opencomputer/testing/standstill';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -161,11 +162,14 @@ describe('a checkpoint', () => {
 
   test('outlives its sandbox, also when that is killed while it is taken', async () => {
     const id = await server.create();
-    server.worker.changeMs = 200;
+    const write = server.worker.hold('PUT snapshot');
     const taking = take(id, 'a');
-    await eventually('begun', async () => (await list(id)).length === 1);
-    expect((await server.call('DELETE', at(id))).status).toBe(204);
-    server.worker.changeMs = 0;
+    await eventually('begun', () => server.worker.calls.at(-1) === 'PUT snapshot');
+    const killing = server.call('DELETE', at(id));
+    // It has come and waits.
+    await standstill(() => server.worker.calls.length);
+    write();
+    expect((await killing).status).toBe(204);
     const { id: cid, status } = await taking;
     expect(status).toBe('ready');
     expect((await read(id)).status).toBe('stopped');
@@ -201,13 +205,16 @@ describe('a fork', () => {
 
   test('of one that is being written waits for it', async () => {
     const id = await server.create();
-    server.worker.changeMs = 300;
+    const write = server.worker.hold('PUT snapshot');
     const taking = take(id, 'a');
-    await eventually('begun', async () => (await list(id)).length === 1);
+    await eventually('begun', () => server.worker.calls.at(-1) === 'PUT snapshot');
     const [row] = await list(id);
     expect(row.status).toBe('processing');
-    const forked = await fork(row.id);
-    server.worker.changeMs = 0;
+    const forking = fork(row.id);
+    // It has come and waits.
+    await standstill(() => server.worker.calls.length);
+    write();
+    const forked = await forking;
     expect(forked.status).toBe(201);
     await taking;
   });

@@ -45,8 +45,8 @@ describe('run', () => {
   });
 
   test('tells a timeout', async () => {
-    const { json } = await run('sleep', ['5'], { timeout: 1 });
-    expect(json).toEqual({ exitCode: -1, stdout: 'slept\n', stderr: '\nProcess timed out' });
+    const { json } = await run('overrun', [], { timeout: 1 });
+    expect(json).toEqual({ exitCode: -1, stdout: 'begun\n', stderr: '\nProcess timed out' });
   });
 
   /** A command that runs when this resolves, and has been padded `times`. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiError, hibernatedSchema, sandboxEventSchema, sandboxSchema } from '@opencomputer/protocol';
+import { standstill } from '@opencomputer/testing/standstill';
 import { eventually, TestServer } from '../testing/harness.ts';
 
 let server: TestServer;
@@ -99,9 +100,13 @@ describe('hibernation', () => {
     const id = await server.create();
     await post(id, '/hibernate');
     const before = server.worker.simulated.wakes;
-    server.worker.changeMs = 50;
-    const answers = await Promise.all(Array.from({ length: 10 }, () => run(id, 'count')));
-    server.worker.changeMs = 0;
+    const wake = server.worker.hold('POST wake');
+    const running = Array.from({ length: 10 }, () => run(id, 'count'));
+    await eventually('asked', () => server.worker.calls.at(-1) === 'POST wake');
+    // All of them have come and wait.
+    await standstill(() => server.worker.calls.length);
+    wake();
+    const answers = await Promise.all(running);
     expect(answers.map((answer) => answer.status)).toEqual(Array(10).fill(200));
     expect(server.worker.simulated.wakes - before).toBe(1);
     expect((await run(id, 'count')).json.stdout).toBe('11');
@@ -109,10 +114,11 @@ describe('hibernation', () => {
 
   test('in the middle of a command neither loses nor repeats it', async () => {
     const id = await server.create();
-    const started = (await post(id, '/exec/run-async', { cmd: 'sleep', args: ['1'] })).json;
+    const started = (await post(id, '/exec/run-async', { cmd: 'wait' })).json;
     await post(id, '/hibernate');
     const poll = await server.call('GET', at(id, `/exec/${started.execId}/result`));
-    expect(poll.status).toBe(200);
+    expect([poll.status, poll.json.running]).toEqual([200, true]);
+    server.worker.machine(id).commands.endWaits();
     await eventually('ended', async () => {
       const { json } = await server.call('GET', at(id, `/exec/${started.execId}/result`));
       return json.running === false && json.exitCode === 0;

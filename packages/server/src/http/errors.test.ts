@@ -26,6 +26,7 @@ test.each([{ errcode: 13 }, { code: '53100' }])(
 test('a client that went away is no error of the server', async () => {
   expect(heard(new ClientGone()).errors).toBe(0);
   const gone = new AbortController();
+  // Real time: what is given up long before.
   const waiting = delay(60_000, undefined, { signal: gone.signal });
   gone.abort(new ClientGone());
   expect(heard(await waiting.catch((error: unknown) => error)).errors).toBe(0);

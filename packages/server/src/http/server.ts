@@ -10,8 +10,8 @@ import type { ServerConfig } from '../config.ts';
 import { ClientGone } from './errors.ts';
 import { answerRaw } from './raw-answer.ts';
 
-/** Milliseconds for the header of a request. */
-const headerMs = 20_000;
+/** Milliseconds for the header of a request, and how often it is looked for those that are late. */
+const defaultHeaderTiming = { headerMs: 20_000, lookMs: 5000 };
 /** Longer than any answer is silent: a create may take almost five minutes before its first byte. */
 const silenceMs = 330_000;
 const keepAliveMs = 75_000;
@@ -41,7 +41,10 @@ interface Handlers {
  * server shall be done as root.
  * @throws Error when the address is taken or not allowed.
  */
-export async function listen(address: ServerConfig['listen']): Promise<HttpServer> {
+export async function listen(
+  address: ServerConfig['listen'],
+  { headerMs, lookMs } = defaultHeaderTiming,
+): Promise<HttpServer> {
   const handlers = Promise.withResolvers<Handlers>();
   const server = createServer(
     {
@@ -50,7 +53,7 @@ export async function listen(address: ServerConfig['listen']): Promise<HttpServe
       requestTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       maxHeaderSize: headerBytes,
-      connectionsCheckingInterval: 5000,
+      connectionsCheckingInterval: lookMs,
       noDelay: true,
       // Other protocols that a client offers, such as h2c, are its offer only: the request is answered as it is.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket',

@@ -454,7 +454,7 @@ describe('a creation', () => {
 
   test('is undone when the client goes away', async () => {
     const world = await newWorld();
-    world.worker.startMs = 5000;
+    world.worker.hold('PUT machine');
     const client = new AbortController();
     const creating = world.service().create(request, client.signal);
     await eventually('asked', () => world.worker.calls.includes('PUT machine'));
@@ -466,7 +466,7 @@ describe('a creation', () => {
 
   test('is undone by a kill', async () => {
     const world = await newWorld();
-    world.worker.startMs = 5000;
+    world.worker.hold('PUT machine');
     const service = world.service();
     const creating = service.create(request, never);
     await eventually('asked', () => world.worker.calls.includes('PUT machine'));

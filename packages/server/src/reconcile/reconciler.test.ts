@@ -53,8 +53,10 @@ describe('a machine that is lost', () => {
 
   test('is not concluded from a worker that cannot be reached', async () => {
     const id = await server.create();
+    const events = async () => (await server.call('GET', `/api/sandboxes/${id}/events`)).json;
+    const before = await events();
     await server.worker.kill();
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await eventually('noticed', async () => (await server.call('GET', '/readyz')).status !== 200);
     expect((await read(id)).status).toBe('running');
     const ready = await server.call('GET', '/readyz');
     expect([ready.status, ready.json]).toEqual([
@@ -64,6 +66,7 @@ describe('a machine that is lost', () => {
     await server.worker.listen();
     await eventually('ready', async () => (await server.call('GET', '/readyz')).status === 200);
     expect((await read(id)).status).toBe('running');
+    expect(await events()).toEqual(before);
   });
 });
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { TestClient } from '../testing/client.ts';
 import { eventually, TestServer } from '../testing/harness.ts';
 
@@ -103,13 +103,17 @@ describe('a client stays attached', () => {
   });
 
   test('but input that the session does not take wakes nothing', async () => {
-    const { client, session, path } = await attached();
+    const { client, session, path } = await attached('program', '?from=0');
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
     session.takes = false;
     client.type('stuck');
-    await new Promise((resolve) => setTimeout(resolve, 2100));
+    await eventually('it has come', () => session.left === 'stuck'.length);
+    vi.advanceTimersByTime(2001);
     await server.call('POST', `${path}/hibernate`);
     session.takes = true;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    // That is what it is told where its input does not wake the sandbox.
+    await client.until('told', (one) => one.count('power') === 1);
     expect((await server.call('GET', path)).json.status).toBe('hibernated');
     await server.call('POST', `${path}/wake`, {});
     await eventually('arrived after the wake', () => session.text === 'stuck');
@@ -156,7 +160,7 @@ describe('a client that', () => {
   test('reads nothing is bounded, and closed in the end; others get everything', async () => {
     await using slow = await TestServer.start();
     await slow.stopServer();
-    slow.clientTiming = { pingMs: 30_000, stallMs: 500 };
+    slow.clientTiming = { pingMs: 30_000, lookMs: 50, stallMs: 500, closeMs: 100 };
     await slow.startServer();
     const id = await slow.create();
     const { json } = await slow.call('POST', `/api/sandboxes/${id}/exec`, { cmd: 'program' });
@@ -179,7 +183,7 @@ describe('a client that', () => {
   test('is silent for several pings is taken for gone; one that answers stays', async () => {
     await using quick = await TestServer.start();
     await quick.stopServer();
-    quick.clientTiming = { pingMs: 100, stallMs: 60_000 };
+    quick.clientTiming = { pingMs: 100, lookMs: 50, stallMs: 60_000, closeMs: 100 };
     await quick.startServer();
     const id = await quick.create();
     const { json } = await quick.call('POST', `/api/sandboxes/${id}/exec`, { cmd: 'program' });

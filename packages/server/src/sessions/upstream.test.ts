@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { encodeAgentFrame, encodeExitCode, frameTypes, type SessionFrame } from '@opencomputer/protocol';
+import { encodeGuestFrame, encodeExitCode, frameTypes, type SessionFrame } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { InputQueue } from './input.ts';
 import { Upstream } from './upstream.ts';
@@ -13,10 +13,10 @@ function connection(): Duplex {
   });
 }
 
-const tiny = encodeAgentFrame(frameTypes.stdout, Buffer.from('x'));
+const tiny = encodeGuestFrame(frameTypes.stdout, Buffer.from('x'));
 const count = 20_000;
 const flood = Buffer.concat(Array.from({ length: count }, () => tiny));
-const exit = encodeAgentFrame(frameTypes.exit, encodeExitCode(7));
+const exit = encodeGuestFrame(frameTypes.exit, encodeExitCode(7));
 
 /** Follows a connection. @returns what came, all of it in the end, and the most frames in one turn of the event loop */
 function followed(

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import {
-  AgentFrameParser,
-  agentPayloadBytes,
+  GuestFrameParser,
+  guestPayloadBytes,
   BrokenFrame,
-  encodeAgentFrame,
+  encodeGuestFrame,
   encodeCounter,
   frameTypes,
   readSessionFrame,
@@ -21,7 +21,7 @@ const nothing = Buffer.alloc(0);
 /** A connection to a session, by way of the worker. */
 export class Upstream {
   readonly #socket: Duplex;
-  readonly #parser = new AgentFrameParser();
+  readonly #parser = new GuestFrameParser();
   #writable = true;
   #input: InputQueue | undefined;
   /** Set once the session has said how much input it has. */
@@ -114,9 +114,9 @@ export class Upstream {
     const input = this.#input;
     if (input === undefined || !this.#accepting) return;
     while (this.#writable && this.#socket.writable) {
-      const part = input.next(agentPayloadBytes);
-      if (part !== undefined) this.#writable = this.#socket.write(encodeAgentFrame(frameTypes.stdin, part));
-      else if (input.takeEnd()) this.#writable = this.#socket.write(encodeAgentFrame(frameTypes.end));
+      const part = input.next(guestPayloadBytes);
+      if (part !== undefined) this.#writable = this.#socket.write(encodeGuestFrame(frameTypes.stdin, part));
+      else if (input.takeEnd()) this.#writable = this.#socket.write(encodeGuestFrame(frameTypes.end));
       else return;
     }
   }
@@ -124,7 +124,7 @@ export class Upstream {
   /** Tells the session up to which offset the client has its output. */
   taken(offset: number): void {
     if (this.#socket.writable)
-      this.#writable = this.#socket.write(encodeAgentFrame(frameTypes.taken, encodeCounter(offset)));
+      this.#writable = this.#socket.write(encodeGuestFrame(frameTypes.taken, encodeCounter(offset)));
   }
 
   /** Takes no more frames until `resume`. */

@@ -5,19 +5,26 @@ import type { WebSocket } from 'ws';
 const behindBytes = 256 * 1024;
 /** A client is pinged so often, and taken for gone after so many pings without a sign of life. */
 const silentPings = 3;
-/** How long the client may take to answer a close. */
-const closeMs = 5000;
 /** Most bytes of a close reason. */
 const reasonBytes = 123;
 
 /** Milliseconds of what clients are given time for. */
 export interface ClientTiming {
   readonly pingMs: number;
+  /** How often it is looked whether they live and read. */
+  readonly lookMs: number;
   /** How long a client may take nothing while something waits for it. */
   readonly stallMs: number;
+  /** How long the client may take to answer a close. */
+  readonly closeMs: number;
 }
 
-export const defaultClientTiming: ClientTiming = { pingMs: 30_000, stallMs: 60_000 };
+export const defaultClientTiming: ClientTiming = {
+  pingMs: 30_000,
+  lookMs: 1000,
+  stallMs: 60_000,
+  closeMs: 5000,
+};
 
 export interface ClientHandlers {
   message(data: Buffer, isBinary: boolean): void;
@@ -152,7 +159,7 @@ export class ClientSocket {
   #close(): void {
     const { code, reason } = this.#ending ?? { code: 1011, reason: '' };
     this.#socket.close(code, reason);
-    setTimeout(() => this.terminate(), closeMs).unref();
+    setTimeout(() => this.terminate(), this.#timing.closeMs).unref();
   }
 }
 

@@ -1,7 +1,6 @@
 import { ApiError, limits } from '@opencomputer/protocol';
 import type { ClientSocket } from './client.ts';
 
-const tickMs = 1000;
 /** How long clients may take to answer the close when the server stops. */
 const partingMs = 2000;
 
@@ -13,10 +12,11 @@ export class ClientHub {
   readonly #timer: NodeJS.Timeout;
   #total = 0;
 
-  constructor() {
+  /** @param lookMs How often it looks whether they live and read. */
+  constructor(lookMs: number) {
     this.#timer = setInterval(() => {
       for (const client of this.#clients) client.tick();
-    }, tickMs).unref();
+    }, lookMs).unref();
   }
 
   /** How many are attached. */

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { expect } from 'vitest';
 import type { ExecTiming } from '../api/context.ts';
 import type { ClientTiming } from '../sockets/client.ts';
 import { addKey } from '../auth/keys.ts';
@@ -28,6 +29,12 @@ export async function eventually(what: string, holds: () => unknown, withinMs = 
   await waitFor(what, holds, { withinMs });
 }
 
+/** Expects a time to be between two others. They are milliseconds, of clocks that are rounded to one each. */
+export function expectBetween(time: number, from: number, to: number): void {
+  expect(time).toBeGreaterThanOrEqual(from - 1);
+  expect(time).toBeLessThanOrEqual(to + 1);
+}
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -49,6 +56,8 @@ export class TestServer implements AsyncDisposable {
   readonly #timing: ExecTiming | undefined;
   /** Set before the server starts, or starts again. */
   clientTiming: ClientTiming | undefined;
+  /** How long requests may take to finish when the server stops, in milliseconds. */
+  graceMs: number | undefined;
   /** Where the packages of the clients are: set before the server starts again. */
   clients: string | undefined;
   #server: RunningServer | undefined;
@@ -128,6 +137,7 @@ export class TestServer implements AsyncDisposable {
         log: this.log,
         ...timing,
         ...clientTiming,
+        ...(this.graceMs === undefined ? {} : { graceMs: this.graceMs }),
         ...(this.clients === undefined ? {} : { clients: this.clients }),
       },
     );

@@ -8,7 +8,7 @@ interface Running {
 const base64 = (text: string | Buffer): string => Buffer.from(text).toString('base64');
 
 /**
- * Commands of a simulated machine: `echo WORDS`, `sleep SECONDS`, `wait` (until `endWaits` is called), `exit N`, `bytes HEX`, `env NAME`, `pwd`, `count`,
+ * Commands of a simulated machine: `echo WORDS`, `overrun` (is killed by its timeout at once), `wait` (until `endWaits` is called), `exit N`, `bytes HEX`, `env NAME`, `pwd`, `count`,
  * which adds one to the counter in memory, and `bash -c "exit N"`, `bash -c "sleep S"`, `bash -c count`.
  */
 export class SimulatedCommands {
@@ -76,6 +76,7 @@ export class SimulatedCommands {
     if (command.result.running && waitMs > 0) {
       let timer: NodeJS.Timeout | undefined;
       const waited = new Promise<void>((resolve) => {
+        // Real time: how long a client waits for the result.
         if (waitMs !== Infinity) timer = setTimeout(resolve, waitMs);
       });
       await Promise.race([command.ended, waited]);
@@ -119,22 +120,11 @@ export class SimulatedCommands {
         return finish(0, 'tail');
       case 'wait':
         return new Promise<void>((resolve) => this.#waits.add(resolve)).then(() => finish(0, 'waited\n'));
-      case 'sleep':
-        return this.#sleep(Number(args[0]) * 1000, request.timeoutMs ?? 0, result, finish);
+      case 'overrun':
+        result.timedOut = true;
+        return finish(-1, 'begun\n');
       default:
         throw new ApiError('command_not_started', `executable not found: ${program}`);
     }
-  }
-
-  async #sleep(
-    ms: number,
-    timeoutMs: number,
-    result: GuestExecResult,
-    finish: (exitCode: number, stdout?: string) => Promise<void>,
-  ): Promise<void> {
-    const killed = timeoutMs > 0 && timeoutMs < ms;
-    await new Promise((resolve) => setTimeout(resolve, killed ? timeoutMs : ms).unref());
-    result.timedOut = killed;
-    await finish(killed ? -1 : 0, 'slept\n');
   }
 }

@@ -5,6 +5,9 @@ import { ApiError, encodeFileList, fileListType, type GuestFileEntry } from '@op
 /** Files of a simulated machine, in memory. `/zero/N` is a file of N zero bytes; writes below `/null/` are dropped. */
 export class SimulatedFiles {
   readonly content: Map<string, Buffer>;
+  /** Bytes of uploads that have come, and bytes of `/zero/N` that were read. */
+  received = 0;
+  sent = 0;
   /** How many uploads were cut off. */
   cutOff = 0;
   /** What every list is instead of the true one. */
@@ -36,7 +39,7 @@ export class SimulatedFiles {
     const zeros = /^\/zero\/(\d+)$/.exec(path)?.[1];
     if (zeros !== undefined) {
       response.writeHead(200, { 'content-length': zeros });
-      Readable.from(zeroBytes(Number(zeros))).pipe(response);
+      Readable.from(this.#zeroBytes(Number(zeros))).pipe(response);
       return;
     }
     if (this.directories.has(path)) throw new ApiError('is_directory', `${path} is a directory`);
@@ -50,13 +53,24 @@ export class SimulatedFiles {
     if (this.directories.has(path)) throw new ApiError('is_directory', `${path} is a directory`);
     const chunks: Buffer[] = [];
     try {
-      for await (const chunk of request as AsyncIterable<Buffer>)
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        this.received += chunk.length;
         if (!path.startsWith('/null/')) chunks.push(chunk);
+      }
     } catch (error) {
       this.cutOff += 1;
       throw error;
     }
     this.content.set(path, Buffer.concat(chunks));
+  }
+
+  *#zeroBytes(count: number): Generator<Buffer> {
+    const chunk = Buffer.alloc(256 * 1024);
+    for (let left = count; left > 0; left -= chunk.length) {
+      const piece = chunk.subarray(0, Math.min(left, chunk.length));
+      this.sent += piece.length;
+      yield piece;
+    }
   }
 
   #remove(path: string): void {
@@ -106,12 +120,6 @@ export class SimulatedFiles {
       })),
     ];
   }
-}
-
-function* zeroBytes(count: number): Generator<Buffer> {
-  const chunk = Buffer.alloc(256 * 1024);
-  for (let left = count; left > 0; left -= chunk.length)
-    yield chunk.subarray(0, Math.min(left, chunk.length));
 }
 
 function answerJson(response: ServerResponse, value: unknown): void {

@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import {
-  AgentFrameParser,
-  agentPayloadBytes,
+  GuestFrameParser,
+  guestPayloadBytes,
   ApiError,
-  encodeAgentFrame,
+  encodeGuestFrame,
   encodeCounter,
   encodeExitCode,
   frameTypes,
@@ -35,6 +35,8 @@ export class SimulatedSession {
   atWork = false;
   /** Whether it takes what is written to it. */
   takes = true;
+  /** Bytes that were written to it and that it did not take. */
+  left = 0;
   #printed: Printed[] = [];
   #total = 0;
   readonly #readers = new Set<Duplex>();
@@ -99,7 +101,7 @@ export class SimulatedSession {
   exit(code: number): void {
     this.exitCode = code;
     this.endedAt = Date.now();
-    for (const reader of this.#readers) reader.end(encodeAgentFrame(frameTypes.exit, encodeExitCode(code)));
+    for (const reader of this.#readers) reader.end(encodeGuestFrame(frameTypes.exit, encodeExitCode(code)));
   }
 
   /** Ends every stream without a word, as a snapshot does. */
@@ -113,31 +115,32 @@ export class SimulatedSession {
     if (start > this.#total) throw new ApiError('invalid_request', `the offset ${start} is beyond the end`);
     return (connection) => {
       const first = this.#printed[0]?.offset ?? this.#total;
-      connection.write(encodeAgentFrame(frameTypes.accepted, encodeCounter(this.#accepted.get(client) ?? 0)));
-      connection.write(encodeAgentFrame(frameTypes.offset, encodeCounter(start)));
-      if (first > start) connection.write(encodeAgentFrame(frameTypes.gap, encodeCounter(first - start)));
+      connection.write(encodeGuestFrame(frameTypes.accepted, encodeCounter(this.#accepted.get(client) ?? 0)));
+      connection.write(encodeGuestFrame(frameTypes.offset, encodeCounter(start)));
+      if (first > start) connection.write(encodeGuestFrame(frameTypes.gap, encodeCounter(first - start)));
       for (const { stream, data, offset } of this.#printed)
         sendOutput(connection, stream, data.subarray(Math.max(start - offset, 0)));
-      connection.write(encodeAgentFrame(frameTypes.end, encodeCounter(this.#total)));
+      connection.write(encodeGuestFrame(frameTypes.end, encodeCounter(this.#total)));
       this.#readers.add(connection);
       connection.once('close', () => this.#readers.delete(connection));
       this.#read(connection, client);
       if (this.exitCode !== undefined)
-        connection.end(encodeAgentFrame(frameTypes.exit, encodeExitCode(this.exitCode)));
+        connection.end(encodeGuestFrame(frameTypes.exit, encodeExitCode(this.exitCode)));
     };
   }
 
   #read(connection: Duplex, client: string): void {
-    const parser = new AgentFrameParser();
+    const parser = new GuestFrameParser();
     connection.on('data', (chunk: Buffer) => {
       for (const { type, payload } of parser.push(chunk)) {
         if (type === frameTypes.taken) this.taken = Number(payload.readBigUInt64BE());
+        if (!this.takes && type === frameTypes.stdin) this.left += payload.length;
         if (this.exitCode !== undefined || !this.takes) continue;
         if (type === frameTypes.end) this.#endInput();
         if (type !== frameTypes.stdin) continue;
         const accepted = (this.#accepted.get(client) ?? 0) + payload.length;
         this.#accepted.set(client, accepted);
-        connection.write(encodeAgentFrame(frameTypes.accepted, encodeCounter(accepted)));
+        connection.write(encodeGuestFrame(frameTypes.accepted, encodeCounter(accepted)));
         this.input.push(Buffer.from(payload));
         if (this.request.argv[0] === 'cat') this.print(Buffer.from(payload));
       }
@@ -152,7 +155,7 @@ export class SimulatedSession {
 }
 
 function sendOutput(reader: Duplex, stream: 1 | 2, data: Buffer): void {
-  for (const part of partsOf(data, agentPayloadBytes)) reader.write(encodeAgentFrame(stream, part));
+  for (const part of partsOf(data, guestPayloadBytes)) reader.write(encodeGuestFrame(stream, part));
 }
 
 /** Sessions of a simulated machine. */

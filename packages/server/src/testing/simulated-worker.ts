@@ -37,14 +37,11 @@ export class SimulatedWorker {
   /** Lines of JSON that every machine has in its logs. */
   logs: string[] = [];
   readonly logQueries: string[] = [];
-  /** Milliseconds that a start takes. */
-  startMs = 0;
-  /** Milliseconds that a change of power or a snapshot takes. */
-  changeMs = 0;
   /** Decides when each call that concerns a machine does its work. */
   turn: (call: string) => Promise<unknown> = async () => undefined;
   readonly socketPath: string;
   readonly #faults = new Map<string, Fault[]>();
+  readonly #held = new Map<string, Promise<void>>();
   readonly #streams = new Set<ServerResponse>();
   readonly #attached = new Set<Duplex>();
   readonly #logStreams = new Set<ServerResponse>();
@@ -102,6 +99,16 @@ export class SimulatedWorker {
     for (const stream of this.#streams) stream.write(`${JSON.stringify(event)}\n`);
   }
 
+  /** Calls like `PUT machine` are taken, and do nothing until the function that this returns is called. */
+  hold(call: string): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held.set(call, promise);
+    return () => {
+      this.#held.delete(call);
+      resolve();
+    };
+  }
+
   machine(id: string): SimulatedMachine {
     return this.simulated.get(id);
   }
@@ -126,6 +133,7 @@ export class SimulatedWorker {
     if (kind === 'worker') return answerJson(response, this.#info());
     if (kind === 'events') return this.#openEvents(response);
     if (id !== '') await this.turn(call);
+    await this.#held.get(call);
     if (kind === 'snapshots') return this.#serveSnapshots(request, response, id);
     if (id === '') return answerJson(response, { machines: [...this.machines.values()].map((m) => m.info) });
     if (part === '') return this.#serveMachine(request, response, id);
@@ -153,7 +161,6 @@ export class SimulatedWorker {
       const spec = machineSpecSchema.parse(await readJson(request));
       if (!this.templates.includes(spec.template))
         throw new ApiError('template_not_found', `template ${spec.template} not found`);
-      await pause(this.startMs);
       if (!this.machines.has(id)) this.addMachine(id, spec);
     }
     answerJson(response, this.machine(id).info);
@@ -161,7 +168,6 @@ export class SimulatedWorker {
 
   async #change(request: IncomingMessage, id: string, part: string): Promise<unknown> {
     const body = request.headers['content-type'] === undefined ? {} : await readJson(request);
-    await pause(this.changeMs);
     if (part === 'hibernate') {
       this.endLogs();
       return this.simulated.hibernate(id);
@@ -181,7 +187,6 @@ export class SimulatedWorker {
       return void response.writeHead(204).end();
     }
     const wanted = snapshotRequestSchema.parse(await readJson(request));
-    await pause(this.changeMs);
     answerJson(response, this.simulated.putSnapshot(id, wanted));
   }
 
@@ -298,10 +303,6 @@ export class SimulatedWorker {
 function nounOf(kind: string, id: string, part: string): string {
   if (kind === 'machines' && id !== '') return part || 'machine';
   return kind === 'snapshots' && id !== '' ? 'snapshot' : kind;
-}
-
-async function pause(ms: number): Promise<void> {
-  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function dieMidAnswer(response: ServerResponse): void {

@@ -1,8 +1,14 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import {
+  ClientRequest,
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { temporaryDirectory } from '../testing/harness.ts';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { eventually, temporaryDirectory } from '../testing/harness.ts';
 import { type WorkerCall, WorkerTransport, WorkerUnreachable } from './transport.ts';
 
 async function worker(listener: RequestListener): Promise<{ transport: WorkerTransport; server: Server }> {
@@ -31,15 +37,25 @@ describe('an answer', () => {
   });
 
   test('that is on the way is waited for as long as the worker says so', async () => {
-    const { transport } = await worker((_request, response) => {
-      let told = 0;
-      const timer = setInterval(() => {
-        if (++told < 40) return response.writeProcessing();
-        clearInterval(timer);
-        response.end('1');
-      }, 50);
-    });
-    expect(await transport.json({ ...get, timeoutMs: 1000 }, 100)).toBe(1);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { promise: asked, resolve } = Promise.withResolvers<ServerResponse>();
+    const { transport } = await worker((_request, response) => resolve(response));
+    const answer = transport.json({ ...get, timeoutMs: 1000 }, 100);
+    const response = await asked;
+    const informed = vi.spyOn(ClientRequest.prototype, 'emit');
+    onTestFinished(() => informed.mockRestore());
+    for (let told = 1; told <= 5; told += 1) {
+      vi.advanceTimersByTime(999);
+      response.writeProcessing();
+      await eventually(
+        'told',
+        () => informed.mock.calls.filter(([event]) => event === 'information').length === told,
+      );
+    }
+    vi.advanceTimersByTime(999);
+    response.end('1');
+    expect(await answer).toBe(1);
   });
 
   test.each([
@@ -101,23 +117,23 @@ describe('connections', () => {
   });
 
   test('an abort ends the call with its reason', async () => {
-    const { transport } = await worker(() => undefined);
     const controller = new AbortController();
+    const { transport } = await worker(() => controller.abort(new Error('enough')));
     const call = transport.json({ ...get, signal: controller.signal }, 100);
-    setTimeout(() => controller.abort(new Error('enough')), 20);
     await expect(call).rejects.toThrow('enough');
   });
 
   test('a source that fails breaks the request off', async () => {
     const { promise: aborted, resolve } = Promise.withResolvers<void>();
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
     const { transport } = await worker((request) => {
       request.once('error', () => resolve());
-      request.resume();
+      request.once('data', () => arrive());
     });
     const body = Readable.from(
       (async function* () {
         yield Buffer.from('half');
-        await new Promise((ready) => setTimeout(ready, 20));
+        await arrived;
         throw new Error('cut off');
       })(),
     );

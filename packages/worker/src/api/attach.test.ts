@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { ApiError, encodeAgentFrame } from '@opencomputer/protocol';
+import { ApiError, encodeGuestFrame } from '@opencomputer/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   answerJson,
@@ -125,10 +125,10 @@ describe('attach', () => {
     expect(guest.path()).toBe('/v1/exec/0123abcd/attach?from=7&client=me&acks=true');
     const input: Buffer[] = [];
     stream.on('data', (part: Buffer) => input.push(part));
-    const typed = encodeAgentFrame(0, Buffer.from('typed'));
+    const typed = encodeGuestFrame(0, Buffer.from('typed'));
     socket.write(typed);
     await until(() => Buffer.concat(input).equals(typed));
-    const output = Buffer.concat([encodeAgentFrame(1, Buffer.from('out')), encodeAgentFrame(99)]);
+    const output = Buffer.concat([encodeGuestFrame(1, Buffer.from('out')), encodeGuestFrame(99)]);
     stream.end(output);
     expect(await readAll(socket)).toEqual(output);
   });
@@ -141,7 +141,7 @@ describe('attach', () => {
     const input: Buffer[] = [];
     stream.on('data', (part: Buffer) => input.push(part));
     const closed = once(stream, 'close');
-    const typed = encodeAgentFrame(0, Buffer.alloc(50_000, 5));
+    const typed = encodeGuestFrame(0, Buffer.alloc(50_000, 5));
     socket.end(typed);
     await closed;
     expect(Buffer.concat(input)).toEqual(typed);
@@ -150,21 +150,21 @@ describe('attach', () => {
   test('delivers all that an agent sent which ends its stream while the caller may still write', async () => {
     const guest = held();
     const socket = await attached(await lab(guest.handler));
-    const output = encodeAgentFrame(2, Buffer.alloc(60_000, 3));
+    const output = encodeGuestFrame(2, Buffer.alloc(60_000, 3));
     const stream = await guest.stream;
     stream.on('error', () => undefined);
     for (let turn = 0; turn < 40; turn++) stream.write(output);
-    stream.end(encodeAgentFrame(3, Buffer.from([0, 0, 0, 7])));
+    stream.end(encodeGuestFrame(3, Buffer.from([0, 0, 0, 7])));
     const all = await readAll(socket);
     expect(all).toHaveLength(40 * output.length + 9);
-    expect(all.subarray(-9)).toEqual(encodeAgentFrame(3, Buffer.from([0, 0, 0, 7])));
+    expect(all.subarray(-9)).toEqual(encodeGuestFrame(3, Buffer.from([0, 0, 0, 7])));
   });
 
   test('lets a guest send no more than the caller reads', async () => {
     const guest = held();
     const socket = await attached(await lab(guest.handler));
     const stream = await guest.stream;
-    const frame = encodeAgentFrame(1, Buffer.alloc(64 * 1024 - 5, 9));
+    const frame = encodeGuestFrame(1, Buffer.alloc(64 * 1024 - 5, 9));
     const total = 512;
     let sent = 0;
     const send = async (): Promise<void> => {

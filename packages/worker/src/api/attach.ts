@@ -1,7 +1,7 @@
 import { constants, type ClientHttp2Stream } from 'node:http2';
 import { type Duplex, Transform } from 'node:stream';
 import {
-  AgentFrameGuard,
+  GuestFrameGuard,
   ApiError,
   attachClientPattern,
   attachProtocol,
@@ -30,7 +30,7 @@ function attachQuery(url: URL): URLSearchParams {
 
 /** Passes on what a guest sends, as long as no frame is too large. */
 function guardFrames(): Transform {
-  const guard = new AgentFrameGuard();
+  const guard = new GuestFrameGuard();
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {

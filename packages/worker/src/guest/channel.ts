@@ -2,8 +2,8 @@ import type { ClientHttp2Session } from 'node:http2';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  agentPaths,
-  agentProtocol,
+  guestPaths,
+  guestProtocol,
   ApiError,
   type HandshakeAnswer,
   handshakeAnswerSchema,
@@ -121,7 +121,7 @@ export class GuestChannel {
       if (this.#closed) throw new ApiError('guest_failed', 'the channel to the guest is closed');
       const identity = this.#options.identity();
       const body: HandshakeRequest = {
-        protocol: agentProtocol,
+        protocol: guestProtocol,
         epoch: randomBytes(16).toString('hex'),
         ...(identity === undefined ? {} : { identity }),
       };
@@ -189,7 +189,7 @@ async function shakeHands(
   body: HandshakeRequest,
   deadlineMs: number,
 ): Promise<HandshakeAnswer> {
-  const answer = await callJson(session, 'POST', agentPaths.handshake, handshakeAnswerSchema, {
+  const answer = await callJson(session, 'POST', guestPaths.handshake, handshakeAnswerSchema, {
     body,
     deadlineMs,
     answerBytes: 16 * 1024,

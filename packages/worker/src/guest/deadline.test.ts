@@ -40,6 +40,7 @@ async function carry(from: Socket, to: Socket): Promise<void> {
     sinceStep += piece.length;
     if (sinceStep < mebibyte / 4) continue;
     sinceStep = 0;
+    // Real time: what makes the line slow.
     await delay(stepMs);
   }
 }

@@ -1,5 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2';
-import { agentPaths, type Egress, type HandshakeAnswer } from '@opencomputer/protocol';
+import { guestPaths, type Egress, type HandshakeAnswer } from '@opencomputer/protocol';
 import { z } from 'zod';
 import { callJson } from './request.ts';
 
@@ -19,7 +19,7 @@ export async function bringEgress(
   wait: boolean,
 ): Promise<void> {
   if (agent.egress === undefined || agent.egress === egress.digest) return;
-  await callJson(session, 'PUT', agentPaths.egress, z.object({}), {
+  await callJson(session, 'PUT', guestPaths.egress, z.object({}), {
     body: { ...egress, wait },
     deadlineMs: wait ? rebuildMs : answerMs,
   });

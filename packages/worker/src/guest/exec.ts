@@ -1,4 +1,4 @@
-import { agentPaths, ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
+import { guestPaths, ApiError, type GuestExecRequest, type GuestExecResult } from '@opencomputer/protocol';
 import { z } from 'zod';
 import type { GuestChannel } from './channel.ts';
 import { requireSessions, requireQuiet } from './generation.ts';
@@ -23,7 +23,7 @@ export async function startCommand(
   const session = await channel.session();
   if (request.stdin === true || request.tty !== undefined) requireSessions(channel);
   if (request.unlogged === true || request.unlisted === true) requireQuiet(channel);
-  const result = await callResult(session, 'POST', agentPaths.exec, {
+  const result = await callResult(session, 'POST', guestPaths.exec, {
     arrives,
     body: { ...request, waitMs },
     deadlineMs: waitMs + answerMs,
@@ -49,7 +49,7 @@ export async function commandResult(
   arrives?: () => void,
 ): Promise<GuestExecResult> {
   const wait = Math.min(waitMs, longestWaitMs);
-  const path = `${agentPaths.exec}/${id}?waitMs=${wait}`;
+  const path = `${guestPaths.exec}/${id}?waitMs=${wait}`;
   const result = await callResult(await channel.session(), 'GET', path, {
     arrives,
     deadlineMs: wait + answerMs,
@@ -60,7 +60,7 @@ export async function commandResult(
 
 /** Sends a signal to a command's process group. */
 export async function signalCommand(channel: GuestChannel, id: string, signal: number): Promise<void> {
-  await callJson(await channel.session(), 'POST', `${agentPaths.exec}/${id}/signal`, z.object({}), {
+  await callJson(await channel.session(), 'POST', `${guestPaths.exec}/${id}/signal`, z.object({}), {
     body: { signal },
     deadlineMs: answerMs,
     notFound: 'exec_not_found',

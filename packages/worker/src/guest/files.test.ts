@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { PassThrough, Readable, Writable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
+import { standstill } from '@opencomputer/testing/standstill';
 import { ApiError } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { failureOf, until } from '../testing/scratch.ts';
@@ -117,18 +117,14 @@ describe('reading', () => {
       stream.respond({ ':status': 200 });
       const chunk = Buffer.alloc(64 * 1024);
       const pump = (): void => {
-        while (!stream.destroyed && stream.write(chunk)) sent += chunk.length;
+        do sent += chunk.length;
+        while (!stream.destroyed && stream.write(chunk));
         if (!stream.destroyed) stream.once('drain', pump);
       };
       pump();
     });
     const { stream } = await readFile(channel, '/x', forever);
-    let before = -1;
-    while (before !== sent) {
-      before = sent;
-      await delay(100);
-    }
-    expect(sent).toBeLessThan(16 * mebibyte);
+    expect(await standstill(() => sent)).toBeLessThan(16 * mebibyte);
     await guestStats(channel);
     stream.destroy();
   });
@@ -236,12 +232,7 @@ describe('writing', () => {
     });
     const gone = new AbortController();
     const writing = failureOf(writeFile(channel, '/x', content, { length: undefined, signal: gone.signal }));
-    let before = -1;
-    while (before !== taken) {
-      before = taken;
-      await delay(100);
-    }
-    expect(taken).toBeLessThan(16 * mebibyte);
+    expect(await standstill(() => taken)).toBeLessThan(16 * mebibyte);
     await guestStats(channel);
     gone.abort();
     await writing;

@@ -2,7 +2,7 @@ import type { ClientHttp2Stream } from 'node:http2';
 import { pipeline as join, Readable, Transform } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import {
-  agentPaths,
+  guestPaths,
   ApiError,
   type GuestFileEntry,
   guestFileEntrySchema,
@@ -23,7 +23,7 @@ const documentBytes = 1024 * 1024;
 const documentJson = { containers: 12_000, commas: 120_000 };
 
 function target(path: string, route = ''): string {
-  return `${agentPaths.files}${route}?path=${encodeURIComponent(path)}`;
+  return `${guestPaths.files}${route}?path=${encodeURIComponent(path)}`;
 }
 
 /** Ends the answer of a call whose success carries nothing. */

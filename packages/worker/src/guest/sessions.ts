@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream } from 'node:http2';
 import {
-  agentPaths,
+  guestPaths,
   ApiError,
   type GuestSession,
   type GuestUse,
@@ -26,7 +26,7 @@ export async function listSessions(channel: GuestChannel): Promise<GuestSession[
   const { sessions } = await callJson(
     await channel.session(),
     'GET',
-    agentPaths.exec,
+    guestPaths.exec,
     guestSessionListSchema,
     {
       deadlineMs: answerMs,
@@ -50,7 +50,7 @@ export async function listSessions(channel: GuestChannel): Promise<GuestSession[
 export async function guestUse(channel: GuestChannel): Promise<GuestUse> {
   const session = await channel.session();
   if ((channel.agent?.generation ?? 0) >= useGeneration)
-    return callJson(session, 'GET', agentPaths.use, guestUseSchema, { deadlineMs: answerMs });
+    return callJson(session, 'GET', guestPaths.use, guestUseSchema, { deadlineMs: answerMs });
   const runs = (await listSessions(channel)).filter(({ kind }) => kind === 'run');
   const running = runs.filter((run) => run.running);
   const ends = runs.map(({ startedAt, durationMs }) => Date.parse(startedAt) + durationMs);
@@ -68,7 +68,7 @@ export async function guestUse(channel: GuestChannel): Promise<GuestUse> {
 export async function resizeTerminal(channel: GuestChannel, id: string, size: TerminalSize): Promise<void> {
   const session = await channel.session();
   requireSessions(channel);
-  await callJson(session, 'POST', `${agentPaths.exec}/${id}/resize`, z.object({}), {
+  await callJson(session, 'POST', `${guestPaths.exec}/${id}/resize`, z.object({}), {
     body: size,
     deadlineMs: answerMs,
     notFound: 'exec_not_found',
@@ -89,7 +89,7 @@ export async function attachSession(
 ): Promise<ClientHttp2Stream> {
   const session = await channel.session();
   requireSessions(channel);
-  const { stream } = await begin(session, 'POST', `${agentPaths.exec}/${id}/attach?${query.toString()}`, {
+  const { stream } = await begin(session, 'POST', `${guestPaths.exec}/${id}/attach?${query.toString()}`, {
     deadlineMs: answerMs,
     duplex: true,
     notFound: 'exec_not_found',
@@ -106,7 +106,7 @@ export async function openLogs(
 ): Promise<ClientHttp2Stream> {
   const session = await channel.session();
   requireSessions(channel);
-  const { stream } = await begin(session, 'GET', `${agentPaths.logs}?${query.toString()}`, {
+  const { stream } = await begin(session, 'GET', `${guestPaths.logs}?${query.toString()}`, {
     deadlineMs: answerMs,
     signal,
   });

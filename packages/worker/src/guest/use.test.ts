@@ -1,4 +1,4 @@
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../testing/scratch.ts';
 import { commandResult } from './exec.ts';
@@ -37,7 +37,7 @@ describe('what a guest has in use', () => {
   test('is what its agent says', async () => {
     const use = { sessions: [{ id: '0a1b2c3d', kind: 'pty', command: 'bash' }], count: 1, idleMs: 5 };
     const channel = await channelTo(({ stream, path }) => {
-      expect(path).toBe(agentPaths.use);
+      expect(path).toBe(guestPaths.use);
       answerJson(stream, use);
     }, 3);
     expect(await guestUse(channel)).toEqual(use);
@@ -60,7 +60,7 @@ describe('what a guest has in use', () => {
   test('is found in the list of an agent that cannot say it: what run has started', async () => {
     const sessions = [session('00000001', 'session', true, 0), session('00000002', 'run', false, 60_000)];
     const list: GuestHandler = ({ stream, path }) => {
-      expect(path).toBe(agentPaths.exec);
+      expect(path).toBe(guestPaths.exec);
       answerJson(stream, { sessions });
     };
     const idle = await guestUse(await channelTo(list, 2));

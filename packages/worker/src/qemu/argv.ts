@@ -1,4 +1,4 @@
-import { agentPortName } from '@opencomputer/protocol';
+import { guestPortName } from '@opencomputer/protocol';
 import type { QemuFeatures } from '../host/qemu.ts';
 
 /** Names of the files in a run directory. It is QEMU's working directory; QEMU sees nothing else. */
@@ -146,7 +146,7 @@ export function machineArgv(setup: MachineSetup): string[] {
     ...['-chardev', `ringbuf,id=console,size=${consoleBytes}`, '-serial', 'chardev:console'],
     ...(setup.sockets ?? listeningSockets),
     ...['-device', 'virtio-serial-pci,id=serial,addr=0x4,max_ports=2'],
-    ...['-device', `virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=${agentPortName}`],
+    ...['-device', `virtserialport,id=agent,bus=serial.0,nr=1,chardev=agent,name=${guestPortName}`],
     ...diskArgs(setup),
     ...setup.network,
     ...(setup.network.length === 0

@@ -80,7 +80,7 @@ describe.each(hosts)('under $accelerator', { timeout: 2 * bootMs }, (model) => {
   async function makeTemplate(): Promise<Template> {
     const machine = await CounterMachine.start(join(shared, model.accelerator), host());
     // Some nested KVM is slow in running a BIOS.
-    await machine.countsBeyond(20_000, bootMs);
+    await machine.countsBeyond(20_000);
     const printed = await machine.printed();
     await machine.stop();
     const [count, trail] = [await machine.count(), await machine.memory(trailAddress, trailBytes)];

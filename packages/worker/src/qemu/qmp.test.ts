@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
-import { failureOf, scratchDirectory } from '../testing/scratch.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { countConnections } from '../testing/connections.ts';
+import { failureOf, scratchDirectory, until } from '../testing/scratch.ts';
 import { Qmp, QmpError } from './qmp.ts';
 import { greeting, reply, startMonitor } from './testing/monitor.ts';
 
@@ -12,6 +13,11 @@ async function connected(path: string, deadlineMs = 5000): Promise<Qmp> {
   const qmp = await Qmp.connect(path, deadlineMs, () => true);
   onTestFinished(() => qmp.close());
   return qmp;
+}
+
+/** Waits until the other end of a connection, which is in this process, has read what was written to it. */
+async function laterTurn(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
 }
 
 test('waits for the greeting, negotiates, then runs commands with their arguments', async () => {
@@ -27,8 +33,9 @@ test('waits for the greeting, negotiates, then runs commands with their argument
 
 test('waits for a socket that appears late', async () => {
   const path = join(await scratchDirectory(), 'late.sock');
-  const connecting = Qmp.connect(path, 5000, () => true);
-  await delay(30);
+  const tried = countConnections();
+  const connecting = Qmp.connect(path, 600_000, () => true);
+  await until(() => tried() >= 2);
   const server = createServer((socket) => {
     socket.write(greeting);
     socket.on('data', () => reply(socket, 1, {}));
@@ -62,7 +69,7 @@ test('lines come in any pieces, and several at once', async () => {
   const { path } = await startMonitor({
     greet: (socket) => {
       socket.write(greeting.slice(0, 20));
-      setTimeout(() => socket.write(greeting.slice(20)), 20);
+      void laterTurn().then(() => socket.write(greeting.slice(20)));
     },
     answer: ({ id, execute }, socket) => {
       if (execute === 'second') {
@@ -72,7 +79,7 @@ test('lines come in any pieces, and several at once', async () => {
         void (async () => {
           for (const byte of line) {
             socket.write(Buffer.from([byte]));
-            await delay(0);
+            await laterTurn();
           }
         })();
       }
@@ -239,8 +246,10 @@ test('a monitor that never ends the negotiation fails at the deadline and is let
 
 test('the deadline of the connection does not close it later', async () => {
   const { path } = await startMonitor({ answer: ({ id }, socket) => reply(socket, id, 'still here') });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
   const qmp = await connected(path, 100);
-  await delay(200);
+  vi.advanceTimersByTime(200);
   expect(qmp.open).toBe(true);
   expect(await qmp.run('x')).toBe('still here');
 });

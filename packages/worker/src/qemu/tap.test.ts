@@ -54,7 +54,7 @@ test.skipIf(obstacle !== undefined)(
         uid,
       },
     });
-    await before.countsBeyond(0, 60_000);
+    await before.countsBeyond(0);
     await before.stop();
     const count = await before.count();
     const saved = await before.save();
@@ -65,7 +65,7 @@ test.skipIf(obstacle !== undefined)(
       network: network('fd=6'),
       jail: { jailer: await testJailer(), uid, internet: false, networkPath, tap },
     });
-    await after.countsBeyond(count, 60_000);
+    await after.countsBeyond(count);
     const { pid } = after.launched.process.identity;
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     expect(status).toMatch(new RegExp(`^Uid:\\t${uid}\\t`, 'm'));

@@ -9,6 +9,10 @@ export class CuttingProxy implements AsyncDisposable {
   #open = true;
   /** Connections that have been made through it. */
   connections = 0;
+  /** Connections that were refused. */
+  refused = 0;
+  /** Bytes that clients have sent since the last cut. */
+  bytes = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -29,6 +33,7 @@ export class CuttingProxy implements AsyncDisposable {
   /** Breaks every connection in the middle. `away`: refuses further ones until `restore`. */
   cut({ away = false } = {}): void {
     this.#open = !away;
+    this.bytes = 0;
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -42,7 +47,11 @@ export class CuttingProxy implements AsyncDisposable {
   }
 
   #join(client: Socket): void {
-    if (!this.#open) return void client.resetAndDestroy();
+    if (!this.#open) {
+      this.refused += 1;
+      return void client.resetAndDestroy();
+    }
+    client.on('data', (data: Buffer) => (this.bytes += data.length));
     this.connections += 1;
     const { hostname, port } = new URL(apiUrl);
     const server = connect(Number(port), hostname);

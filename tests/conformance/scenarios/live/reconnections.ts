@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { CuttingProxy } from './cutting-proxy.ts';
 import { patience, recorder } from './recorder.ts';
@@ -28,8 +27,11 @@ export const reconnectionScenarios: Scenario[] = [
       const session = await sandbox.exec.start('bash', { args: ['-c', script], ...seen });
       for (let cut = 1; cut <= 5; cut += 1) {
         const before = seen.stdout.length;
-        proxy.cut({ away: cut % 2 === 0 });
-        await delay(300);
+        const away = cut % 2 === 0;
+        const { refused } = proxy;
+        proxy.cut({ away });
+        if (away)
+          await expect.poll(() => seen.exits.length > 0 || proxy.refused > refused, patience).toBe(true);
         proxy.restore();
         await expect.poll(() => seen.exits.length > 0 || seen.stdout.length > before, patience).toBe(true);
       }
@@ -52,7 +54,7 @@ export const reconnectionScenarios: Scenario[] = [
         hash.update(data);
         sent.push(session.sendStdin(data));
         if (piece % 15 === 7) {
-          await delay(50);
+          await expect.poll(() => proxy.bytes, patience).toBeGreaterThan(0);
           proxy.cut();
         }
       }
@@ -67,8 +69,11 @@ export const reconnectionScenarios: Scenario[] = [
     cannot,
     run: behindProxy(async (sandbox, proxy) => {
       const shell = await sandbox.exec.shell();
-      const pending = shell.run('for n in $(seq 1 20); do echo $n; sleep 0.1; done; echo err >&2; (exit 4)');
-      await delay(700);
+      let heard = 0;
+      const pending = shell.run('for n in $(seq 1 20); do echo $n; sleep 0.1; done; echo err >&2; (exit 4)', {
+        onStdout: (data) => (heard += data.length),
+      });
+      await expect.poll(() => heard, patience).toBeGreaterThan(0);
       proxy.cut();
       expect(await pending).toMatchObject({ exitCode: 4, stdout: lines(1, 20), stderr: 'err\n' });
       await shell.close();

@@ -7,7 +7,7 @@ import {
 import { createServer as createNetServer, type Server, type Socket } from 'node:net';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { agentPaths, type HandshakeAnswer } from '@opencomputer/protocol';
+import { guestPaths, type HandshakeAnswer } from '@opencomputer/protocol';
 import { onTestFinished } from 'vitest';
 import { scratchDirectory } from '../../testing/scratch.ts';
 import { GuestChannel } from '../channel.ts';
@@ -101,7 +101,7 @@ export async function startGuest(
       },
     };
     void (async () => {
-      if (target !== agentPaths.handshake) return handler(call);
+      if (target !== guestPaths.handshake) return handler(call);
       if (handshake !== undefined) return handshake(call);
       const request = JSON.parse(await call.body()) as FakeGuest['handshakes'][number];
       guest.handshakes.push(request);

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmod, link, mkdir, open, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { eventually } from '@opencomputer/testing/eventually';
 import { onTestFinished } from 'vitest';
 import type { Jail } from '../../host/jail.ts';
 import { waitForExit } from '../../host/processes.ts';
@@ -130,8 +131,8 @@ export class CounterMachine {
   }
 
   async #loaded(): Promise<void> {
-    while ((await runState(this.launched.qmp)) === 'inmigrate')
-      await new Promise((resolve) => setTimeout(resolve, 1));
+    const loaded = async (): Promise<boolean> => (await runState(this.launched.qmp)) !== 'inmigrate';
+    await eventually('the memory is loaded', loaded, { everyMs: 5 });
   }
 
   get ram(): string {
@@ -158,15 +159,13 @@ export class CounterMachine {
   }
 
   /** Waits until it has counted beyond `floor`. @throws Error when it has not in time */
-  async countsBeyond(floor: number, deadlineMs = 10_000): Promise<number> {
-    const end = Date.now() + deadlineMs;
-    for (;;) {
+  countsBeyond(floor: number): Promise<number> {
+    const count = async (): Promise<number> => {
       const now = await this.count();
-      if (now > floor) return now;
-      if (Date.now() >= end)
-        throw new Error(`the guest stands at ${now}; its count should be beyond ${floor}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
+      if (now <= floor) throw new Error(`it stands at ${now}`);
+      return now;
+    };
+    return eventually(`the guest counts beyond ${floor}`, count, { everyMs: 5 });
   }
 
   async printed(): Promise<string> {
