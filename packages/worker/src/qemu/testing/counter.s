@@ -1,11 +1,22 @@
 # A guest of one disk sector, in real mode: it runs wherever a processor is virtualised at all. It counts in a 32-bit
 # word at 0x9000, leaves a trail of the count in 64 KiB at 0x20000, and prints a letter on the serial port now and then.
+# With the symbol `kernel` it is what QEMU's -kernel takes: the same code behind the header of Linux's boot protocol 2.0.
         .code16
         .globl  _start
         .set    counter, 0x9000
         .set    trail, 0x2000
         .set    serial, 0x3f8
         .set    pause, 0x1fff
+        .ifdef  kernel
+        .org    0x1f1
+        .byte   1                       # sectors that run in real mode, after this one
+        .org    0x1fe
+        .word   0xaa55
+        jmp     _start
+        .ascii  "HdrS"
+        .word   0x0200                  # version of the protocol: a file for the initial RAM disk is possible
+        .org    0x240
+        .endif
 _start: cli
         cld
         xorw    %ax, %ax
@@ -28,5 +39,9 @@ next:   incl    counter
         addb    $'a', %al
         outb    %al, %dx
         jmp     next
+        .ifdef  kernel
+        .org    0x600                   # the sector in real mode, and one in protected mode that is never entered
+        .else
         .org    510
         .word   0xaa55
+        .endif
