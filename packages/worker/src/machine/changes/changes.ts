@@ -113,11 +113,17 @@ export class Changes {
       if (dormant?.state === 'hibernated') return { sizeBytes: dormant.record.hibernationBytes };
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
-        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
-          hibernateMachine(host, machine, this.#here(machine.record)),
-        );
-        registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
-        capacity.release(id);
+        try {
+          await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
+            hibernateMachine(host, machine, this.#here(machine.record)),
+          );
+        } finally {
+          // From the write of the record on it is hibernated, even where its process or its network could not be removed.
+          if (machine.record.hibernated) {
+            registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
+            capacity.release(id);
+          }
+        }
       });
       return { sizeBytes: machine.record.hibernationBytes };
     });
