@@ -156,14 +156,18 @@ export class Changes {
         return this.#starts.boot(id, dormant.record, undefined);
       }
       return withGateClosed(machine, async () => {
-        await endForReboot(host, machine, hard);
-        capacity.release(id);
         try {
+          await failAs('start_failed', `sandbox ${id} could not be ended for a reboot`, () =>
+            endForReboot(host, machine, hard),
+          );
+          capacity.release(id);
           return await this.#starts.boot(id, machine.record, undefined);
         } finally {
           // Calls wait until then.
-          if (registry.findRunning(id) === machine)
+          if (registry.findRunning(id) === machine) {
             registry.setDormant({ record: machine.record, state: 'failed', reason: notStartedAgain });
+            capacity.release(id);
+          }
         }
       });
     });

@@ -18,6 +18,7 @@ const execute = promisify(execFile);
 /** Large enough for QEMU to start, small enough to compare byte by byte. */
 export const memoryMB = 32;
 export const counterAddress = 0x9000;
+export const orderAddress = 0x8ff0;
 export const trailAddress = 0x20000;
 export const trailBytes = 64 * 1024;
 const bootDisk = 'boot.img';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findMapping } from '../../../qemu/ram.ts';
-import { counterAddress } from '../../../qemu/testing/counter.ts';
+import { counterAddress, orderAddress } from '../../../qemu/testing/counter.ts';
 
 /** Where a mark is kept: the counter uses nothing there. */
 export const markAddress = 0x8000;
@@ -38,11 +38,14 @@ export class GuestMemory {
 
   /** Leaves a mark in place of the last one. */
   async mark(text: string): Promise<void> {
-    const start = await this.#start();
-    await using file = await open(`/proc/${this.#pid}/mem`, 'r+');
     const bytes = Buffer.alloc(markBytes);
     bytes.write(text);
-    await file.write(bytes, 0, markBytes, start + markAddress);
+    await this.#write(markAddress, bytes);
+  }
+
+  /** Makes the guest restart, or power itself off. */
+  async order(what: 'restart' | 'power off'): Promise<void> {
+    await this.#write(orderAddress, Buffer.from([what === 'restart' ? 1 : 2]));
   }
 
   async readMark(): Promise<string> {
@@ -54,6 +57,12 @@ export class GuestMemory {
     await using file = await open(`/proc/${this.#pid}/mem`, 'r');
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, start + address);
     return buffer;
+  }
+
+  async #write(address: number, bytes: Buffer): Promise<void> {
+    const start = await this.#start();
+    await using file = await open(`/proc/${this.#pid}/mem`, 'r+');
+    await file.write(bytes, 0, bytes.length, start + address);
   }
 
   async #start(): Promise<number> {
