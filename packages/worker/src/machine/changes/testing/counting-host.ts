@@ -135,6 +135,8 @@ export class CountingHost {
   readonly trace: string[] = [];
   readonly #directory: string;
   #parts: { registry: MachineRegistry; capacity: Capacity; changes: Changes };
+  /** Every machine that was started or taken over by the worker of the moment. */
+  readonly #watched: Machine[] = [];
   #atSteps: Partial<Record<Step, () => Promise<void> | void>> = {};
 
   private constructor(directory: string, setup: HostSetup, network: CountedNetwork, port: GuestPort) {
@@ -190,7 +192,7 @@ export class CountingHost {
   }
 
   #assemble() {
-    const registry = new WatchedRegistry((machine) => this.port.attach(machine, this.trace));
+    const registry = new MachineRegistry();
     const readings = { memoryTotalMB: 65_536, memoryAvailableMB: 65_536, diskFreeMB: 65_536 };
     const capacity = new Capacity({ config: defaultCapacity, readings: () => Promise.resolve(readings) });
     const changes = new Changes({
@@ -203,11 +205,18 @@ export class CountingHost {
       onFailed: (_id, reason) => this.trace.push(`failed: ${reason}`),
       onRestarted: () => this.trace.push('restarted'),
     });
+    const watch = changes.runner.watch.bind(changes.runner);
+    changes.runner.watch = (running) => {
+      const machine = watch(running);
+      this.#watched.push(machine);
+      this.port.attach(machine, this.trace);
+      return machine;
+    };
     return { registry, capacity, changes };
   }
 
   #letGo(): void {
-    for (const machine of this.registry.allRunning()) machine.expectEnd();
+    for (const machine of this.#watched.splice(0)) machine.expectEnd();
   }
 
   /** Another worker takes the place of this one, which ends without a word. Machines run on. */
@@ -217,6 +226,7 @@ export class CountingHost {
     this.setup = { ...this.setup, network: this.network };
     this.#parts = this.#assemble();
     const { registry, capacity, changes } = this.#parts;
+    await this.snapshots.open();
     return recoverMachines({ runner: changes.runner, registry, capacity, directory: this.machines });
   }
 
@@ -231,6 +241,21 @@ export class CountingHost {
       throw new Error(`no further than ${step}`);
     });
     return () => delete this.#atSteps[step];
+  }
+
+  /** Makes a change that comes to a step and no further, as if the worker was killed there. */
+  async stopAt(step: Step, change: () => Promise<unknown>): Promise<void> {
+    const reached = new Promise<void>((resolve) => {
+      this.at(step, () => {
+        resolve();
+        return new Promise(() => undefined);
+      });
+    });
+    const ended = change().then(() => {
+      throw new Error(`the change does not come to ${step}`);
+    });
+    await Promise.race([reached, ended]);
+    delete this.#atSteps[step];
   }
 
   /** Creates a machine from the template. Its memory and its disk say `one`. */
@@ -298,19 +323,5 @@ export class CountingHost {
   async files(...names: string[]): Promise<string[]> {
     const directory = join(this.#directory, ...names);
     return existsSync(directory) ? (await readdir(directory)).toSorted() : [];
-  }
-}
-
-class WatchedRegistry extends MachineRegistry {
-  readonly #attach: (machine: Machine) => void;
-
-  constructor(attach: (machine: Machine) => void) {
-    super();
-    this.#attach = attach;
-  }
-
-  override setRunning(machine: Machine): void {
-    this.#attach(machine);
-    super.setRunning(machine);
   }
 }
