@@ -1,6 +1,7 @@
-import { copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { rm, truncate } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { missingTools } from '../../qemu/testing/counter.ts';
+import { flipBit } from '../../testing/damage.ts';
 import { failureOf } from '../../testing/scratch.ts';
 import { writeRecord } from '../record.ts';
 import { type Step, steps } from '../steps.ts';
@@ -15,16 +16,6 @@ async function hibernated(): Promise<CountingHost> {
   host.trace.length = 0;
   host.port.guest.handshakes.length = 0;
   return host;
-}
-
-/** Changes one byte of a file that nobody may write, as a bad disk does. */
-async function flip(path: string, at: number): Promise<void> {
-  const copy = `${path}.copy`;
-  const bytes = await readFile(path);
-  bytes[at] = (bytes[at] ?? 0) ^ 1;
-  await writeFile(copy, bytes);
-  await copyFile(copy, path);
-  await rm(copy);
 }
 
 describe.skipIf((await missingTools()) !== undefined)('waking a machine', () => {
@@ -95,9 +86,9 @@ describe.skipIf((await missingTools()) !== undefined)('waking a machine', () => 
   test.each([
     ['has lost its memory image', 'ram', (path: string) => rm(path), 'is missing'],
     ['has a memory image that was cut off', 'ram', (path: string) => truncate(path, 4096), '4096 bytes'],
-    ['has a changed byte in its memory', 'ram', (path: string) => flip(path, 0x8000), 'is damaged'],
+    ['has a changed byte in its memory', 'ram', (path: string) => flipBit(path, 0x8000), 'is damaged'],
     ['has lost the state of its devices', 'devices', (path: string) => rm(path), 'is missing'],
-    ['has a changed state of its devices', 'devices', (path: string) => flip(path, 100), 'is damaged'],
+    ['has a changed state of its devices', 'devices', (path: string) => flipBit(path, 100), 'is damaged'],
   ] as const)('that %s boots it from its disk, and says why', async (_name, file, damage, reason) => {
     const host = await hibernated();
     await damage(host.path('hibernation', file));
@@ -128,15 +119,13 @@ describe.skipIf((await missingTools()) !== undefined)('waking a machine', () => 
   test('whose disk is damaged is refused, and nothing of it is lost', async () => {
     const host = await hibernated();
     const before = await host.record();
-    await using file = await open(host.path('run-1', 'disk.qcow2'), 'r+');
-    const { size } = await file.stat();
-    await file.write(Buffer.from([1]), 0, 1, size - 1);
+    await flipBit(host.path('run-1', 'disk.qcow2'), -1);
     expect(await failureOf(host.changes.wake(id))).toMatchObject({ code: 'snapshot_damaged' });
     expect(await host.record()).toEqual(before);
     expect(await host.files('machines', id)).toContain('hibernation');
     expect(host.registry.info(id)).toMatchObject({ state: 'hibernated' });
     // The user has put it right.
-    await file.write(Buffer.from([0]), 0, 1, size - 1);
+    await flipBit(host.path('run-1', 'disk.qcow2'), -1);
     expect(await host.changes.wake(id)).toMatchObject({ startedFrom: 'memory' });
   });
 
