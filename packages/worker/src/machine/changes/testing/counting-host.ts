@@ -129,8 +129,9 @@ export class CountingHost {
   readonly port: GuestPort;
   readonly snapshots: SnapshotStore;
   readonly templates: TemplateStore;
-  /** The directory of all machines. */
+  /** The directory of all machines, and that of the templates, which the tests of a file share. */
   readonly machines: string;
+  readonly templatesDirectory: string;
   /** What has happened, in order: steps of changes, commands to QEMU, calls to guests, reports to the server. */
   readonly trace: string[] = [];
   readonly #directory: string;
@@ -146,7 +147,8 @@ export class CountingHost {
     this.port = port;
     this.machines = join(directory, 'machines');
     this.snapshots = new SnapshotStore(join(directory, 'snapshots'), setup.trash);
-    this.templates = new TemplateStore(join(directory, '..', 'templates'), setup);
+    this.templatesDirectory = join(directory, '..', 'templates');
+    this.templates = new TemplateStore(this.templatesDirectory, setup);
     this.#parts = this.#assemble();
   }
 
@@ -279,11 +281,13 @@ export class CountingHost {
     return { memory: await this.memory(machine).readMark(), disk: await this.diskSays(machine.id) };
   }
 
-  /** What the disk says that the record of a machine names. */
-  async diskSays(of = id): Promise<string> {
+  /** What the disk says that the record of a machine names, without its writable overlay if that is asked for. */
+  async diskSays(of = id, { below = false } = {}): Promise<string> {
     const record = await this.record(of);
     if (record === undefined) throw new Error(`there is no machine ${of}`);
-    return readDisk(this.setup.qemu.imagePath, runDirectory(join(this.machines, of), record.run), record);
+    const { run, layers, top } = record;
+    const chain = below ? { layers } : { layers, top };
+    return readDisk(this.setup.qemu.imagePath, runDirectory(join(this.machines, of), run), chain);
   }
 
   /** What a machine has of the host: all of it is given back in the end. */
