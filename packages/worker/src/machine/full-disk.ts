@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { runState } from '../qemu/launch.ts';
 import type { Qmp } from '../qemu/qmp.ts';
 
-const tryAgainMs = 2000;
+const pauseMs = 2000;
 
 /**
  * Handles a full disk of the host. QEMU pauses the machine whose write failed: reporting the failure to the guest would
@@ -13,13 +13,16 @@ export class FullDiskWatch {
   readonly #qmp: Qmp;
   readonly #id: string;
   readonly #log: Logger;
+  readonly #pauseMs: number;
   readonly #waiting = new Set<(error: ApiError) => void>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(qmp: Qmp, id: string, log: Logger) {
+  /** @param tryAgainMs how long it waits before each try */
+  constructor(qmp: Qmp, id: string, log: Logger, tryAgainMs = pauseMs) {
     this.#qmp = qmp;
     this.#id = id;
     this.#log = log;
+    this.#pauseMs = tryAgainMs;
     qmp.on('event', (name, data) => {
       if (name === 'BLOCK_IO_ERROR' && data['action'] === 'stop') this.#wait();
     });
@@ -67,7 +70,7 @@ export class FullDiskWatch {
       { machine: this.#id },
       'the disk of the host is full: the machine is paused until there is space',
     );
-    this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
+    this.#timer = setTimeout(() => void this.#tryAgain(), this.#pauseMs);
     for (const reject of this.#waiting) reject(this.#error());
   }
 
@@ -84,6 +87,6 @@ export class FullDiskWatch {
       if (!this.#qmp.open) return;
       this.#log.warn({ machine: this.#id, err: error }, 'a paused machine cannot be resumed yet');
     }
-    this.#timer = setTimeout(() => void this.#tryAgain(), tryAgainMs);
+    this.#timer = setTimeout(() => void this.#tryAgain(), this.#pauseMs);
   }
 }

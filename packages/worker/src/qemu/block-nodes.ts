@@ -16,14 +16,26 @@ export function runDiskCommand(
   return qmp.run(execute, args, diskCommandMs);
 }
 
-/** The writable block node of a running machine. After a crash the record may be one step ahead of it. */
+const blocksSchema = z.array(
+  z.object({
+    inserted: z.object({ 'node-name': z.string(), backing_file_depth: z.number().int().min(0) }).optional(),
+  }),
+);
+
+/**
+ * The writable block node of a running machine, and the number of layers below it. After a crash the record may be one
+ * step ahead of it.
+ */
+export async function liveDisk(qmp: Qmp): Promise<{ node: string; depth: number }> {
+  const blocks = blocksSchema.parse(await runDiskCommand(qmp, 'query-block'));
+  const disk = blocks.map(({ inserted }) => inserted).find((inserted) => inserted !== undefined);
+  if (disk === undefined) throw new Error('the machine has no disk');
+  return { node: disk['node-name'], depth: disk.backing_file_depth };
+}
+
+/** The writable block node of a running machine. */
 export async function liveNode(qmp: Qmp): Promise<string> {
-  const blocks = (await runDiskCommand(qmp, 'query-block')) as {
-    inserted?: { 'node-name'?: unknown };
-  }[];
-  const node = blocks.map((block) => block.inserted?.['node-name']).find((name) => typeof name === 'string');
-  if (typeof node !== 'string') throw new Error('the machine has no disk');
-  return node;
+  return (await liveDisk(qmp)).node;
 }
 
 const jobsSchema = z.array(z.object({ id: z.string(), status: z.string(), error: z.string().optional() }));

@@ -113,11 +113,17 @@ export class Changes {
       if (dormant?.state === 'hibernated') return { sizeBytes: dormant.record.hibernationBytes };
       const machine = registry.running(id);
       await withGateClosed(machine, async () => {
-        await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
-          hibernateMachine(host, machine, this.#here(machine.record)),
-        );
-        registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
-        capacity.release(id);
+        try {
+          await failAs('snapshot_failed', `sandbox ${id} could not be hibernated`, () =>
+            hibernateMachine(host, machine, this.#here(machine.record)),
+          );
+        } finally {
+          // From the write of the record on it is hibernated, even where its process or its network could not be removed.
+          if (machine.record.hibernated) {
+            registry.setDormant({ record: machine.record, state: 'hibernated', reason: undefined });
+            capacity.release(id);
+          }
+        }
       });
       return { sizeBytes: machine.record.hibernationBytes };
     });
@@ -150,14 +156,18 @@ export class Changes {
         return this.#starts.boot(id, dormant.record, undefined);
       }
       return withGateClosed(machine, async () => {
-        await endForReboot(host, machine, hard);
-        capacity.release(id);
         try {
+          await failAs('start_failed', `sandbox ${id} could not be ended for a reboot`, () =>
+            endForReboot(host, machine, hard),
+          );
+          capacity.release(id);
           return await this.#starts.boot(id, machine.record, undefined);
         } finally {
           // Calls wait until then.
-          if (registry.findRunning(id) === machine)
+          if (registry.findRunning(id) === machine) {
             registry.setDormant({ record: machine.record, state: 'failed', reason: notStartedAgain });
+            capacity.release(id);
+          }
         }
       });
     });

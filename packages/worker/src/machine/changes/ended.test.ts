@@ -10,7 +10,10 @@ import { EndedMachines } from './ended.ts';
 import { Exclusive } from './exclusive.ts';
 
 /** The parts of a worker that handle the end of a machine. @returns them, and a list of what they do, in order */
-function host(boot: (registry: MachineRegistry) => Promise<void> = () => Promise.resolve()) {
+function host(
+  boot: (registry: MachineRegistry) => Promise<void> = () => Promise.resolve(),
+  release: () => Promise<void> = () => Promise.resolve(),
+) {
   const registry = new MachineRegistry();
   const exclusive = new Exclusive();
   const reported: string[] = [];
@@ -18,7 +21,12 @@ function host(boot: (registry: MachineRegistry) => Promise<void> = () => Promise
   const ended = new EndedMachines({
     registry,
     capacity: { release: () => reported.push('room is free') > 0 },
-    network: { release: async (slot) => void released.push(slot) },
+    network: {
+      release: (slot) => {
+        released.push(slot);
+        return release();
+      },
+    },
     log: quiet,
     change: (of, change) => exclusive.run(of, change),
     boot: async (_id, _record, reason) => {
@@ -92,6 +100,16 @@ describe('a machine whose process ends unasked', () => {
     await idle();
     await until(() => machine.gate.isOpen);
     expect(reported.at(-1)).toBe(`failed: ${guestReset}`);
+    expect(registry.info(id)).toMatchObject({ state: 'failed', reason: guestReset });
+  });
+
+  it('has failed where its network cannot be removed', async () => {
+    const refusal = (): Promise<void> => Promise.reject(new Error('the slot cannot be removed'));
+    const { registry, ended, reported } = host(undefined, refusal);
+    const machine = await running(registry);
+    ended.handle(machine, guestReset);
+    await until(() => machine.gate.isOpen);
+    expect(reported).toEqual(['room is free', `failed: ${guestReset}`]);
     expect(registry.info(id)).toMatchObject({ state: 'failed', reason: guestReset });
   });
 

@@ -76,9 +76,9 @@ export class EndedMachines {
   async #restart(machine: Machine, dormant: DormantMachine): Promise<void> {
     const { registry, boot, onRestarted } = this.#options;
     const { id } = machine;
-    await this.#cleanUp(machine);
-    if (registry.findRunning(id) !== machine) return;
     try {
+      await this.#cleanUp(machine);
+      if (registry.findRunning(id) !== machine) return;
       await boot(id, dormant.record, guestReset);
       this.#restarted.set(id, performance.now());
       onRestarted(id);

@@ -29,7 +29,8 @@ export function hibernationStaging(directory: string): string {
  * Saves a machine's memory and ends its process. The one durable step is the write of the record: all of the memory is
  * on disk by then, and until then the machine can go on.
  * @param here what a memory must be compatible with to be restored on this host
- * @throws Error when it could not be saved; the machine runs on
+ * @throws Error when it could not be saved, and the machine runs on; or when its process or its network could not be
+ *   removed, and its record says that it is hibernated
  */
 export async function hibernateMachine(
   host: HostSetup,

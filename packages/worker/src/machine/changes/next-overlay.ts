@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { DiskLayer } from '../../qemu/argv.ts';
-import { deleteNodes, liveNode, nodeNames, runDiskCommand } from '../../qemu/block-nodes.ts';
+import { deleteNodes, liveDisk, liveNode, nodeNames, runDiskCommand } from '../../qemu/block-nodes.ts';
 import { makeOverlay } from '../../qemu/run-directory.ts';
 import { machineUid, type HostSetup } from '../../qemu/setup.ts';
 import type { Machine } from '../machine.ts';
@@ -96,10 +96,12 @@ export class NextOverlay {
 export async function withdrawOverlay(machine: Machine): Promise<void> {
   const { layers, top } = machine.record;
   const old = layers.at(-1);
-  const live = await liveNode(machine.qmp);
+  const { node: live, depth } = await liveDisk(machine.qmp);
   const prefix = nodePrefix(top);
   const unused = (await nodeNames(machine.qmp)).filter((name) => name.startsWith(prefix));
-  if (old === undefined || unused.length === 0 || live.startsWith(prefix)) return;
+  // Where QEMU has not got it either, the chain is shorter than the record says.
+  const ahead = unused.length > 0 || depth === layers.length - 1;
+  if (old === undefined || !ahead || live.startsWith(prefix)) return;
   await deleteNodes(machine.qmp, unused);
   await machine.save({ layers: layers.slice(0, -1), top: old.file });
   await rm(join(machine.runDirectory, top), { force: true });

@@ -3,6 +3,7 @@ import { discardDirectory } from '../../disk/trash.ts';
 import { machineFiles } from '../../qemu/argv.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { runDirectory } from '../../qemu/run-directory.ts';
+import type { HostSetup } from '../../qemu/setup.ts';
 import { snapshotFiles } from '../../snapshots/manifest.ts';
 import { Gate } from '../gate.ts';
 import type { Machine } from '../machine.ts';
@@ -58,11 +59,7 @@ export async function restoreMachine(
   stack.move();
   await atStep('restore:recorded', record.id);
 
-  if (running !== undefined) {
-    running.expectEnd();
-    await endProcess(running.process.identity);
-    await host.network.release(running.slot);
-  }
+  if (running !== undefined) await endLastRun(host, running);
   await atStep('restore:ended', record.id);
   const answer = from === 'disk' ? waitUntilBooted(machine) : begin(machine, 'snapshot');
   const answered = untilAnswered(answer, { step: 'restore:answered', id: record.id }, async () => {
@@ -71,4 +68,18 @@ export async function restoreMachine(
   });
   answered.catch(() => undefined);
   return { machine, answered };
+}
+
+/** Ends the process of the last run. The record names the next one, which goes on whatever becomes of this. */
+async function endLastRun(host: HostSetup, machine: Machine): Promise<void> {
+  machine.expectEnd();
+  try {
+    await endProcess(machine.process.identity);
+    await host.network.release(machine.slot);
+  } catch (error) {
+    host.log.error(
+      { machine: machine.id, err: error },
+      'the last run of a restored machine cannot be removed',
+    );
+  }
 }

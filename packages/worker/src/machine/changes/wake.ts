@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { discardDirectory } from '../../disk/trash.ts';
 import { systemErrorCode } from '../../host/errors.ts';
 import { FileDamaged } from '../../host/integrity.ts';
+import { isSameProcess } from '../../host/processes.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { QmpTimeout } from '../../qemu/qmp.ts';
 import { runDirectory } from '../../qemu/run-directory.ts';
@@ -117,6 +118,9 @@ async function wakeMachine(
 
 /** Wakes a hibernated machine with its memory, or boots it from its disk where that cannot be restored. */
 export async function wakeOrBoot(runner: Runner, sleeper: Sleeper, here: Compatibility): Promise<Started> {
+  const { process } = sleeper.record;
+  // It could not be ended when the machine was hibernated, and it still has the disk open.
+  if (process !== undefined && isSameProcess(process)) await endProcess(process);
   try {
     return await wakeMachine(runner, sleeper, here);
   } catch (error) {

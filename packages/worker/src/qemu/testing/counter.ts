@@ -19,20 +19,30 @@ const execute = promisify(execFile);
 /** Large enough for QEMU to start, small enough to compare byte by byte. */
 export const memoryMB = 32;
 export const counterAddress = 0x9000;
+export const orderAddress = 0x8ff0;
 export const trailAddress = 0x20000;
 export const trailBytes = 64 * 1024;
 const bootDisk = 'boot.img';
 
 /** Assembles the guest. @returns path of a raw disk image that it boots from */
 export async function assembleCounter(directory: string): Promise<string> {
-  const object = join(directory, 'counter.o');
-  const linked = join(directory, 'counter.elf');
   const image = join(directory, bootDisk);
-  await execute('as', ['--32', '-o', object, join(import.meta.dirname, 'counter.s')]);
-  await execute('ld', ['-m', 'elf_i386', '-e', '_start', '-Ttext', '0x7c00', '-o', linked, object]);
-  await execute('objcopy', ['-O', 'binary', '-j', '.text', linked, image]);
+  await assemble(directory, image, []);
   await truncate(image, 1024 * 1024);
   return image;
+}
+
+/** Assembles the guest as a kernel, for a machine that boots as any other does. @param image file to make */
+export function assembleCounterKernel(directory: string, image: string): Promise<void> {
+  return assemble(directory, image, ['--defsym', 'kernel=1']);
+}
+
+async function assemble(directory: string, image: string, options: readonly string[]): Promise<void> {
+  const object = join(directory, 'counter.o');
+  const linked = join(directory, 'counter.elf');
+  await execute('as', ['--32', ...options, '-o', object, join(import.meta.dirname, 'counter.s')]);
+  await execute('ld', ['-m', 'elf_i386', '-e', '_start', '-Ttext', '0x7c00', '-o', linked, object]);
+  await execute('objcopy', ['-O', 'binary', '-j', '.text', linked, image]);
 }
 
 /** What a machine is started from: RAM image, and the device state unless it boots. */
