@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { TestSandbox } from '../support/api.ts';
 import { Oc } from '../support/oc.ts';
 import { secondApi } from '../support/shared.ts';
 
@@ -43,13 +44,21 @@ describe('examples of the help', async () => {
   });
 
   const wanted = [...new Set(list.map(({ example }) => example))].filter((example) => !notHere.test(example));
+  const made = async (what: string): Promise<string> => (await oc.shell(what)).stdout.toString().trim();
+  /** One that examples share until one of them ends it, or saves it. */
+  let shared: TestSandbox | undefined;
+  let samplesMade = 0;
+  async function runningSandbox(): Promise<TestSandbox> {
+    const status = (await shared?.info())?.status;
+    return status === 'running' && shared !== undefined ? shared : (shared = await secondApi().create({}));
+  }
+
   test.each(wanted)('%s', async (example) => {
     let line = example;
-    const made = async (what: string): Promise<string> => (await oc.shell(what)).stdout.toString().trim();
-    const sandbox = await made('oc create');
+    const { id: sandbox } = await runningSandbox();
     line = line.replaceAll(ids['sandbox'] ?? '', sandbox);
     if (line.includes(ids['checkpoint'] ?? '-')) {
-      const checkpoint = await made(`oc checkpoint create ${sandbox} --name sample`);
+      const checkpoint = await made(`oc checkpoint create ${sandbox} --name sample-${++samplesMade}`);
       line = line.replaceAll(ids['checkpoint'] ?? '', checkpoint);
       if (line.includes(ids['patch'] ?? '-'))
         line = line.replaceAll(
@@ -67,6 +76,5 @@ describe('examples of the help', async () => {
       0,
       '',
     ]);
-    await made(`oc kill ${sandbox}`);
   });
 });
