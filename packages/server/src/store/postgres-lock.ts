@@ -1,5 +1,4 @@
 import { Client } from 'pg';
-import type { DirectoryLock } from './lock.ts';
 
 /** Our advisory lock of the one server: "oc" and a number. */
 const serverLock = 0x6f63_0002;
@@ -7,17 +6,23 @@ const connectMs = 10_000;
 /** Seconds without an answer after which the host asks the other whether it is still there. */
 const keepAliveMs = 10_000;
 
+export interface PostgresLock {
+  /** Another server can have it once this has settled. */
+  release(): Promise<void>;
+}
+
 /**
  * Takes the lock that lets one server at a time work with a database of PostgreSQL. It belongs to a connection, which
  * PostgreSQL ends when the server or its host has gone.
  * @param lost told when the connection ends before the release: another server may have the lock from then on
  * @throws Error when another server holds it, or the database cannot be reached
  */
-export async function lockPostgres(url: string, lost: (error: Error) => void): Promise<DirectoryLock> {
+export async function lockPostgres(url: string, lost: (error: Error) => void): Promise<PostgresLock> {
   const client = new Client({
     connectionString: url,
     application_name: 'opencomputer lock',
     connectionTimeoutMillis: connectMs,
+    query_timeout: connectMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: keepAliveMs,
   });
@@ -40,9 +45,11 @@ export async function lockPostgres(url: string, lost: (error: Error) => void): P
   }
   holds = true;
   return {
-    release: () => {
+    release: async () => {
       holds = false;
-      void client.end().catch(lost);
+      // PostgreSQL may notice only later that the connection has ended, and the next server may start at once.
+      await client.query('select pg_advisory_unlock($1)', [serverLock]).catch(lost);
+      await client.end().catch(lost);
     },
   };
 }
