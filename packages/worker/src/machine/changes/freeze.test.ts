@@ -1,4 +1,4 @@
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { answerJson } from '../../guest/testing/guest-agent.ts';
 import { runState } from '../../qemu/launch.ts';
@@ -32,7 +32,7 @@ describe.skipIf((await missingTools()) !== undefined)('a machine that is frozen'
     host.port.answer = ({ stream }) => answerJson(stream, { code: 'internal', message: 'no' }, 500);
     expect(await quiet(machine, log)).toBe(false);
     await until(() => host.port.guest.sessions.size === 0);
-    expect(host.trace).toEqual([`guest: POST ${agentPaths.quiesce}`]);
+    expect(host.trace).toEqual([`guest: POST ${guestPaths.quiesce}`]);
   });
 
   test('stands still', async () => {

@@ -1,4 +1,4 @@
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { answerJson } from '../../guest/testing/guest-agent.ts';
 import { isSameProcess } from '../../host/processes.ts';
@@ -33,7 +33,7 @@ describe.skipIf((await missingTools()) !== undefined)('hibernating a machine', (
 
     expect(host.trace).toEqual([
       'hibernate:copied',
-      `guest: POST ${agentPaths.quiesce}`,
+      `guest: POST ${guestPaths.quiesce}`,
       'stop',
       'hibernate:stopped',
       'xen-save-devices-state',

@@ -1,4 +1,4 @@
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { answerJson, type GuestCall } from '../../guest/testing/guest-agent.ts';
 import { isSameProcess } from '../../host/processes.ts';
@@ -11,7 +11,7 @@ function obeys(host: CountingHost): { asked: unknown[] } {
   const asked: unknown[] = [];
   const memory = host.memory(host.machine());
   host.port.answer = async ({ stream, path, body }: GuestCall) => {
-    if (path !== agentPaths.exec)
+    if (path !== guestPaths.exec)
       return answerJson(stream, { code: 'not_found', message: 'no such call' }, 404);
     asked.push(JSON.parse(await body()));
     await memory.order('power off');

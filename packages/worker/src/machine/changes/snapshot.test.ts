@@ -1,4 +1,4 @@
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import { describe, expect, test } from 'vitest';
 import { answerJson } from '../../guest/testing/guest-agent.ts';
 import { missingTools } from '../../qemu/testing/counter.ts';
@@ -44,7 +44,7 @@ describe.skipIf((await missingTools()) !== undefined)('a snapshot of a machine',
       'snapshot:recorded',
       'blockdev-add',
       'snapshot:copied',
-      `guest: POST ${agentPaths.quiesce}`,
+      `guest: POST ${guestPaths.quiesce}`,
       'stop',
       'xen-save-devices-state',
       'blockdev-snapshot',

@@ -1,6 +1,6 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { agentPaths } from '@opencomputer/protocol';
+import { guestPaths } from '@opencomputer/protocol';
 import {
   answerJson,
   type FakeGuest,
@@ -24,7 +24,7 @@ export class GuestPort {
   onCall: (call: string) => void = () => undefined;
   /** Answers a call. By default the guest comes to rest when it is asked to, and knows no other call. */
   answer: GuestHandler = ({ stream, path }) => {
-    if (path === agentPaths.quiesce) answerJson(stream, {});
+    if (path === guestPaths.quiesce) answerJson(stream, {});
     else answerJson(stream, { code: 'not_found', message: 'no such call' }, 404);
   };
   #guest: FakeGuest | undefined;
