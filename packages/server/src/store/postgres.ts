@@ -5,15 +5,17 @@ import {
   replaceWithNoncontingentExpression,
   sql,
 } from 'kysely';
-import { type CustomTypesConfig, Pool, types as parsers } from 'pg';
+import { Client, type ClientConfig, type CustomTypesConfig, Pool, types as parsers } from 'pg';
 import type { Log } from '../observe/log.ts';
 import { pendingMigrations } from './migrations.ts';
 import type { Store, Tables } from './tables.ts';
 
 /** Connections of one server; PostgreSQL allows 100 for all of its clients by default. */
 const connectionsMax = 10;
-/** Milliseconds to wait for a connection, at the start and when all are in use. */
+/** Milliseconds that making a connection may take. */
 const connectMs = 10_000;
+/** Milliseconds to wait for one while all are in use: many who begin at once have their turn one after the other. */
+const turnMs = 60_000;
 /** Milliseconds that one statement may take; a migration may take longer. */
 const statementMs = 60_000;
 /** Our advisory lock: "oc" and a number, of which the schema has the first. */
@@ -26,6 +28,13 @@ const types: CustomTypesConfig = {
   getTypeParser: (id, format) =>
     numbers.has(id) ? Number : (parsers.getTypeParser(id, format) as (text: string) => unknown),
 };
+
+/** A connection of the pool, whose own limit is for the wait. */
+class PoolClient extends Client {
+  constructor(config?: ClientConfig) {
+    super({ ...config, connectionTimeoutMillis: connectMs });
+  }
+}
 
 async function migrate(store: Store): Promise<void> {
   await store.transaction().execute(async (tx) => {
@@ -53,7 +62,8 @@ export async function openPostgres(url: string, log?: Log): Promise<Store> {
     connectionString: url,
     application_name: 'opencomputer',
     max: connectionsMax,
-    connectionTimeoutMillis: connectMs,
+    connectionTimeoutMillis: turnMs,
+    Client: PoolClient,
     statement_timeout: statementMs,
     types,
   });

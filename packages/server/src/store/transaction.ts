@@ -10,8 +10,9 @@ import type { Store } from './tables.ts';
 const conflicts: readonly unknown[] = ['40001', '40P01'];
 /** Ends of a connection, and statement_completion_unknown: whether a commit has happened is not known then. */
 const breaks = /^(57P|08|40003)/;
+/** Attempts of whoever's turn it is: what it conflicts with then is of another server, or had begun before. */
 const attemptsMax = 20;
-/** Milliseconds of the longest pause before the second attempt; it doubles with each, up to a hundred times this. */
+/** Milliseconds of the longest pause after the first of them; it doubles with each, up to 128 times this. */
 const pauseMs = 5;
 
 /** The connection broke at the commit of a transaction: it may have happened, or may yet. */
@@ -28,23 +29,62 @@ export class OutcomeUnknown extends Error {
  */
 export async function transact<T>(store: Store, work: (tx: Store) => Promise<T>): Promise<T> {
   if (!isPostgres(store)) return store.transaction().execute(work);
-  for (let attempt = 1; ; attempt += 1) {
-    let worked = false;
+  if (!turns.has(store)) {
     try {
-      return await store
-        .transaction()
-        .setIsolationLevel('serializable')
-        .execute(async (tx) => {
-          const result = await work(tx);
-          worked = true;
-          return result;
-        });
+      return await attempt(store, work);
     } catch (error) {
-      if (worked && broken(error)) throw new OutcomeUnknown(error);
-      if (attempt === attemptsMax || !conflicts.includes((error as { code?: unknown }).code)) throw error;
-      await delay(Math.random() * pauseMs * 2 ** Math.min(attempt, 7));
+      if (!isConflict(error)) throw error;
     }
   }
+  // Of many at once all but one may conflict, and would again: from here on they go one by one.
+  return inTurn(store, async () => {
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        return await attempt(store, work);
+      } catch (error) {
+        if (attempts === attemptsMax || !isConflict(error)) throw error;
+        await delay(Math.random() * pauseMs * 2 ** Math.min(attempts - 1, 7));
+      }
+    }
+  });
+}
+
+async function attempt<T>(store: Store, work: (tx: Store) => Promise<T>): Promise<T> {
+  let worked = false;
+  try {
+    return await store
+      .transaction()
+      .setIsolationLevel('serializable')
+      .execute(async (tx) => {
+        const result = await work(tx);
+        worked = true;
+        return result;
+      });
+  } catch (error) {
+    if (worked && broken(error)) throw new OutcomeUnknown(error);
+    throw error;
+  }
+}
+
+/** The end of the last of those that go one by one, by database; nothing while none does. */
+const turns = new WeakMap<Store, Promise<void>>();
+
+/** Does something when all that asked before have ended. */
+async function inTurn<T>(store: Store, work: () => Promise<T>): Promise<T> {
+  const before = turns.get(store);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  turns.set(store, promise);
+  try {
+    await before;
+    return await work();
+  } finally {
+    resolve();
+    if (turns.get(store) === promise) turns.delete(store);
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return conflicts.includes((error as { code?: unknown }).code);
 }
 
 /** Whether an error of the database is the end of its connection: anything else is its answer. */
