@@ -13,9 +13,7 @@ const jailer = join(root, 'jailer');
 const lyingAgent = '../tests/support/lying-agent';
 
 /** They measure the memory of the platform, or fill the host: nothing else runs beside them. */
-const heavy = ['files-large', 'exec-load', 'live-many', 'python-many'].map(
-  (name) => `tests/e2e/${name}.test.ts`,
-);
+const heavy = ['files-large', 'exec-load', 'many-sandboxes'].map((name) => `tests/e2e/${name}.test.ts`);
 const machines = (...args: readonly string[]): Promise<Outcome> =>
   runVitest(['--config', 'tests/vitest.config.ts', ...args]);
 

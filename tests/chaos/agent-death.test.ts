@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { GuestExecResult } from '@opencomputer/protocol';
-import { eventually } from '@opencomputer/testing/eventually';
 import type { TestMachine } from '../support/test-machine.ts';
 import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
@@ -47,23 +45,4 @@ describe('an agent that dies', { timeout: 600_000 }, () => {
       body: { code: 'exec_not_found' },
     });
   });
-
-  it('is not what thirty who ask for a large result at once lead to', async () => {
-    const agent = await machine.output('pgrep -o -f opencomputer/agent');
-    const id = randomBytes(4).toString('hex');
-    const bytes = 8 * 1024 * 1024;
-    const json = { id, argv: ['head', '-c', String(bytes), '/dev/zero'], bufferBytes: bytes, waitMs: 0 };
-    await machine.ask('POST', '/exec', { json });
-    await eventually('it has ended', async () => !(await result(machine, id)).running);
-    const all = await Promise.all(Array.from({ length: 30 }, () => result(machine, id)));
-    for (const { stdout, truncated } of all) {
-      expect(Buffer.from(stdout, 'base64').byteLength).toBe(bytes);
-      expect(truncated).toBe(false);
-    }
-    expect(await machine.output('pgrep -o -f opencomputer/agent')).toBe(agent);
-  });
 });
-
-function result(machine: TestMachine, id: string): Promise<GuestExecResult> {
-  return machine.ask('GET', `/exec/${id}?waitMs=0`);
-}

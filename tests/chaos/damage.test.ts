@@ -46,7 +46,7 @@ describe('damaged files of machines and of the server', () => {
     await whole.delete();
   });
 
-  test('a damaged database keeps the server from starting, with a clear word, and is not touched', async () => {
+  test('a database that is damaged, or that another process holds, keeps the server from starting, with a clear word, and is not touched', async () => {
     const sandbox = await platform.api.create();
     await startCounter(sandbox);
     const machine = platform.machines().get(sandbox.id);
@@ -58,17 +58,7 @@ describe('damaged files of machines and of the server', () => {
     expect((await readFile(database, 'latin1')).startsWith('\0garbage')).toBe(true);
     expect(machine !== undefined && isSameProcess(machine), 'the machine runs on').toBe(true);
     await rename(`${database}.good`, database);
-    platform = await platform.startAgain();
-    const again = platform.api.sandbox(sandbox.id);
-    expect(await again.info()).toMatchObject({ status: 'running' });
-    const before = await counterOf(again);
-    await eventually('the process inside counts on', async () => (await counterOf(again)) > before);
-    await again.delete();
-  });
-
-  test('a database that another process holds is told as such', async () => {
-    await platform.stop();
-    const other = new DatabaseSync(join(platform.dataDir, 'server/opencomputer.db'));
+    const other = new DatabaseSync(database);
     other.exec('pragma locking_mode = exclusive; begin exclusive');
     try {
       await expect(platform.startAgain()).rejects.toThrow(/cannot open the database .*locked/s);
@@ -76,9 +66,16 @@ describe('damaged files of machines and of the server', () => {
       other.close();
     }
     platform = await platform.startAgain();
-    expect(await platform.answers('/readyz')).toBe(true);
+    const again = platform.api.sandbox(sandbox.id);
+    expect(await again.info()).toMatchObject({ status: 'running' });
+    const before = await counterOf(again);
+    await eventually('the process inside counts on', async () => (await counterOf(again)) > before);
+    await again.delete();
   });
 });
+
+/** Small, so that it is copied and built again quickly. */
+const shape = { memoryMB: 256 };
 
 describe('damaged templates', () => {
   let cacheDir: string;
@@ -86,7 +83,7 @@ describe('damaged templates', () => {
   let platform: TestPlatform;
   beforeAll(async () => {
     cacheDir = await mkdtemp(join(dirname(sharedCacheDir), 'test', 'c-'));
-    template = await copyCache(cacheDir);
+    template = await copyCache(cacheDir, shape);
     platform = await TestPlatform.start({ cacheDir, env: { OPENCOMPUTER_WARM_NETWORKS: '1' } });
   });
   afterAll(async () => {
@@ -100,7 +97,7 @@ describe('damaged templates', () => {
     await truncate(join(template, 'devices'), 100_000);
     await platform.crash('worker');
     await platform.ready();
-    const sandbox = await platform.api.create();
+    const sandbox = await platform.api.create(shape);
     expect(await sandbox.output('echo whole again')).toBe('whole again');
     expect(platform.log).toMatch(/the file ram is damaged.*a template is damaged; it is built again/);
     expect(await readFile(join(template, 'manifest.json'), 'utf8')).not.toBe(manifest);
@@ -114,7 +111,7 @@ describe('damaged templates', () => {
     await platform.crash('worker');
     await platform.ready();
     const refused = await eventually('the damage is found', async () => {
-      const answer = await platform.api.call('POST', '/api/sandboxes', { json: {} });
+      const answer = await platform.api.call('POST', '/api/sandboxes', { json: shape });
       if (answer.status !== 201) return answer;
       await platform.api.sandbox(String(answer.body['sandboxID'])).delete();
       return undefined;
@@ -124,7 +121,7 @@ describe('damaged templates', () => {
     await harmed.mend();
     await platform.crash('worker');
     await platform.ready();
-    const sandbox = await platform.api.create();
+    const sandbox = await platform.api.create(shape);
     expect(await sandbox.output('echo whole again')).toBe('whole again');
     await sandbox.delete();
   });

@@ -31,9 +31,12 @@ async function atRest(how: string): Promise<string> {
   });
 }
 
-/** Boots a machine that has failed: what had been synced is on its disk. */
+/** Boots a machine whose QEMU was killed: it says why, and what had been synced is on its disk. */
 async function bootsFromDisk(how: string): Promise<void> {
-  expect(await machine.wake(), how).toMatchObject({ state: 'running', startedFrom: 'disk' });
+  const { reason } = await machine.info();
+  expect(reason, how).toContain('SIGKILL');
+  const booted = { state: 'running', startedFrom: 'disk', coldBootReason: reason };
+  expect(await machine.wake(), how).toMatchObject(booted);
   await checkLog(machine, told.synced);
 }
 

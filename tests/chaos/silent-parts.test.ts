@@ -1,18 +1,15 @@
 import { isSameProcess, kill } from '@opencomputer/worker/processes';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { test } from 'vitest';
 import { counterOf, startCounter } from '../support/counter.ts';
 import { eventually } from '@opencomputer/testing/eventually';
 import { TestPlatform } from '../support/platform.ts';
 
-let platform: TestPlatform;
-beforeAll(async () => {
-  platform = await TestPlatform.start({ env: { OPENCOMPUTER_WARM_NETWORKS: '1' } });
-});
-afterAll(() => platform?.destroy());
-
-test.each(['worker', 'server'] as const)(
+// Each with a platform of its own, since nearly all of the time is spent waiting.
+test.concurrent.for(['worker', 'server'] as const)(
   'a %s that stands still is killed and started again, and machines go on',
-  async (name) => {
+  async (name, { expect, onTestFinished }) => {
+    const platform = await TestPlatform.start({ env: { OPENCOMPUTER_WARM_NETWORKS: '1' } });
+    onTestFinished(() => platform.destroy());
     const sandbox = await platform.api.create();
     await startCounter(sandbox);
     const machine = platform.machines().get(sandbox.id);

@@ -56,15 +56,13 @@ describe('what a sandbox has', () => {
       'cat /etc/machine-id',
       'hostname',
       'cat /proc/sys/kernel/random/uuid',
-      "python3 -c 'import secrets; print(secrets.token_hex(16))'",
       'openssl rand -hex 16',
       'head -c 16 /dev/urandom | od -An -tx1',
-      "node -p 'crypto.randomUUID()'",
       'sudo cat /var/lib/systemd/random-seed 2>/dev/null | sha256sum | grep -v e3b0c442 || echo none-$(hostname)',
     ].join('; ');
     const [one, two] = await Promise.all([first().output(read), second().output(read)]);
     const [ones, twos] = [one.split('\n'), two.split('\n')];
-    expect(ones).toHaveLength(8);
+    expect(ones).toHaveLength(6);
     for (const [index, value] of ones.entries()) expect(value, `line ${index}`).not.toBe(twos[index]);
     expect(ones[0]).toMatch(/^[0-9a-f]{32}$/);
     expect(ones[1]).toBe(first().id);

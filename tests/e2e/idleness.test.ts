@@ -6,7 +6,7 @@ import { TestPlatform } from '../support/platform.ts';
 
 /** Seconds. A command takes several timeouts. */
 const timeout = 6;
-const commandSeconds = 30;
+const commandSeconds = 20;
 const longMs = 240_000;
 
 describe('what keeps a machine awake', () => {
@@ -53,7 +53,7 @@ describe('what keeps a machine awake', () => {
     await sandbox.call('DELETE', '');
   });
 
-  test('a shell and a terminal at their prompts do not; a command in them does', async () => {
+  test.concurrent('a shell and a terminal at their prompts do not; a command in them does', async () => {
     const [waiting, working] = [
       await platform.api.create({ timeout }),
       await platform.api.create({ timeout }),
@@ -70,7 +70,7 @@ describe('what keeps a machine awake', () => {
     for (const sandbox of [waiting, working]) await sandbox.call('DELETE', '');
   });
 
-  test('what a command left behind does not, nor does a service in the background', async () => {
+  test.concurrent('what a command left behind does not, nor does a service in the background', async () => {
     const sandbox = await platform.api.create({ timeout });
     await sandbox.call('POST', '/exec', { json: { cmd: 'sleep', args: ['100000'], keepAwake: false } });
     await startSession(sandbox, 'sh', ['-c', 'sleep 100000 & setsid sleep 100000 &']);

@@ -14,7 +14,6 @@ describe('shapes', () => {
   // A new shape is booted once before it is kept as a template, which takes long where the CPU is emulated.
   test.each([
     [1, 128],
-    [2, 1024],
     [4, 2048],
   ])(
     '%i CPU and %i MB are what the guest has',
@@ -64,17 +63,17 @@ describe('the idle timeout', () => {
   });
 
   test('does not run out while a command runs', async () => {
-    const sandbox = await make({ timeout: 2 });
-    const result = await sandbox.output('sleep 8; echo finished', { timeout: 60 });
+    const sandbox = await make({ timeout: 1 });
+    const result = await sandbox.output('sleep 4; echo finished', { timeout: 60 });
     expect(result).toBe('finished');
     const path = await sandbox.call('POST', '/exec/run-async', {
-      json: { cmd: 'sh', args: ['-c', 'sleep 8; date > ~/ended'] },
+      json: { cmd: 'sh', args: ['-c', 'sleep 4; date > ~/ended'] },
     });
     expect(path.status).toBe(202);
     await eventually('it hibernates once the command nobody waits for has ended', async () =>
       (await sandbox.info()).status === 'hibernated' ? true : undefined,
     );
-    // Two seconds of silence after a command of eight: sooner would have cut it off.
+    // A second of silence after a command of four: sooner would have cut it off.
     expect(await sandbox.output('cat ~/ended')).toMatch(/UTC/);
   });
 
@@ -132,7 +131,14 @@ describe('the end of a sandbox', () => {
       { withinMs: 240_000 },
     );
     expect(await sandbox.output('cat ~/file')).toBe('kept');
-    expect(await sandbox.info()).toMatchObject({ status: 'running' });
+    const reason = expect.stringContaining('restarted') as string;
+    const info = await eventually('its status says so', async () => {
+      const now = await sandbox.info();
+      return now.startedFrom === 'disk' ? now : undefined;
+    });
+    expect(info).toMatchObject({ status: 'running', coldBootReason: reason });
+    const { body } = await sandbox.call('GET', '/events');
+    expect(body).toContainEqual(expect.objectContaining({ kind: 'coldBoot', actor: 'system', reason }));
   });
 
   test('deleted ones are stopped, refuse, and stay readable', async () => {

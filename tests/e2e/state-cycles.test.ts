@@ -16,7 +16,7 @@ import { goesOn, startWitness, type Testimony, testimony } from '../support/witn
 import { TestWorker } from '../support/worker.ts';
 import { checkWork, startWorkload, type Work, workOf, worksOn } from '../support/workload.ts';
 
-const rounds = Number(process.env['OPENCOMPUTER_TEST_CYCLES'] ?? 10);
+const rounds = Number(process.env['OPENCOMPUTER_TEST_CYCLES'] ?? 6);
 const seed = Number(process.env['OPENCOMPUTER_TEST_SEED'] ?? Date.now() % 1_000_000);
 /** Files of the system that are read in each round, and the largest of them in bytes. */
 const sampleSize = 20;

@@ -1,11 +1,28 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@opencomputer/testing/eventually';
+import type { TestMachine } from '../support/test-machine.ts';
 import { goesOn, startWitness, testimony } from '../support/witness.ts';
 import { TestWorker } from '../support/worker.ts';
 
-/** Each machine of these is for itself; most of their time goes into boots and into patience. */
+/** The guest agent stands still until the guest itself lets it go on. */
+async function silence(machine: TestMachine, seconds: number): Promise<void> {
+  await machine.begin(
+    `agent=$(pgrep -o -f opencomputer/agent); sleep 1; kill -STOP $agent; sleep ${seconds}; kill -CONT $agent`,
+  );
+  await eventually('the agent is silent', async () => {
+    try {
+      await machine.ask('GET', '/stats', { withinMs: 2000 });
+      return false;
+    } catch (error) {
+      return ['TimeoutError', 'AbortError'].includes((error as Error).name);
+    }
+  });
+}
+
+/** Each machine of these is for itself; most of their time goes into boots and into waiting for who does not answer. */
 describe.concurrent('saved memory', { timeout: 900_000 }, () => {
   let worker: TestWorker;
 
@@ -41,23 +58,29 @@ describe.concurrent('saved memory', { timeout: 900_000 }, () => {
     const machine = await worker.create();
     await startWitness(machine);
     const told = await testimony(machine);
-    // The agent stands still until the guest itself lets it go on, after the host has lost its patience.
-    await machine.begin(
-      'agent=$(pgrep -o -f opencomputer/agent); sleep 1; kill -STOP $agent; sleep 90; kill -CONT $agent',
-    );
-    await eventually('the agent is silent', async () => {
-      try {
-        await machine.ask('GET', '/stats', { withinMs: 2000 });
-        return false;
-      } catch (error) {
-        return ['TimeoutError', 'AbortError'].includes((error as Error).name);
-      }
-    });
+    // Longer than the host waits for an answer.
+    await silence(machine, 90);
     await machine.hibernate();
-    expect(worker.log).toContain('the guest does not come to rest');
+    const lines = worker.log.split('\n').filter((line) => line.includes(machine.id));
+    expect(lines.join('\n')).toContain('the guest does not come to rest');
     expect(await machine.wake()).toMatchObject({ state: 'running', startedFrom: 'memory' });
     await goesOn(machine, told);
     await machine.delete();
+  });
+
+  it('of a guest that does not answer is in a checkpoint that says so, and is refused on demand', async () => {
+    const machine = await worker.create();
+    await silence(machine, 600);
+    const json = { machine: machine.id, kind: 'disk_only', requireQuiesced: true };
+    const refused = await worker.call('PUT', `/v1/snapshots/${randomUUID()}`, { json });
+    expect(refused).toMatchObject({ status: 500, body: { code: 'snapshot_failed' } });
+    expect(refused.text).toMatch(/did not come to rest/);
+    expect(await worker.snapshots()).toEqual([]);
+    expect(await machine.info()).toMatchObject({ state: 'running' });
+    const { id } = await machine.snapshot();
+    expect(await worker.snapshots()).toMatchObject([{ id, quiesced: false }]);
+    await machine.delete();
+    await worker.deleteSnapshot(id);
   });
 });
 

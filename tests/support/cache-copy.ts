@@ -14,11 +14,12 @@ const lowestLayer = 'layer-0';
 
 /**
  * Copies what a platform needs from the shared cache, so that a test can damage it or put it on another file
- * system: the images of this source tree and the template of the default shape.
+ * system: the images of this source tree and the template of a shape.
+ * @param shape of the template; what is not given is that of the default shape
  * @returns the directory of that template in the copy
  */
-export async function copyCache(target: string): Promise<string> {
-  const key = await templateOfDefaultShape();
+export async function copyCache(target: string, shape: { memoryMB?: number } = {}): Promise<string> {
+  const key = await templateOf(shape);
   const images = await ensureImages({ cacheDir: sharedCacheDir, onProgress: () => undefined });
   const [boot, rootfs] = [images.dir, dirname(images.rootfs)];
   await mkdir(join(target, 'images'), { recursive: true });
@@ -36,8 +37,8 @@ export async function copyCache(target: string): Promise<string> {
 }
 
 /** The template that this source tree uses, built where there is none yet: a machine's record names it. */
-async function templateOfDefaultShape(): Promise<string> {
-  const sandbox = await sharedApi().create();
+async function templateOf(shape: { memoryMB?: number }): Promise<string> {
+  const sandbox = await sharedApi().create(shape);
   const record = join(inject('platform').dataDir, 'worker/machines', sandbox.id, 'machine.json');
   const { origin } = JSON.parse(await readFile(record, 'utf8')) as { origin: string };
   await sandbox.delete();

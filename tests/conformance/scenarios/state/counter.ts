@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { SandboxHandle } from '../../clients/client.ts';
 
 const script =
-  'n=0; while :; do n=$((n+1)); echo $$ $n > /dev/shm/count.new; mv /dev/shm/count.new /dev/shm/count; sleep 0.1; done';
+  'n=0; while :; do n=$((n+1)); echo $$ $n > /dev/shm/count.new; mv /dev/shm/count.new /dev/shm/count; sleep 0.2; done';
 
 /** What a counter process has written last, into memory alone. */
 export interface Count {
@@ -18,17 +18,21 @@ export async function startCounter(sandbox: SandboxHandle): Promise<Count> {
 }
 
 export async function readCounter(sandbox: SandboxHandle): Promise<Count> {
-  const { stdout } = await sandbox.exec.run('cat /dev/shm/count');
+  return parseCount((await sandbox.exec.run('cat /dev/shm/count')).stdout);
+}
+
+function parseCount(stdout: string): Count {
   const [process = Number.NaN, count = Number.NaN] = stdout.trim().split(' ').map(Number);
   return { process, count };
 }
 
 /** Expects that the very process lives, has forgotten nothing, and goes on. */
 export async function goesOn(sandbox: SandboxHandle, before: Count): Promise<Count> {
-  const now = await readCounter(sandbox);
+  const looked = await sandbox.exec.run(`cat /dev/shm/count; kill -0 ${before.process}`);
+  const now = parseCount(looked.stdout);
   expect(now.process).toBe(before.process);
   expect(now.count).toBeGreaterThanOrEqual(before.count);
-  expect((await sandbox.exec.run(`kill -0 ${before.process}`)).exitCode).toBe(0);
+  expect(looked.exitCode).toBe(0);
   await expect
     .poll(async () => (await readCounter(sandbox)).count, { timeout: 240_000 })
     .toBeGreaterThan(now.count);
