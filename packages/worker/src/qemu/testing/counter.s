@@ -50,6 +50,7 @@ obey:   cmpb    $1, order
         jne     off
         movb    $0xfe, %al
         outb    %al, $keyboard
+        jmp     halt                    # it takes effect a moment later
 off:    movw    $power, %dx
         movw    $0x2000, %ax            # S5, soft off
         outw    %ax, %dx
