@@ -16,6 +16,7 @@ async function goneOn(kind: 'full' | 'disk_only' = 'full'): Promise<CountingHost
   await host.changes.snapshot(snapshot, { machine: id, kind });
   await host.change(machine, 'two');
   host.trace.length = 0;
+  host.port.guest.handshakes.length = 0;
   return host;
 }
 
@@ -50,7 +51,7 @@ describe.skipIf((await missingTools()) !== undefined)('restoring a machine', () 
     // It is the same machine for its guest and for its user.
     const { spec, machineId } = before.record;
     expect(machine.record).toMatchObject({ spec, machineId, origin: snapshot });
-    expect(host.port.guest.handshakes.at(-1)).toMatchObject({ identity: { machineId } });
+    expect(host.port.guest.handshakes[0]).toMatchObject({ identity: { machineId } });
     expect(await host.record()).toEqual(machine.record);
     expect(await host.files('machines', id)).toEqual(['machine.json', 'qemu.log', 'run-2']);
     expect(await host.inUse()).toEqual({ slots: 1, machines: 1, processes: [`${id}.2`], files: [id] });

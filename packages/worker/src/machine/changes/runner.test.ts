@@ -4,6 +4,7 @@ import { describe, expect, it, test } from 'vitest';
 import { machineFiles } from '../../qemu/argv.ts';
 import { endProcess } from '../../qemu/process.ts';
 import { runState } from '../../qemu/launch.ts';
+import { QmpTimeout } from '../../qemu/qmp.ts';
 import { missingTools } from '../../qemu/testing/counter.ts';
 import { failureOf } from '../../testing/scratch.ts';
 import { Gate } from '../gate.ts';
@@ -48,6 +49,13 @@ describe.skipIf((await missingTools()) !== undefined)('a run', () => {
     const nonsense = host.path('nonsense');
     await writeFile(nonsense, 'no state of devices');
     await failureOf(runner.restore(run, nonsense));
+    expect(host.processes()).toEqual([]);
+  });
+
+  test('whose state is not loaded in time is ended', async () => {
+    const { host, runner, run, devices } = await prepared();
+    host.answerLate('query-status');
+    expect(await failureOf(runner.restore(run, devices))).toBeInstanceOf(QmpTimeout);
     expect(host.processes()).toEqual([]);
   });
 

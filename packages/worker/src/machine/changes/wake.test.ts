@@ -139,6 +139,16 @@ describe.skipIf((await missingTools()) !== undefined)('waking a machine', () => 
     expect(await host.changes.wake(id)).toMatchObject({ startedFrom: 'memory' });
   });
 
+  test('that takes too long says nothing about its memory either', async () => {
+    const host = await hibernated();
+    const mend = host.answerLate('query-status');
+    expect(await failureOf(host.changes.wake(id))).toMatchObject({ code: 'start_failed' });
+    expect(await host.inUse()).toEqual({ slots: 0, machines: 0, processes: [], files: [id] });
+    mend();
+    expect(await host.changes.wake(id)).toMatchObject({ startedFrom: 'memory' });
+    expect((await host.says()).memory).toBe('one');
+  });
+
   test('that runs does nothing', async () => {
     const host = await CountingHost.open();
     const machine = await host.create();

@@ -1,7 +1,8 @@
 # A guest of one disk sector, in real mode: it runs wherever a processor is virtualised at all. It counts in a 32-bit
 # word at 0x9000, leaves a trail of the count in 64 KiB at 0x20000, and prints a letter on the serial port now and then.
 # A byte at 0x8ff0 tells it to restart (1) or to power itself off (2).
-# With the symbol `kernel` it is what QEMU's -kernel takes: the same code behind the header of Linux's boot protocol 2.0.
+# With the symbol `kernel` it is what QEMU's -kernel takes: the same code behind the header of Linux's boot protocol 2.0,
+# with a rest after every 8192 counts.
         .code16
         .globl  _start
         .set    counter, 0x9000
@@ -45,11 +46,17 @@ next:   cmpb    $0, order
         andb    $15, %al
         addb    $'a', %al
         outb    %al, %dx
+        .ifdef  kernel
+        sti                             # until the timer of the BIOS ticks: it leaves the processor to others
+        hlt
+        cli
+        .endif
         jmp     next
 obey:   cmpb    $1, order
         jne     off
         movb    $0xfe, %al
         outb    %al, $keyboard
+        jmp     halt                    # it takes effect a moment later
 off:    movw    $power, %dx
         movw    $0x2000, %ax            # S5, soft off
         outw    %ax, %dx

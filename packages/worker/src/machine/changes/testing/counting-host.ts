@@ -245,6 +245,14 @@ export class CountingHost {
     return () => delete this.#atSteps[step];
   }
 
+  /** Makes QEMU late with a command, as long as the function that it returns is not called. */
+  answerLate(command: string): () => void {
+    this.port.late = command;
+    return () => {
+      this.port.late = undefined;
+    };
+  }
+
   /** Makes a change that comes to a step and no further, as if the worker was killed there. */
   async stopAt(step: Step, change: () => Promise<unknown>): Promise<void> {
     const reached = new Promise<void>((resolve) => {

@@ -8,6 +8,7 @@ import {
   startGuest,
 } from '../../../guest/testing/guest-agent.ts';
 import { machineFiles } from '../../../qemu/argv.ts';
+import { QmpTimeout } from '../../../qemu/qmp.ts';
 import type { Machine } from '../../machine.ts';
 
 /** Commands that only look, and are left out of traces. */
@@ -27,6 +28,8 @@ export class GuestPort {
     if (path === guestPaths.quiesce) answerJson(stream, {});
     else answerJson(stream, { code: 'not_found', message: 'no such call' }, 404);
   };
+  /** A command that QEMU does not answer in time. */
+  late: string | undefined;
   #guest: FakeGuest | undefined;
 
   private constructor(jailer: string) {
@@ -58,6 +61,7 @@ export class GuestPort {
     const run = qmp.run.bind(qmp);
     qmp.run = async (execute, args, deadlineMs) => {
       if (!looks.test(execute)) trace.push(execute);
+      if (execute === this.late) throw new QmpTimeout(`QEMU did not answer ${execute}`);
       const { connections, sessions } = this.guest;
       if (execute === 'x-query-virtio-queue-status') return { 'used-idx': 2 * (connections - sessions.size) };
       if (execute === 'query-chardev')
