@@ -114,7 +114,7 @@ describe('a query', () => {
       throw new Error('aborted');
     });
     const ended = async () => {
-      for await (const _ of claude(loaded, nothing, 50)(attempt({ interrupt: interrupt.signal })))
+      for await (const _ of claude(loaded, nothing, 1)(attempt({ interrupt: interrupt.signal })))
         interrupt.abort();
     };
     await expect(ended()).rejects.toThrow('aborted');

@@ -87,29 +87,33 @@ export function claude(sdk: Promise<AgentSdk>, diagnose: Diagnose, graceMs = sto
       prompt: inputOf(text, end.signal),
       options: { ...options, abortController: kill, stderr: diagnose },
     });
-    let commands: Promise<Process[]> | undefined;
-    const stop = (): void => {
+    let commands: Promise<Process[]> = Promise.resolve([]);
+    const stop = async (): Promise<void> => {
       commands = grandchildrenOf(process.pid).catch((error: unknown) => {
         diagnose(`the commands of the agent cannot be listed: ${String(error)}`);
         return [];
       });
-      query.interrupt().catch((error: unknown) => {
+      // Once the agent has ended, nobody can tell which were its own.
+      await commands;
+      if (end.signal.aborted) return;
+      const timer = setTimeout(() => kill.abort(), graceMs);
+      end.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+      await query.interrupt().catch((error: unknown) => {
         diagnose(`the agent could not be interrupted, ending it: ${String(error)}`);
         kill.abort();
       });
-      const timer = setTimeout(() => kill.abort(), graceMs);
-      end.signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
     };
-    interrupt.addEventListener('abort', stop, { once: true });
+    const interrupted = (): void => void stop();
+    interrupt.addEventListener('abort', interrupted, { once: true });
     try {
       for await (const message of query) {
         if (message.type === 'result') end.abort();
         yield message;
       }
     } finally {
-      interrupt.removeEventListener('abort', stop);
+      interrupt.removeEventListener('abort', interrupted);
       end.abort();
-      const kept = await killLeft((await commands) ?? []);
+      const kept = await killLeft(await commands);
       if (kept.length > 0)
         diagnose(`still running after the interruption: processes ${kept.map(({ pid }) => pid).join(', ')}`);
     }
