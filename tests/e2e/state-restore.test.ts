@@ -98,6 +98,7 @@ describe('a restart', () => {
     const watch = (async () => {
       while (!watching.signal.aborted) {
         states.add((await machine.info()).state);
+        // Real time: the pace of who looks.
         await delay(50);
       }
     })();

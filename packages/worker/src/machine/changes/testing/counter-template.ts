@@ -1,6 +1,5 @@
 import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { waitForExit } from '../../../host/processes.ts';
 import { linkFile } from '../../../disk/links.ts';
 import { machineArgv, machineFiles } from '../../../qemu/argv.ts';
@@ -56,7 +55,7 @@ export async function makeCounterTemplate(host: HostSetup, templates: string, sh
   });
   stack.defer(() => endProcess(process.identity));
   const memory = new GuestMemory(process.identity.pid, join(run, ram));
-  while ((await memory.count()) === 0) await delay(5);
+  await memory.countsOn();
   await qmp.run('stop');
   await saveDevices(qmp, run, uid);
   await qmp.run('quit');

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '@opencomputer/testing/eventually';
 import { findMapping } from '../../../qemu/ram.ts';
 import { counterAddress, orderAddress } from '../../../qemu/testing/counter.ts';
 
@@ -29,11 +29,10 @@ export class GuestMemory {
   /** Waits until it has counted on. @throws Error when it has not in time */
   async countsOn(): Promise<void> {
     const before = await this.count();
-    const end = Date.now() + 60_000;
-    while ((await this.count()) === before) {
-      if (Date.now() >= end) throw new Error(`the guest stands at ${before}`);
-      await delay(2);
-    }
+    await eventually(`the guest counts on from ${before}`, async () => (await this.count()) !== before, {
+      everyMs: 5,
+      withinMs: 60_000,
+    });
   }
 
   /** Leaves a mark in place of the last one. */
