@@ -2,8 +2,9 @@ import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Test files that take longest, in their order. */
+/** Test files that take longest, in their order. First of all one that measures by how much processes grow. */
 const longest = [
+  'files-large',
   ...['ours', 'ours-python', 'ours-python-sync', 'published', 'published-python'],
   ...['guest-certificates', 'cli-examples', 'docs-examples', 'served-clients', 'agent', 'lying-agent'],
   ...['worker-steps', 'machine-steps', 'full-disk-writes'],

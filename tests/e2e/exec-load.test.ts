@@ -21,7 +21,8 @@ describe('a guest that takes all it can', () => {
     expect(result.truncated).toBe(true);
     expect(result.stdout.length).toBeLessThanOrEqual(8 * 1024 * 1024);
     expect(result.stdout.endsWith('the end\n')).toBe(true);
-    expect(watch.growthMB).toBeLessThan(300);
+    // Held as a whole, it would show as its size.
+    expect(watch.growthMB).toBeLessThan(200);
   });
 
   test('output that is not read through oc waits in the machine, not in client, server or worker', async () => {
