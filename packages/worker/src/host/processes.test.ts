@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
+import { eventually } from '@opencomputer/testing/eventually';
 import {
   childIdentity,
   endGroup,
@@ -39,12 +40,33 @@ test('a command that holds spaces and parentheses does not shift the fields', ()
   expect(parseProcessStat(`12 (a) R (b) S ${rest}\n`)).toEqual({
     state: 'S',
     processGroup: 5,
+    threads: 20,
     startTime: 22,
   });
 });
 
 test.each(['', '12', '12 (sh) S', '12 (sh) S 1 x 3'])('text of another form is refused: %j', (text) => {
   expect(() => parseProcessStat(text)).toThrow('not in the form');
+});
+
+test('a process whose first thread has ended runs until its last one has', async () => {
+  // exit(2) of one thread alone, as a killed process does it thread by thread.
+  const script = `
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("up", flush=True)
+ctypes.CDLL(None).syscall(60, 0)`;
+  const { child, identity } = await startShell(`exec python3 -c '${script}'`);
+  await eventually('the first thread has ended', () =>
+    readFileSync(`/proc/${identity.pid}/stat`, 'utf8').includes(') Z '),
+  );
+  expect(isSameProcess(identity)).toBe(true);
+  expect(processIdentity(identity.pid)).toEqual(identity);
+  expect(groupMembers(identity.pid)).toEqual([identity.pid]);
+  const exited = once(child, 'exit');
+  expect(kill(identity, 'SIGKILL')).toBe(true);
+  await exited;
+  expect(isSameProcess(identity)).toBe(false);
 });
 
 test('a running process has an identity that holds until it exits', async () => {

@@ -17,6 +17,8 @@ export interface ProcessIdentity {
 interface ProcessStat {
   readonly state: string;
   readonly processGroup: number;
+  /** Those that have not ended, and the first one even if it has. */
+  readonly threads: number;
   readonly startTime: number;
 }
 
@@ -24,14 +26,15 @@ interface ProcessStat {
 export function parseProcessStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
-  const processGroup = Number(fields[2]);
-  const startTime = Number(fields[19]);
-  if (!state || !Number.isSafeInteger(processGroup) || !Number.isSafeInteger(startTime)) {
+  const [processGroup = NaN, threads = NaN, startTime = NaN] = [2, 17, 19].map((index) =>
+    Number(fields[index]),
+  );
+  if (!state || ![processGroup, threads, startTime].every(Number.isSafeInteger)) {
     throw new Error(
       `/proc/PID/stat is not in the form that Linux writes: ${JSON.stringify(text.slice(0, 200))}`,
     );
   }
-  return { state, processGroup, startTime };
+  return { state, processGroup, threads, startTime };
 }
 
 /** Undefined when there is no such process. Pids below 2 mean groups, all processes or init, and are never ours. */
@@ -46,8 +49,12 @@ function readStat(pid: number): ProcessStat | undefined {
   }
 }
 
-function isRunning(stat: ProcessStat): boolean {
-  return stat.state !== 'Z' && stat.state !== 'X' && stat.state !== 'x';
+/**
+ * The state is that of the first thread. As long as another one has not ended, files are open and locked, and a write
+ * that is under way goes on.
+ */
+function isRunning({ state, threads }: ProcessStat): boolean {
+  return !['Z', 'X', 'x'].includes(state) || threads > 1;
 }
 
 let knownBootId: string | undefined;
