@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { machineInfoSchema, type MachineInfo, workerPaths } from '@opencomputer/protocol';
 import { Sandbox, type SandboxOptions } from '../packages/sdk/src/index.ts';
 import { readConfig } from '@opencomputer/standalone/config';
+import { prepareServerFiles } from '@opencomputer/standalone/server-files';
 import { findProcesses, type ProcessIdentity, processPrefix } from '@opencomputer/worker/bench';
 import type { Images } from '@opencomputer/images';
 import { Child } from './children.ts';
@@ -62,6 +63,7 @@ export class BenchPlatform {
     const apiKey = `bench-${randomBytes(16).toString('hex')}`;
     const { serverUser } = readConfig(process.env);
     const user = serverUser === undefined ? undefined : `${serverUser}:${serverUser}`;
+    if (serverUser !== undefined) await prepareServerFiles(workspace.directory, serverUser);
     const env = {
       ...process.env,
       OPENCOMPUTER_DATA_DIR: workspace.directory,
