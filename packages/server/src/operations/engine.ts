@@ -13,7 +13,7 @@ import {
 import type { OperationRow, Store } from '../store/tables.ts';
 import { OutcomeUnknown, transact } from '../store/transaction.ts';
 import type { OperationDefinition } from './definition.ts';
-import { KeyedLock, tooLong } from './keyed-lock.ts';
+import { KeyedLock, tooLong } from '../keyed-lock.ts';
 import { LeaseLost, Leases } from './leases.ts';
 import { type Pace, Pacer } from './pacer.ts';
 import { errorOf, keyOf, Runner, type RunnerOptions, subjectOf } from './runner.ts';

@@ -1,5 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
-import { KeyedLock } from '../operations/keyed-lock.ts';
+import { KeyedLock } from '../keyed-lock.ts';
 import { AttachedSession, type AttachingParts } from './attaching.ts';
 import { sendInput } from './sending.ts';
 import type { SessionService, StartedSession } from './sessions.ts';

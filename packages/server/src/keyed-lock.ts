@@ -1,5 +1,5 @@
 import { ApiError } from '@opencomputer/protocol';
-import { endsWithin } from '../deadline.ts';
+import { endsWithin } from './deadline.ts';
 
 /** Locks by name, each given in the order of asking. */
 export class KeyedLock {
