@@ -1,12 +1,12 @@
 import { ApiError } from '@opencomputer/protocol';
 import { endsWithin } from './deadline.ts';
 
-/** Locks by name, each given in the order of asking. */
-export class KeyedLock {
-  readonly #tails = new Map<string, Promise<void>>();
+/** Locks by name, or by another thing that each is for, given in the order of asking. */
+export class KeyedLock<Key = string> {
+  readonly #tails = new Map<Key, Promise<void>>();
 
   /** True while somebody holds `key` or waits for it. */
-  held(key: string): boolean {
+  held(key: Key): boolean {
     return this.#tails.has(key);
   }
 
@@ -15,7 +15,7 @@ export class KeyedLock {
    * @param what The kind of thing that is locked, for the error.
    * @throws ApiError `busy` when it is not free within `patienceMs`; what `work` throws.
    */
-  async hold<T>(key: string, work: () => Promise<T>, patienceMs = Infinity, what = 'sandbox'): Promise<T> {
+  async hold<T>(key: Key, work: () => Promise<T>, patienceMs = Infinity, what = 'sandbox'): Promise<T> {
     const before = this.#tails.get(key);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#tails.set(key, promise);

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
+import { KeyedLock } from '../keyed-lock.ts';
 import { isPostgres } from './dialect.ts';
 import type { Store } from './tables.ts';
 
@@ -14,6 +15,8 @@ const breaks = /^(57P|08|40003)/;
 const attemptsMax = 20;
 /** Milliseconds of the longest pause after the first of them; it doubles with each, up to 128 times this. */
 const pauseMs = 5;
+/** Those that go one by one, by database. */
+const turns = new KeyedLock<Store>();
 
 /** The connection broke at the commit of a transaction: it may have happened, or may yet. */
 export class OutcomeUnknown extends Error {
@@ -29,7 +32,7 @@ export class OutcomeUnknown extends Error {
  */
 export async function transact<T>(store: Store, work: (tx: Store) => Promise<T>): Promise<T> {
   if (!isPostgres(store)) return store.transaction().execute(work);
-  if (!turns.has(store)) {
+  if (!turns.held(store)) {
     try {
       return await attempt(store, work);
     } catch (error) {
@@ -37,7 +40,7 @@ export async function transact<T>(store: Store, work: (tx: Store) => Promise<T>)
     }
   }
   // Of many at once all but one may conflict, and would again: from here on they go one by one.
-  return inTurn(store, async () => {
+  return turns.hold(store, async () => {
     for (let attempts = 1; ; attempts += 1) {
       try {
         return await attempt(store, work);
@@ -63,23 +66,6 @@ async function attempt<T>(store: Store, work: (tx: Store) => Promise<T>): Promis
   } catch (error) {
     if (worked && broken(error)) throw new OutcomeUnknown(error);
     throw error;
-  }
-}
-
-/** The end of the last of those that go one by one, by database; nothing while none does. */
-const turns = new WeakMap<Store, Promise<void>>();
-
-/** Does something when all that asked before have ended. */
-async function inTurn<T>(store: Store, work: () => Promise<T>): Promise<T> {
-  const before = turns.get(store);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  turns.set(store, promise);
-  try {
-    await before;
-    return await work();
-  } finally {
-    resolve();
-    if (turns.get(store) === promise) turns.delete(store);
   }
 }
 
