@@ -55,13 +55,13 @@ export function createMetrics(): Metrics {
     }),
     unknownMachines: new Gauge({
       name: 'opencomputer_unknown_machines',
-      help: 'Machines of the worker that belong to no sandbox of its',
+      help: 'Machines of the worker that belong to no sandbox of its own',
       labelNames: ['worker'],
       registers,
     }),
     unknownSnapshots: new Gauge({
       name: 'opencomputer_unknown_snapshots',
-      help: 'Snapshots of the worker that belong to no checkpoint of its',
+      help: 'Snapshots of the worker that belong to no checkpoint of its own',
       labelNames: ['worker'],
       registers,
     }),

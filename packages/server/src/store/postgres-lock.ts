@@ -3,7 +3,7 @@ import { Client } from 'pg';
 /** Our advisory lock of the one server: "oc" and a number. */
 const serverLock = 0x6f63_0002;
 const connectMs = 10_000;
-/** Seconds without an answer after which the host asks the other whether it is still there. */
+/** Milliseconds without an answer after which the host asks the other whether it is still there. */
 const keepAliveMs = 10_000;
 
 export interface PostgresLock {

@@ -55,8 +55,8 @@ async function endUndone(tx: Store, sandboxId: string, error: ApiError): Promise
 }
 
 /**
- * Creates the machine of a sandbox whose row is there in state `creating` and says on which worker: `create` from a template, `fork` from a
- * checkpoint, whose patches are then run.
+ * Creates the machine of a sandbox whose row is there in state `creating` and says on which worker: `create` from a
+ * template, `fork` from a checkpoint, whose patches are then run.
  */
 export function createOperation(
   kind: 'create' | 'fork',
